@@ -1,0 +1,90 @@
+"""Nested states (tensors, numbers, strings, lists, dicts) to one safetensors file and back, atomically and without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+
+class DamagedFile(ValueError):
+    """A file that cannot be read back; the message names it."""
+
+
+def save(path: Path, state: Any) -> None:
+    """Writes beside the old file, flushes to the disk, then takes its place: a crash or a full disk leaves the old file whole.
+
+    Raises OSError where the file could not be written (the old one is untouched), TypeError for a value that it cannot hold.
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = json.dumps(_pack(state, tensors))
+    data = safetensors.torch.save(tensors, metadata={"state": skeleton})
+    write_atomically(path, data)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Puts ``data`` at ``path`` whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def load(path: Path, device: str | torch.device = "cpu") -> Any:
+    """Reads what ``save`` wrote. Raises FileNotFoundError, or DamagedFile."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            skeleton = json.loads((file.metadata() or {})["state"])
+        return _unpack(skeleton, tensors)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DamagedFile(
+            f"{path} is damaged or was not written by gnnkg ({error}); restore it or delete it"
+        ) from error
+
+
+def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):  # as pairs: keys may be integers, as in an optimiser's state
+        return {"dict": [[key, _pack(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, tuple | list):
+        return {type(value).__name__: [_pack(item, tensors) for item in value]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"a state may hold tensors, numbers, strings, lists and dicts, but not {type(value).__name__}: {value!r}"
+    )
+
+
+def _unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
+    if not isinstance(packed, dict):
+        return packed
+    ((kind, value),) = packed.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {key: _unpack(item, tensors) for key, item in value}
+    items = [_unpack(item, tensors) for item in value]
+    return tuple(items) if kind == "tuple" else items

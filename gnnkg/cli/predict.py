@@ -1,0 +1,39 @@
+"""Answer a question with a trained run: the tails of a head and a relation, or the heads of a tail.
+
+Names are labels or identifiers. Facts that a split holds are marked with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="gnnkg predict", description=__doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--head", metavar="ENTITY", help="asks (head, relation, ?)")
+    asked.add_argument("--tail", metavar="ENTITY", help="asks (?, relation, tail)")
+    parser.add_argument("--relation", metavar="RELATION", required=True)
+    parser.add_argument("--top", metavar="N", type=int, default=10, help="how many answers (default: 10)")
+    parser.add_argument("--novel", action="store_true", help="leave out the facts that a split holds")
+    parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table")
+    arguments = parser.parse_args(argv)
+
+    from gnnkg.cli import console
+    from gnnkg.evaluation import prediction
+    from gnnkg.experiment import load_run
+
+    _, dataset, model, _ = load_run(arguments.run)
+    question = {"head": arguments.head, "relation": arguments.relation, "tail": arguments.tail}
+    answers = prediction.predict(model, dataset, **question, top=arguments.top, novel=arguments.novel)
+    if arguments.format == "table":
+        relation = dataset.relation_labels[dataset.relation_id(arguments.relation)]
+        entity = dataset.entity_labels[dataset.entity_id(arguments.head or arguments.tail)]
+        title = f"{entity}: {relation} ?" if arguments.head else f"? {relation}: {entity}"
+        console().print(prediction.table(answers, title))
+    else:
+        print((prediction.csv if arguments.format == "csv" else prediction.json_lines)(answers), end="")
+    return 0

@@ -1,0 +1,198 @@
+"""The vocabulary of the library: what passes between an encoder, a scorer, a sampler, a transform and a loss.
+
+Axes, in every shape of the package:
+
+    B  queries        K  candidates in a table   S  candidate tables (S divides B; table s serves B/S consecutive queries)
+    C  columns of a score matrix: K, or 1 + K where each query brings its own tail as column 0
+    N  entities       R  base relations (ids 0..R-1; id r + R asks r backwards)
+    D  entity width   W  relation width          Q  query width
+
+Every query is (head, relation, ?): heads are predicted through inverse relations. Higher score = more plausible,
+everywhere; a distance is negated in its scorer. Complex vectors are real, stored as ``[re | im]``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.matching import Mix
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """True facts, asked as queries (head, relation, ?) on a graph."""
+
+    graph: KnowledgeGraph
+    head: Int[Tensor, " B"]
+    relation: Int[Tensor, " B"]
+    """in [0, 2R)"""
+    tail: Int[Tensor, " B"]
+    weight: Float[Tensor, " B"]
+    """how much each fact counts in a loss: ones, or subsampling weights"""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Which entities may be the tail: tables shared by consecutive queries, and possibly each query's own tail."""
+
+    table: Int[Tensor, "S K"] | None = None
+    """None: all N entities, in the order of their ids, as one table"""
+    own: Int[Tensor, " B"] | None = None
+    """the query's own tail, scored as column 0 in front of the table"""
+
+
+EVERY_ENTITY = Candidates()
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the candidates should score."""
+
+    value: Float[Tensor, "B C"]
+    """1 true, 0 false, between: soft"""
+    mask: Bool[Tensor, "B C"] | None
+    """columns that take part; None: all of them"""
+    truth: Int[Tensor, " B"]
+    """the column of each query's own tail"""
+    weight: Float[Tensor, " B"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What a scorer reads: queries and candidates as vectors. The seam where every method of the library acts."""
+
+    head: Float[Tensor, "B D"]
+    relation: Float[Tensor, "B W"]
+    tail: Float[Tensor, "S K D"]
+    own: Float[Tensor, "B D"] | None = None
+    """the query's own tail, where it is not in the table"""
+    mix: Mix | None = None
+    """mutates the table's candidates towards each query's own tail without storing them (EMU); see ops.matching"""
+    views: Mapping[str, Vectors] = field(default_factory=dict)
+    """the same triples as one modality sees them; usually empty"""
+
+    def truth(self, labels: Labels) -> Float[Tensor, "B D"]:
+        """The vector of each query's own tail, wherever it stands."""
+        if self.own is not None:
+            return self.own
+        tables, num_queries = self.tail.shape[0], self.head.shape[0]
+        table = torch.arange(num_queries, device=self.tail.device) // (num_queries // tables)
+        return self.tail[table, labels.truth]
+
+    def replace(self, **changes: object) -> Vectors:
+        return replace(self, **changes)  # type: ignore[arg-type]  # the fields' own types are checked in the tests
+
+
+@runtime_checkable
+class Lookup(Protocol):
+    """An encoded graph: ids in, vectors out."""
+
+    def __call__(
+        self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
+    ) -> Vectors: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a scorer asks of the vectors it reads. Encoders are built for a space, not for a scorer."""
+
+    entity_dim: int
+    relation_dim: int
+    init: Callable[[Tensor, Tensor], None]
+    """fills an entity table (N, D) and a relation table (., W) in place, by the scorer's convention"""
+    inverse: Callable[[Float[Tensor, "B W"]], Float[Tensor, "B W"]] | None = None
+    """the vector of r backwards, where score(h, r, t) == score(t, inverse(r), h); None: 2R relations must be learned"""
+    complex: bool = False
+    """entity vectors are ``[re | im]``: component i and i + D/2 are one complex number"""
+    tied: bool = False
+    """the two halves of a complex number cannot be mutated apart in a shared mask (a modulus joins them)"""
+
+
+class Encoder(nn.Module, ABC):
+    """Gives entities and relations their vectors: ``encoder(graph)`` encodes once, the lookup reads ids."""
+
+    @abstractmethod
+    def forward(self, graph: KnowledgeGraph) -> Lookup: ...
+
+
+class Scorer(nn.Module, ABC):
+    """Scores candidates for queries. Implementations give ``space``, ``query`` and ``match``."""
+
+    space: Space
+
+    @abstractmethod
+    def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
+        """What is looked for: everything about a query that does not depend on the candidate."""
+
+    @abstractmethod
+    def match(
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
+    ) -> Float[Tensor, "B K"]:
+        """Scores of the candidates. ``mix`` mutates them without storing them; a scorer that cannot, raises ValueError."""
+
+    def forward(self, vectors: Vectors) -> Float[Tensor, "B C"]:
+        query = self.query(vectors.head, vectors.relation)
+        scores = self.match(query, vectors.tail, vectors.mix)
+        if vectors.own is None:
+            return scores
+        return torch.cat([self.match(query, vectors.own.unsqueeze(1)), scores], dim=1)
+
+
+Sampler = Callable[[Batch], tuple[Candidates, Labels]]
+Transform = Callable[[Scorer, Vectors, Labels], tuple[Vectors, Labels]]
+Loss = Callable[[Tensor, Labels], Tensor]
+"""scores (B, C) -> one loss a query (B,)"""
+Term = Callable[[Scorer, Vectors, Labels], Tensor]
+"""-> a scalar"""
+
+
+class Model(nn.Module):
+    """An encoder under a scorer: ``model(graph, head, relation)`` scores all N entities as tails."""
+
+    def __init__(self, encoder: Encoder, scorer: Scorer) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.scorer = scorer
+
+    def forward(
+        self,
+        graph: KnowledgeGraph,
+        head: Int[Tensor, " B"],
+        relation: Int[Tensor, " B"],
+        candidates: Candidates = EVERY_ENTITY,
+    ) -> Float[Tensor, "B C"]:
+        return self.scorer(self.encoder(graph)(head, relation, candidates))
+
+
+class Objective(nn.Module):
+    """A training objective: candidates from a sampler, and named terms that are summed.
+
+    With ``redraw`` each term sees candidates of its own, as in EMU's published code; otherwise all share one draw.
+    """
+
+    def __init__(self, sampler: Sampler, terms: Mapping[str, Term], redraw: bool = False) -> None:
+        super().__init__()
+        if not terms:
+            raise ValueError("an objective needs at least one term")
+        self.sampler = sampler
+        self.terms = dict(terms)
+        self.redraw = redraw
+
+    def forward(self, model: Model, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        lookup = model.encoder(batch.graph)
+        drawn: tuple[Vectors, Labels] | None = None
+        losses = {}
+        for name, term in self.terms.items():
+            if drawn is None or self.redraw:
+                candidates, labels = self.sampler(batch)
+                drawn = lookup(batch.head, batch.relation, candidates), labels
+            losses[name] = term(model.scorer, *drawn)
+        return losses

@@ -1,0 +1,159 @@
+"""A data set: training facts as a graph, validation and test facts, names, and what else is known about the entities."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gnnkg.data.names import Names
+from gnnkg.data.report import Report
+from gnnkg.graph import Facts, KnowledgeGraph, KnownTails
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feature:
+    """Numbers about entities."""
+
+    values: Float[Tensor, "N F"]
+    """0 where absent"""
+    present: Bool[Tensor, "N F"]
+    """the mask: a 0 in ``values`` may be a zero that was measured"""
+    names: tuple[str, ...]
+    """what each of the F columns counts"""
+
+    def __post_init__(self) -> None:
+        if len(self.names) != self.values.shape[1]:
+            raise ValueError(f"a feature of {self.values.shape[1]} columns needs as many names, not {len(self.names)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Facts in three splits over one vocabulary. The graph holds training facts only.
+
+    Raises ValueError where names, features or texts are not one a row, or a fact lies outside the vocabulary.
+    """
+
+    name: str
+    graph: KnowledgeGraph
+    valid: Int[Tensor, "V 3"]
+    test: Int[Tensor, "T 3"]
+    entities: tuple[str, ...]
+    """identifiers; index = id"""
+    relations: tuple[str, ...]
+    entity_labels: tuple[str, ...] = ()
+    """for people; the identifiers where none are given"""
+    relation_labels: tuple[str, ...] = ()
+    features: Mapping[str, Feature] = field(default_factory=dict)
+    texts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    """one a entity, None where absent"""
+    source: str = ""
+    """where it came from: a folder, a package and its version, a URL"""
+    report: Report = field(default_factory=Report)
+    """what reading met and dropped"""
+    _known: dict[tuple[str, ...], KnownTails] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.entity_labels:
+            object.__setattr__(self, "entity_labels", self.entities)
+        if not self.relation_labels:
+            object.__setattr__(self, "relation_labels", self.relations)
+        n, r = self.graph.num_entities, self.graph.num_relations
+        rows = {"entities": (self.entities, n), "entity_labels": (self.entity_labels, n)}
+        rows |= {"relations": (self.relations, r), "relation_labels": (self.relation_labels, r)}
+        rows |= {f"texts[{name!r}]": (texts, n) for name, texts in self.texts.items()}
+        rows |= {f"features[{name!r}]": (feature.values, n) for name, feature in self.features.items()}
+        for name, (column, expected) in rows.items():
+            if len(column) != expected:
+                raise ValueError(f"{name} must have {expected:,} rows, one an id, not {len(column):,}")
+        for split in (self.valid, self.test):
+            KnowledgeGraph(split, n, r)
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}: {len(self.entities):,} entities, {len(self.relations):,} relations, "
+            f"{len(self.graph.facts):,} / {len(self.valid):,} / {len(self.test):,} facts)"
+        )
+
+    def facts(self, *splits: str) -> Facts:
+        """The facts of the named splits, one after the other; of all three where none is named."""
+        return torch.cat([self._split(name) for name in splits or SPLITS])
+
+    def _split(self, name: str) -> Facts:
+        if name == "train":
+            return self.graph.facts
+        if name not in SPLITS:
+            raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
+        return self.valid if name == "valid" else self.test
+
+    def graph_with(self, *splits: str) -> KnowledgeGraph:
+        """A graph of the training facts and those of the named splits. For use after training: it shows what was held out."""
+        if set(splits) <= {"train"}:
+            return self.graph
+        facts = self.facts(*dict.fromkeys(("train", *splits)))
+        return KnowledgeGraph(facts, self.graph.num_entities, self.graph.num_relations)
+
+    def known(self, *splits: str) -> KnownTails:
+        """Which tails the facts of the named splits give each query; of all three where none is named."""
+        key = tuple(name for name in SPLITS if name in (splits or SPLITS))
+        if key not in self._known or len(key) != len(set(splits or SPLITS)):
+            self._known[key] = KnownTails(
+                self.facts(*(splits or SPLITS)), self.graph.num_entities, self.graph.num_relations
+            )
+        return self._known[key]
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """This data set with its facts and features on another device."""
+        features = {
+            name: Feature(feature.values.to(device), feature.present.to(device), feature.names)
+            for name, feature in self.features.items()
+        }
+        graph, valid, test = self.graph.to(device), self.valid.to(device), self.test.to(device)
+        return replace(self, graph=graph, valid=valid, test=test, features=features)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """SHA-256 of the vocabulary and the facts of each split. The order of the facts does not matter, nor do labels."""
+        digest = hashlib.sha256()
+        for names in (self.entities, self.relations):
+            digest.update(len(names).to_bytes(8, "little"))
+            for name in names:
+                raw = name.encode()
+                digest.update(len(raw).to_bytes(8, "little") + raw)
+        for split in SPLITS:
+            facts = self._split(split).cpu().numpy().astype("<i8")
+            digest.update(len(facts).to_bytes(8, "little"))
+            digest.update(np.ascontiguousarray(facts[np.lexsort(facts.T[::-1])]).tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _entity_names(self) -> Names:
+        return Names("entity", self.entities, self.entity_labels)
+
+    @cached_property
+    def _relation_names(self) -> Names:
+        return Names("relation", self.relations, self.relation_labels)
+
+    def entity_id(self, name: str) -> int:
+        """The id of an entity, by identifier or by label in any case.
+
+        Raises UnknownName with the closest names, AmbiguousName where several entities bear the label; both LookupError.
+        """
+        return self._entity_names.id(name)
+
+    def relation_id(self, name: str) -> int:
+        """The id of a relation, as ``entity_id``."""
+        return self._relation_names.id(name)
+
+    def in_words(self, facts: Facts) -> list[tuple[str, str, str]]:
+        """Facts as labels; a backward fact's relation r + R reads ``(inverse of) label``."""
+        labels: Sequence[str] = [*self.relation_labels, *(f"(inverse of) {label}" for label in self.relation_labels)]
+        return [(self.entity_labels[h], labels[r], self.entity_labels[t]) for h, r, t in facts.tolist()]

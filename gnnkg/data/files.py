@@ -1,0 +1,176 @@
+"""A data set from files or tables of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gnnkg.data.assemble import Overlap, assemble
+from gnnkg.data.dataset import SPLITS, Dataset
+from gnnkg.data.dictionaries import read_names, read_texts
+from gnnkg.data.openke import read_openke, with_names
+from gnnkg.data.rdf import read_rdf
+from gnnkg.data.tables import Table, read_parquet, read_table
+from gnnkg.data.text import OnError, read_text
+from gnnkg.data.triples import ROLES, DataError, Triples
+
+_STEMS = {"train": ("train",), "valid": ("valid", "dev", "validation", "val"), "test": ("test",)}
+_SUFFIXES = (".txt", ".tsv", ".csv", ".nt", ".ttl", ".parquet")
+
+
+def from_files(
+    train: Path | str,
+    valid: Path | str | None = None,
+    test: Path | str | None = None,
+    *,
+    name: str | None = None,
+    columns: Sequence[str] | None = None,
+    separator: str | None = None,
+    header: bool | None = None,
+    entities: Path | str | None = None,
+    relations: Path | str | None = None,
+    on_error: OnError = "raise",
+    overlap: Overlap = "keep",
+) -> Dataset:
+    """A data set from one file a split: text (see ``read_text``), N-Triples, Turtle or parquet, told by the suffix.
+
+    ``entities`` and ``relations`` are dictionaries with ids of your choice (``id TAB name``); otherwise ids follow the sorted
+    names. Duplicates, facts in two splits and entities unseen in train are treated as ``gnnkg.data.assemble`` says.
+    """
+    paths = {split: Path(path) for split, path in zip(SPLITS, (train, valid, test), strict=True) if path is not None}
+    splits = {split: _read(path, columns, separator, header, on_error) for split, path in paths.items()}
+    labels = {name: label for triples in splits.values() for name, label in triples.labels.items()}
+    folder = paths["train"].parent
+    return assemble(
+        name or folder.resolve().name,
+        splits,
+        entities=read_names(entities) if entities is not None else None,
+        relations=read_names(relations) if relations is not None else None,
+        entity_labels=labels | _texts(folder, "entity2text"),
+        relation_labels=labels | _texts(folder, "relation2text"),
+        overlap=overlap,
+        source=str(folder),
+    )
+
+
+def from_folder(
+    folder: Path | str,
+    *,
+    name: str | None = None,
+    columns: Sequence[str] | None = None,
+    separator: str | None = None,
+    header: bool | None = None,
+    on_error: OnError = "raise",
+    overlap: Overlap = "keep",
+) -> Dataset:
+    """A data set from a folder with ``train``, and perhaps ``valid`` (or ``dev``) and ``test``, as .txt, .tsv, .csv, .nt, .ttl
+    or .parquet, gzipped or not; or with OpenKE's ``train2id.txt``, ``entity2id.txt``, ``relation2id.txt``.
+
+    ``entities.dict`` and ``relations.dict`` give published ids, ``entity2text.txt`` and ``relation2text.txt`` labels, where
+    they are there. Raises DataError that says what was looked for where there is no training file, or more than one.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder")
+    if _find(folder, ["train2id.txt"]):
+        return _from_openke(folder, name, on_error, overlap)
+    names = {split: [stem + suffix for stem in stems for suffix in _SUFFIXES] for split, stems in _STEMS.items()}
+    paths = {split: _find(folder, candidates) for split, candidates in names.items()}
+    if paths["train"] is None:
+        there = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
+        raise DataError(
+            f"{folder} holds no training facts: looked for train2id.txt, {', '.join(names['train'])} "
+            f"(or with .gz), found {there}"
+        )
+    dictionaries = {kind: _find(folder, [f"{kind}.dict"]) for kind in ("entities", "relations")}
+    return from_files(
+        paths["train"],
+        paths["valid"],
+        paths["test"],
+        name=name,
+        columns=columns,
+        separator=separator,
+        header=header,
+        on_error=on_error,
+        overlap=overlap,
+        **dictionaries,
+    )
+
+
+def from_tables(
+    train: Table,
+    valid: Table | None = None,
+    test: Table | None = None,
+    *,
+    name: str = "table",
+    columns: Sequence[str] = ROLES,
+    entity_labels: Mapping[str, str] | None = None,
+    relation_labels: Mapping[str, str] | None = None,
+    overlap: Overlap = "keep",
+) -> Dataset:
+    """A data set from pandas data frames or Arrow tables, one a split. ``columns`` names head, relation and tail, in this order."""
+    tables = {split: table for split, table in zip(SPLITS, (train, valid, test), strict=True) if table is not None}
+    splits = {split: read_table(table, columns, split) for split, table in tables.items()}
+    return assemble(
+        name,
+        splits,
+        entity_labels=entity_labels,
+        relation_labels=relation_labels,
+        overlap=overlap,
+        source="tables in memory",
+    )
+
+
+def _from_openke(folder: Path, name: str | None, on_error: OnError, overlap: Overlap) -> Dataset:
+    vocabulary = {}
+    for kind in ("entity", "relation"):
+        path = _find(folder, [f"{kind}2id.txt"])
+        if path is None:
+            raise DataError(f"{folder} holds train2id.txt but no {kind}2id.txt with the names of its ids")
+        vocabulary[kind] = read_names(path, "name id")
+    paths = {split: _find(folder, [f"{stem}2id.txt" for stem in stems]) for split, stems in _STEMS.items()}
+    splits = {
+        split: with_names(
+            read_openke(path, on_error), dict(enumerate(vocabulary["entity"])), dict(enumerate(vocabulary["relation"]))
+        )
+        for split, path in paths.items()
+        if path is not None
+    }
+    return assemble(
+        name or folder.resolve().name,
+        splits,
+        entities=vocabulary["entity"],
+        relations=vocabulary["relation"],
+        entity_labels=_texts(folder, "entity2text"),
+        relation_labels=_texts(folder, "relation2text"),
+        overlap=overlap,
+        source=str(folder),
+    )
+
+
+def _find(folder: Path, names: Sequence[str]) -> Path | None:
+    """The one file of some names, gzipped or not; None where there is none. Raises DataError where there are several."""
+    found = [
+        folder / (name + ending) for name in names for ending in ("", ".gz") if (folder / (name + ending)).is_file()
+    ]
+    if len(found) > 1:
+        raise DataError(
+            f"{folder} holds {' and '.join(path.name for path in found)}: keep one, or name the files yourself"
+        )
+    return found[0] if found else None
+
+
+def _read(
+    path: Path, columns: Sequence[str] | None, separator: str | None, header: bool | None, on_error: OnError
+) -> Triples:
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if suffix in (".nt", ".ttl"):
+        return read_rdf(path, on_error)
+    if suffix == ".parquet":
+        return read_parquet(path, columns or ROLES)
+    return read_text(path, columns=columns, separator=separator, header=header, on_error=on_error)
+
+
+def _texts(folder: Path, stem: str) -> dict[str, str]:
+    path = _find(folder, [f"{stem}.txt"])
+    return read_texts(path) if path else {}

@@ -1,0 +1,6 @@
+"""Encoders: from a graph to the vectors that scorers read. One file each."""
+
+from gnnkg.encoders.init import Normal, Uniform, XavierNormal
+from gnnkg.encoders.table import Table
+
+__all__ = ["Normal", "Table", "Uniform", "XavierNormal"]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Space, Vectors
+from gnnkg.graph import KnowledgeGraph
+
+
+class Table(Encoder):
+    """Free vectors: one row an entity, one a relation (shallow embedding).
+
+    ``inverse="tied"`` reads r backwards through the scorer's analytic inverse; ``"learned"`` gives r + R a row of its own
+    (reciprocal relations, Lacroix et al., ICML 2018). Dropout acts on the vectors that are read, in training only. ``init``
+    replaces the scorer's own initialisation.
+
+    Raises ValueError where the scorer has no analytic inverse and ``inverse="tied"``.
+    """
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        space: Space,
+        inverse: Literal["tied", "learned"] = "learned",
+        entity_dropout: float = 0.0,
+        relation_dropout: float = 0.0,
+        init: Callable[[Tensor, Tensor], None] | None = None,
+    ) -> None:
+        super().__init__()
+        if inverse == "tied" and space.inverse is None:
+            raise ValueError("this scorer has no analytic inverse: use inverse='learned'")
+        self.num_relations = graph.num_relations
+        self.invert = space.inverse if inverse == "tied" else None
+        num_rows = graph.num_relations * (2 if self.invert is None else 1)
+        self.entity = nn.Parameter(torch.empty(graph.num_entities, space.entity_dim))
+        self.relation = nn.Parameter(torch.empty(num_rows, space.relation_dim))
+        self.entity_dropout = nn.Dropout(entity_dropout)
+        self.relation_dropout = nn.Dropout(relation_dropout)
+        (init or space.init)(self.entity, self.relation)
+
+    def forward(self, graph: KnowledgeGraph) -> TableLookup:
+        if (graph.num_entities, graph.num_relations) != (len(self.entity), self.num_relations):
+            raise ValueError(
+                f"this table holds {len(self.entity):,} entities and {self.num_relations:,} relations, and the graph has "
+                f"{graph.num_entities:,} and {graph.num_relations:,}: free vectors know only what they were trained on"
+            )
+        return TableLookup(self)
+
+
+class TableLookup:
+    """Reads the rows of a ``Table``."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def _entities(self, ids: Int[Tensor, " *X"]) -> Float[Tensor, "*X D"]:
+        return self.table.entity_dropout(functional.embedding(ids, self.table.entity))
+
+    def _relations(self, ids: Int[Tensor, " B"]) -> Float[Tensor, "B W"]:
+        table = self.table
+        if table.invert is None:
+            return table.relation_dropout(functional.embedding(ids, table.relation))
+        backwards = ids >= table.num_relations
+        rows = functional.embedding(ids % table.num_relations, table.relation)
+        return table.relation_dropout(torch.where(backwards.unsqueeze(1), table.invert(rows), rows))
+
+    def __call__(
+        self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
+    ) -> Vectors:
+        table = self.table
+        if candidates.table is None:
+            tail = table.entity_dropout(table.entity).unsqueeze(0)
+        else:
+            tail = self._entities(candidates.table)
+        own = None if candidates.own is None else self._entities(candidates.own)
+        return Vectors(self._entities(head), self._relations(relation), tail, own)

@@ -1,0 +1,249 @@
+"""A knowledge graph: N entities, R relations and the facts that may be learned from, over a DGL heterograph.
+
+Facts are (M, 3) int64 tensors with columns head, relation, tail, in the direction in which they were stated. Backwards,
+a fact is (tail, relation + R, head). A graph holds *training* facts only; those held out live in the data set.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import dgl
+    import torch_geometric.data
+
+Facts = Int[Tensor, "M 3"]
+
+
+class Edges(NamedTuple):
+    """Facts in both directions: the first M as stated, the last M backwards."""
+
+    head: Int[Tensor, " 2M"]
+    relation: Int[Tensor, " 2M"]
+    tail: Int[Tensor, " 2M"]
+
+
+class Known(NamedTuple):
+    """Ragged known tails of a batch of queries: those of query b are ``tails[starts[b]:starts[b + 1]]``, ascending."""
+
+    starts: Int[Tensor, " B+1"]
+    tails: Int[Tensor, " T"]
+
+
+class KnownTails:
+    """Which tails are known for a query (head, relation), relation in [0, 2R); from any set of facts.
+
+    One sorted array of keys; a batch is looked up in O(B log M) without a Python loop.
+    """
+
+    def __init__(self, facts: Facts, num_entities: int, num_relations: int) -> None:
+        self.num_entities = num_entities
+        self.num_relations = num_relations
+        head, relation, tail = both_directions(facts, num_relations)
+        keys = torch.unique((head * (2 * num_relations) + relation) * num_entities + tail)
+        self._keys = keys
+        self._queries = torch.div(keys, num_entities, rounding_mode="floor")
+        self._tails = keys % num_entities
+
+    def _query_key(self, head: Tensor, relation: Tensor) -> Tensor:
+        return head * (2 * self.num_relations) + relation
+
+    def to(self, device: torch.device | str) -> KnownTails:
+        """The same index on another device."""
+        moved = object.__new__(KnownTails)
+        moved.num_entities, moved.num_relations = self.num_entities, self.num_relations
+        moved._keys, moved._queries = self._keys.to(device), self._queries.to(device)
+        moved._tails = self._tails.to(device)
+        return moved
+
+    def of(self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"]) -> Known:
+        """The known tails of each query."""
+        key = self._query_key(head, relation)
+        first = torch.searchsorted(self._queries, key)
+        count = torch.searchsorted(self._queries, key, right=True) - first
+        starts = torch.zeros(len(key) + 1, dtype=torch.int64, device=key.device)
+        torch.cumsum(count, 0, out=starts[1:])
+        offset = torch.repeat_interleave(first - starts[:-1], count, output_size=int(starts[-1]))
+        return Known(starts, self._tails[torch.arange(int(starts[-1]), device=key.device) + offset])
+
+    def count(self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+        """How many tails are known for each query."""
+        key = self._query_key(head, relation)
+        return torch.searchsorted(self._queries, key, right=True) - torch.searchsorted(self._queries, key)
+
+    def holds(
+        self, head: Int[Tensor, " *#X"], relation: Int[Tensor, " *#X"], tail: Int[Tensor, " *#X"]
+    ) -> Bool[Tensor, " *X"]:
+        """Whether each triple is known. The three broadcast."""
+        key = self._query_key(head, relation) * self.num_entities + tail
+        if not len(self._keys):
+            return torch.zeros_like(key, dtype=torch.bool)
+        place = torch.searchsorted(self._keys, key).clamp_(max=len(self._keys) - 1)
+        return self._keys[place] == key
+
+
+def both_directions(facts: Facts, num_relations: int) -> Edges:
+    head, relation, tail = facts.unbind(1)
+    return Edges(torch.cat([head, tail]), torch.cat([relation, relation + num_relations]), torch.cat([tail, head]))
+
+
+class KnowledgeGraph:
+    """N entities, R relations, and M facts to learn from.
+
+    Raises ValueError where a fact names an entity or a relation outside [0, N) or [0, R). Facts are kept in their
+    order; duplicates are kept too (the readers of ``gnnkg.data`` drop them).
+    """
+
+    def __init__(self, facts: Facts, num_entities: int, num_relations: int) -> None:
+        if facts.dim() != 2 or facts.shape[1] != 3:
+            raise ValueError(f"facts must be a tensor of shape (M, 3), not {tuple(facts.shape)}")
+        facts = facts.long()
+        if len(facts):
+            low, high = facts.min(0).values.tolist(), facts.max(0).values.tolist()
+            for column, name, limit in (
+                (0, "head", num_entities),
+                (1, "relation", num_relations),
+                (2, "tail", num_entities),
+            ):
+                if low[column] < 0 or high[column] >= limit:
+                    worst = low[column] if low[column] < 0 else high[column]
+                    raise ValueError(f"{name} ids must lie in [0, {limit}), but there is {worst}")
+        self.facts: Facts = facts
+        self.num_entities = num_entities
+        self.num_relations = num_relations
+
+    def __repr__(self) -> str:
+        sizes = f"{self.num_entities:,} entities, {self.num_relations:,} relations, {len(self.facts):,} facts"
+        return f"KnowledgeGraph({sizes})"
+
+    @property
+    def device(self) -> torch.device:
+        return self.facts.device
+
+    def to(self, device: torch.device | str) -> KnowledgeGraph:
+        if self.facts.device == torch.device(device):
+            return self
+        return KnowledgeGraph(self.facts.to(device), self.num_entities, self.num_relations)
+
+    @cached_property
+    def edges(self) -> Edges:
+        """The facts in both directions."""
+        return both_directions(self.facts, self.num_relations)
+
+    @cached_property
+    def known(self) -> KnownTails:
+        """The known tails of this graph's own facts."""
+        return KnownTails(self.facts, self.num_entities, self.num_relations)
+
+    @cached_property
+    def seen(self) -> Bool[Tensor, " N"]:
+        """Which entities occur in a fact."""
+        seen = torch.zeros(self.num_entities, dtype=torch.bool, device=self.device)
+        seen[self.facts[:, 0]] = True
+        seen[self.facts[:, 2]] = True
+        return seen
+
+    def without(
+        self, head: Int[Tensor, " X"], relation: Int[Tensor, " X"] | None, tail: Int[Tensor, " X"]
+    ) -> KnowledgeGraph:
+        """This graph less the given facts, in whichever direction they are given (relation in [0, 2R)).
+
+        ``relation=None`` removes every fact between each pair of head and tail, in both directions.
+        """
+        h, r, t = self.facts.unbind(1)
+        n, two_r = self.num_entities, 2 * self.num_relations
+        if relation is None:
+            gone = torch.cat([head * n + tail, tail * n + head])
+            present = h * n + t
+        else:
+            back = relation >= self.num_relations
+            base = torch.where(back, relation - self.num_relations, relation)
+            gone = (torch.where(back, tail, head) * two_r + base) * n + torch.where(back, head, tail)
+            present = (h * two_r + r) * n + t
+        return KnowledgeGraph(self.facts[~torch.isin(present, gone)], self.num_entities, self.num_relations)
+
+    def subgraph(self, entities: Int[Tensor, " X"]) -> tuple[KnowledgeGraph, Int[Tensor, " X"]]:
+        """The graph induced by some entities, renumbered 0, 1, ... in ascending order of their old ids, and those ids.
+
+        Relations keep their ids.
+        """
+        kept = torch.unique(entities)
+        new = torch.full((self.num_entities,), -1, dtype=torch.int64, device=self.device)
+        new[kept] = torch.arange(len(kept), device=self.device)
+        head, relation, tail = new[self.facts[:, 0]], self.facts[:, 1], new[self.facts[:, 2]]
+        inside = (head >= 0) & (tail >= 0)
+        facts = torch.stack([head, relation, tail], 1)[inside]
+        return KnowledgeGraph(facts, len(kept), self.num_relations), kept
+
+    @cached_property
+    def heterograph(self) -> dgl.DGLGraph:
+        """This graph as DGL sees it: node type ``entity``, one canonical edge type a relation, facts as stated."""
+        return self.to_dgl()
+
+    def to_dgl(self, inverse: bool = False) -> dgl.DGLGraph:
+        """A DGL heterograph: node type ``entity``; relation r is edge type ``str(r)``, and with ``inverse`` r + R too.
+
+        Every one of the R (or 2R) edge types exists, also those without an edge. Training facts only: a data set gives
+        its other splits by ``Dataset.graph_with``. Raises ValueError where there is no relation at all.
+        """
+        from gnnkg._dgl import dgl
+
+        if not self.num_relations:
+            raise ValueError("a DGL heterograph needs an edge type, but this graph has no relation")
+        head, relation, tail = self.edges if inverse else self.facts.unbind(1)
+        order = torch.argsort(relation, stable=True)
+        num_types = self.num_relations * (2 if inverse else 1)
+        sizes = torch.bincount(relation, minlength=num_types).tolist()
+        heads, tails = head[order].split(sizes), tail[order].split(sizes)
+        edges = {("entity", str(r), "entity"): (heads[r], tails[r]) for r in range(num_types)}
+        return dgl.heterograph(edges, num_nodes_dict={"entity": self.num_entities})
+
+    @staticmethod
+    def from_dgl(graph: dgl.DGLGraph) -> tuple[KnowledgeGraph, list[str], list[str]]:
+        """A knowledge graph from any DGL graph, with the names that its ids stand for.
+
+        A heterograph: each canonical edge type becomes a relation (its name, or ``source:name:target`` where several
+        share it) and nodes of several types are numbered one type after the other (``type/id``). The order of types is
+        kept where they are named 0, 1, 2 ... as by ``to_dgl``. A homogeneous graph: ``edata['etype']`` gives the
+        relations if it is there, otherwise there is one.
+        """
+        canonical: list[tuple[str, str, str]] = graph.canonical_etypes  # pyright: ignore[reportAssignmentType]
+        types = sorted(canonical, key=lambda e: (0, int(e[1]), "") if e[1].isdigit() else (1, 0, e[1]))
+        several = len(graph.ntypes) > 1
+        starts, names, total = {}, [], 0
+        for node_type in graph.ntypes:
+            starts[node_type] = total
+            total += graph.num_nodes(node_type)
+            names += [f"{node_type}/{i}" if several else str(i) for i in range(graph.num_nodes(node_type))]
+        if len(types) == 1 and "etype" in graph.edges[types[0]].data:
+            head, tail = graph.edges(etype=types[0], order="eid")
+            relation = graph.edges[types[0]].data["etype"].long()
+            num_relations = int(relation.max()) + 1 if len(relation) else 0
+            facts = torch.stack([head.long(), relation, tail.long()], 1)
+            return KnowledgeGraph(facts, total, num_relations), names, [str(r) for r in range(num_relations)]
+        short = [e[1] for e in types]
+        relations = [e[1] if short.count(e[1]) == 1 else ":".join(e) for e in types]
+        parts = []
+        for r, etype in enumerate(types):
+            head, tail = graph.edges(etype=etype, order="eid")
+            head, tail = head.long() + starts[etype[0]], tail.long() + starts[etype[2]]
+            parts.append(torch.stack([head, torch.full_like(head, r), tail], 1))
+        facts = torch.cat(parts) if parts else torch.empty(0, 3, dtype=torch.int64)
+        return KnowledgeGraph(facts, total, len(types)), names, relations
+
+    def to_pyg(self, inverse: bool = False) -> torch_geometric.data.Data:
+        """A PyTorch Geometric ``Data`` with edge_index (2, M), edge_type (M,) and num_nodes.
+
+        Raises ImportError, with the command that mends it, where torch_geometric is not installed.
+        """
+        try:
+            from torch_geometric.data import Data
+        except ImportError as error:
+            raise ImportError("to_pyg() needs PyTorch Geometric: pip install torch_geometric") from error
+        head, relation, tail = self.edges if inverse else self.facts.unbind(1)
+        return Data(edge_index=torch.stack([head, tail]), edge_type=relation, num_nodes=self.num_entities)

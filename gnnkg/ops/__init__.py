@@ -1,0 +1,1 @@
+"""Tensors in, tensors out. One folder an op: ``reference.py`` is its definition, ``numba.py`` serves CPU, ``triton.py`` GPU."""

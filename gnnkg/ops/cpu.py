@@ -1,0 +1,83 @@
+"""Numba kernels for CPU: how they are compiled, and how their tasks are shared among threads.
+
+A kernel is ``kernel(first, last, *arrays)``: it does the tasks [first, last), each of which writes results that no other task
+touches. So the result does not depend on the number of threads, to the last bit. The threads are Python's own, with the
+interpreter's lock released: no OpenMP or TBB runtime that may be missing, clash with torch's, or break after a fork.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+# Everything of fast math but the assumption that there is no NaN and no infinity: both must come through.
+FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
+
+# Element operations that are worth waking a thread for, which takes about 50 microseconds.
+WORK_PER_THREAD = 400_000
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile at the first call, and keep the machine code on disk where some cache folder can be written."""
+    bare = inspect.unwrap(function)  # shape checks may have wrapped it, and Numba compiles what it is given
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
+    try:
+        return numba.njit(cache=True, **options)(bare)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return numba.njit(**options)(bare)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS, thread_name_prefix="gnnkg")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
+def run(kernel: Callable[..., Any], num_tasks: int, work: int, *arguments: Any) -> None:
+    """``kernel`` over all tasks, on at most torch.get_num_threads() and NUMBA_NUM_THREADS threads.
+
+    ``work`` is the number of element operations, a hint: little work is not worth a second thread. Tensors among the
+    arguments are passed as arrays.
+    """
+    arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
+    num_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS, num_tasks, 1 + work // WORK_PER_THREAD)
+    if num_threads <= 1:
+        kernel(0, num_tasks, *arrays)
+        return
+    chunk = -(-num_tasks // (4 * num_threads))
+    starts = iter(range(0, num_tasks, chunk))  # shared: whoever is free takes the next chunk
+
+    def help_out() -> None:
+        for first in starts:
+            kernel(first, min(first + chunk, num_tasks), *arrays)
+
+    helpers = [_pool().submit(help_out) for _ in range(num_threads - 1)]
+    help_out()
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
+
+
+def empty(*shape: int) -> Tensor:
+    """An uninitialised float32 tensor, aligned to 64 bytes, from NumPy's allocator, which asks for huge pages.
+
+    A fresh tensor of 100 MB costs torch 25,000 page faults, several times what it takes to fill it.
+    """
+    size = math.prod(shape)
+    memory = np.empty(size + 16, dtype=np.float32)
+    if torch.are_deterministic_algorithms_enabled():
+        memory.fill(np.nan)  # as torch.empty does
+    start = -memory.ctypes.data % 64 // 4
+    return torch.from_numpy(memory[start : start + size].reshape(shape))

@@ -1,0 +1,16 @@
+"""Matching queries with candidates: (B, Q) against S tables of K candidates, without a tensor of size (B, K, D).
+
+    dot      sum_d q_d t_d                                  DistMult, ComplEx, RESCAL, TuckER ...
+    l1       sum_d |q_d - t_d|                              TransE
+    squared  sum_d (a_d - c_d t_d)^2                        TransE-L2 (c = 1), HAKE's modulus
+    modulus  sum_d |q_d - t_d| over complex components      RotatE
+    sine     sum_d |sin((q_d - t_d) / 2)|                   HAKE's phase
+
+Each takes an optional ``Mix`` and then matches mutated candidates (EMU) at nearly the same cost. ``reference.py`` is
+the definition; ``dispatch.py`` chooses Numba on CPU and Triton on GPU.
+"""
+
+from gnnkg.ops.matching.dispatch import dot, l1, modulus, sine, squared
+from gnnkg.ops.matching.reference import Mix
+
+__all__ = ["Mix", "dot", "l1", "modulus", "sine", "squared"]

@@ -1,0 +1,119 @@
+"""The public matching ops: inputs are checked, a backend is chosen, and mixing is taken apart.
+
+``dot`` is matrix products everywhere. The distances go to the backend that ``gnnkg.ops.backends`` names: the reference for
+float64 and under ``use_reference()``, else fused kernels that compute and return float32 and have one derivative. The fused
+kernels take the mask of a ``Mix`` as zeros and ones, and give it no gradient.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gnnkg.ops import backends
+from gnnkg.ops.matching import reference
+from gnnkg.ops.matching.fused import Distance
+from gnnkg.ops.matching.reference import Mix
+
+
+def dot(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+    """sum_d query_d * tail_d"""
+    _check(query, tail, mix)
+    if mix is None:
+        return _product(query, tail)
+    own, keep = mix
+    if keep.dim() == 2:
+        return _product(query * keep, tail) + ((1 - keep) * query * own).sum(1, keepdim=True)
+    return _product(query, tail * keep) + _product(query * own, 1 - keep)
+
+
+def l1(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+    """sum_d |query_d - tail_d|"""
+    return _distance("l1", query, tail, mix)
+
+
+def squared(
+    query: Float[Tensor, "B D"],
+    tail: Float[Tensor, "S K D"],
+    mix: Mix | None = None,
+    scale: Float[Tensor, "B D"] | None = None,
+) -> Float[Tensor, "B K"]:
+    """sum_d (query_d - scale_d * tail_d)^2; scale is 1 where it is None."""
+    return _distance("squared", query, tail, mix, scale)
+
+
+def modulus(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+    """sum over complex components of |query - tail|; vectors are ``[re | im]``. The modulus is sqrt(re^2 + im^2 + 1e-12)."""
+    if query.shape[-1] % 2:
+        raise ValueError(f"complex vectors are [re | im], of an even width; this width is {query.shape[-1]}")
+    return _distance("modulus", query, tail, mix)
+
+
+def sine(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+    """sum_d |sin((query_d - tail_d) / 2)|, angles in radians."""
+    return _distance("sine", query, tail, mix)
+
+
+def _check(query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> None:
+    if query.dim() != 2 or tail.dim() != 3 or query.shape[1] != tail.shape[2]:
+        raise ValueError(
+            f"expected queries (B, D) and candidates (S, K, D), not {tuple(query.shape)} and {tuple(tail.shape)}"
+        )
+    if query.shape[0] % max(tail.shape[0], 1) or (query.shape[0] and not tail.shape[0]):
+        raise ValueError(f"{tail.shape[0]} tables cannot serve {query.shape[0]} queries: S must divide B")
+    if scale is not None and scale.shape != query.shape:
+        raise ValueError(f"expected a scale of the queries' shape {tuple(query.shape)}, not {tuple(scale.shape)}")
+    if mix is not None and (mix.own.shape != query.shape or mix.keep.shape not in (query.shape, tail.shape)):
+        raise ValueError(
+            f"expected mix.own of shape {tuple(query.shape)} and mix.keep of that shape or of {tuple(tail.shape)}, "
+            f"not {tuple(mix.own.shape)} and {tuple(mix.keep.shape)}"
+        )
+
+
+def _product(query: Tensor, tail: Tensor) -> Tensor:
+    """(B, D) and (S, K, D) to (B, K)."""
+    num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
+    if num_tables == 1:
+        return query @ tail[0].t()
+    grouped = query.reshape(num_tables, num_queries // max(num_tables, 1), width)
+    return torch.bmm(grouped, tail.transpose(1, 2)).reshape(num_queries, num_candidates)
+
+
+def _distance(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> Tensor:
+    _check(query, tail, mix, scale)
+    backend = backends.choose(query, tail, scale, *(mix or ()))
+    if backend == "reference":
+        plain = getattr(reference, op)
+        return plain(query, tail, mix) if scale is None else plain(query, tail, mix, scale)
+    with torch.autocast(query.device.type, enabled=False):  # a sum of many small terms needs float32
+        query, tail = query.float(), tail.float()
+        if op == "squared":
+            scale = torch.ones_like(query) if scale is None else scale.float()
+        fast = import_module(f"gnnkg.ops.matching.{backend}")  # compilers are imported where they are needed
+        num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
+        if mix is None:
+            return Distance.apply(fast, op, query, scale, tail, query.new_ones(query.shape[0], num_units))
+        own, keep = mix.own.float(), _mask(mix.keep.float(), num_units)
+        mutated = getattr(reference, f"{op}_units")(query, own if scale is None else scale * own)  # (B, U)
+        if keep.dim() == 2:
+            fixed = ((1 - keep) * mutated).sum(1, keepdim=True)
+        else:
+            fixed = _product(mutated, 1 - keep)
+        return Distance.apply(fast, op, query, scale, tail, keep) + fixed
+
+
+def _mask(keep: Tensor, num_units: int) -> Tensor:
+    """One weight a unit; raises ValueError where the fused kernels cannot take the mask as one."""
+    if keep.requires_grad:
+        raise ValueError("mix.keep requires a gradient, which the fast matching ops do not give: use use_reference()")
+    if keep.is_cpu and not torch.all((keep == 0) | (keep == 1)):  # on a GPU the look would stall the queue
+        raise ValueError("mix.keep must hold zeros and ones; for a mask of fractions use use_reference()")
+    if keep.shape[-1] == num_units:
+        return keep
+    re, im = keep.split(num_units, dim=-1)
+    if keep.is_cpu and not torch.equal(re, im):
+        raise ValueError("mix.keep must agree on the real and imaginary half of every complex number")
+    return re

@@ -1,0 +1,89 @@
+"""Weighted distances on CPU: sum_u weight_u phi(query_u, tail_u) and its gradients, by the loops of ``numba_kernels.py``.
+
+Inputs are contiguous float32; weight is (B, U), or (S, K, U) for a weight of the candidates. Nothing of size (B, K, D) is
+made, apart from the gradient of tails that have that size themselves.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gnnkg.ops import cpu
+from gnnkg.ops.matching.numba_kernels import COLUMNS, OPS, ROWS, UNITS, kernels
+
+Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
+
+MIN_SHARED = 8
+"""queries a table from which transposing it pays"""
+
+
+def _packed(table: Float[Tensor, "S K X"]) -> Float[Tensor, "S blocks X columns"]:
+    num_tables, num_candidates, width = table.shape
+    columns = min(COLUMNS, -(-num_candidates // 16) * 16)  # 16 floats are a cache line
+    packed = cpu.empty(num_tables, -(-num_candidates // columns), width, columns)
+    full = num_candidates // columns
+    packed[:, :full] = table[:, : full * columns].unflatten(1, (full, columns)).transpose(2, 3)
+    if full * columns < num_candidates:
+        packed[:, full, :, : num_candidates - full * columns] = table[:, full * columns :].transpose(1, 2)
+    return packed
+
+
+def _unpacked(packed: Float[Tensor, "S blocks X columns"], num_candidates: int) -> Float[Tensor, "S K X"]:
+    return packed.transpose(2, 3).flatten(1, 2)[:, :num_candidates]
+
+
+def forward(
+    op: str,
+    query: Float[Tensor, "B D"],
+    scale: Float[Tensor, "B U"] | None,
+    tail: Float[Tensor, "S K D"],
+    weight: Weight,
+) -> Float[Tensor, "B K"]:
+    num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
+    loops = kernels(OPS[op], weight.dim() == 3)
+    scale = query if scale is None else scale  # any array will do where it is not read
+    out = cpu.empty(num_queries, num_candidates)
+    work = num_queries * num_candidates * width
+    if num_queries < MIN_SHARED * num_tables:
+        num_tasks = num_queries * -(-num_candidates // COLUMNS)
+        cpu.run(loops.row_forward, num_tasks, work, query, scale, tail, weight, out)
+        return out
+    if weight.dim() == 3:
+        weight = _packed(weight)
+    packed = _packed(tail)
+    num_tasks = num_tables * packed.shape[1] * -(-(num_queries // num_tables) // ROWS)
+    cpu.run(loops.panel_forward, num_tasks, work, query, scale, packed, weight, out)
+    return out
+
+
+def backward(
+    op: str,
+    query: Float[Tensor, "B D"],
+    scale: Float[Tensor, "B U"] | None,
+    tail: Float[Tensor, "S K D"],
+    weight: Weight,
+    gradient: Float[Tensor, "B K"],
+) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B U"] | None, Float[Tensor, "S K D"]]:
+    """Gradients of query, scale and tail."""
+    num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
+    num_units = weight.shape[-1]
+    loops = kernels(OPS[op], weight.dim() == 3)
+    work = num_queries * num_candidates * width
+    inputs = query, query if scale is None else scale
+    if num_queries < MIN_SHARED * num_tables:
+        d_query, d_scale = cpu.empty(num_queries, width), cpu.empty(num_queries, num_units)
+        d_tail = cpu.empty(*tail.shape)
+        cpu.run(loops.row_backward, num_tables, work, *inputs, tail, weight, gradient, d_query, d_scale, d_tail)
+    else:
+        if weight.dim() == 3:
+            weight = _packed(weight)
+        packed = _packed(tail)
+        d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
+        d_packed = cpu.empty(*packed.shape)
+        num_tasks = num_tables * -(-num_units // UNITS)
+        cpu.run(
+            loops.panel_backward, num_tasks, work, *inputs, packed, weight, gradient, d_query, d_scale, d_packed
+        )
+        d_query, d_scale, d_tail = d_query.t(), d_scale.t(), _unpacked(d_packed, num_candidates)
+    return d_query, None if scale is None else d_scale, d_tail

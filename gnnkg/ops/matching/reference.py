@@ -1,0 +1,97 @@
+"""The definition of the matching ops, in torch. Slow and plain; differentiable any number of times.
+
+``query`` is (B, D), ``tail`` (S, K, D) with S dividing B: table s serves queries s*B/S .. (s+1)*B/S - 1. All ops return (B, K).
+
+With a ``Mix``, candidate k of query b is not its own vector n but the mutated
+
+    m * n + (1 - m) * p,    p = mix.own[b],  m = mix.keep: (B, D) one mask a query, or (S, K, D) one mask a candidate.
+
+Every op is a sum over units, sum_u phi(q_u, t_u), so for a mask of zeros and ones this equals
+sum_u m_u phi(q_u, n_u) + (1 - m_u) phi(q_u, p_u), which is what the fast backends compute: the mutated candidates, (B, K, D),
+are never stored. A unit is one stored real; for ``modulus`` it is a complex number, and the mask must agree on its halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Mix(NamedTuple):
+    """Mutation of the candidates towards each query's own tail (EMU, arXiv 2504.03327), with zeros and ones as mask."""
+
+    own: Float[Tensor, "B D"]
+    keep: Float[Tensor, "B D"] | Float[Tensor, "S K D"]
+    """1: the component stays the candidate's; 0: it is the own tail's"""
+
+
+Units = Callable[[Tensor, Tensor], Tensor]
+"""phi: query (..., D) and candidates (..., D), broadcast, to one number a unit (..., U)"""
+
+
+def dot_units(query: Float[Tensor, "*#X D"], tail: Float[Tensor, "*#X D"]) -> Float[Tensor, "*X D"]:
+    return query * tail
+
+
+def l1_units(query: Float[Tensor, "*#X D"], tail: Float[Tensor, "*#X D"]) -> Float[Tensor, "*X D"]:
+    return (query - tail).abs()
+
+
+def squared_units(query: Float[Tensor, "*#X D"], tail: Float[Tensor, "*#X D"]) -> Float[Tensor, "*X D"]:
+    return (query - tail).square()
+
+
+def modulus_units(query: Float[Tensor, "*#X D"], tail: Float[Tensor, "*#X D"]) -> Float[Tensor, "*X U"]:
+    re, im = (query - tail).chunk(2, dim=-1)
+    return (re.square() + im.square() + 1e-12).sqrt()
+
+
+def sine_units(query: Float[Tensor, "*#X D"], tail: Float[Tensor, "*#X D"]) -> Float[Tensor, "*X D"]:
+    return torch.sin((query - tail) / 2).abs()
+
+
+def _sum(phi: Units, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> Tensor:
+    num_tables, num_candidates, width = tail.shape
+    num_queries = query.shape[0]
+    grouped = (num_tables, num_queries // max(num_tables, 1), 1, width)
+    candidates = tail.unsqueeze(1)  # (S, 1, K, D)
+    if mix is not None:
+        keep = mix.keep.reshape(grouped) if mix.keep.dim() == 2 else mix.keep.unsqueeze(1)
+        candidates = keep * candidates + (1 - keep) * mix.own.reshape(grouped)  # (S, G, K, D)
+    if scale is not None:
+        candidates = scale.reshape(grouped) * candidates
+    return phi(query.reshape(grouped), candidates).sum(-1).reshape(num_queries, num_candidates)
+
+
+def dot(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+    """sum_d query_d * tail_d"""
+    return _sum(dot_units, query, tail, mix)
+
+
+def l1(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+    """sum_d |query_d - tail_d|"""
+    return _sum(l1_units, query, tail, mix)
+
+
+def squared(
+    query: Float[Tensor, "B D"],
+    tail: Float[Tensor, "S K D"],
+    mix: Mix | None = None,
+    scale: Float[Tensor, "B D"] | None = None,
+) -> Float[Tensor, "B K"]:
+    """sum_d (query_d - scale_d * tail_d)^2; scale is 1 where it is None."""
+    return _sum(squared_units, query, tail, mix, scale)
+
+
+def modulus(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+    """sum over complex components of |query - tail|; vectors are ``[re | im]``. The modulus is sqrt(re^2 + im^2 + 1e-12)."""
+    return _sum(modulus_units, query, tail, mix)
+
+
+def sine(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+    """sum_d |sin((query_d - tail_d) / 2)|, angles in radians."""
+    return _sum(sine_units, query, tail, mix)

@@ -1,0 +1,184 @@
+"""Parts of an experiment as YAML names them: ``{class_path: DistMult, init_args: {dim: 100}}``, or ``DistMult`` alone.
+
+A short name is looked up where its place says: a sampler in ``gnnkg.samplers``, an optimiser in ``torch.optim``. A dotted name is
+any class that can be imported. The place is known from the type hint of the parameter that the part is meant for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from jsonargparse import ArgumentError, ArgumentParser
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from gnnkg.core import Encoder, Loss, Sampler, Scorer, Space, Term, Transform
+from gnnkg.graph import KnowledgeGraph
+
+MakeScorer = Callable[[], Scorer]
+MakeEncoder = Callable[[KnowledgeGraph, Space], Encoder]
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeSchedule = Callable[[Optimizer], LRScheduler]
+Init = Callable[[Tensor, Tensor], None]
+
+
+class ConfigError(ValueError):
+    """An experiment file that cannot be understood; the message names the place, what was expected and what stood there."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the classes for one kind of parameter live."""
+
+    word: str
+    module: str
+    base: type = object
+    late: int = 0
+    """how many leading arguments of the constructor are given when the experiment is built"""
+
+    def classes(self) -> dict[str, type]:
+        module = importlib.import_module(self.module)
+        return {
+            name: value
+            for name, value in sorted(vars(module).items())
+            if inspect.isclass(value)
+            and value.__module__.startswith(self.module)
+            and issubclass(value, self.base)
+            and value is not self.base
+            and not name.startswith("_")
+        }
+
+
+PLACES: dict[Any, Place] = {
+    MakeScorer: Place("scorer", "gnnkg.scorers", Scorer),
+    MakeEncoder: Place("encoder", "gnnkg.encoders", Encoder, late=2),
+    Init: Place("init", "gnnkg.encoders.init"),
+    Sampler: Place("sampler", "gnnkg.samplers"),
+    Term: Place("term", "gnnkg.terms"),
+    Loss: Place("loss", "gnnkg.losses"),
+    Transform: Place("transform", "gnnkg.transforms"),
+    MakeOptimizer: Place("optimizer", "torch.optim", Optimizer, late=1),
+    MakeSchedule: Place("schedule", "torch.optim.lr_scheduler", LRScheduler, late=1),
+}
+
+
+def expand(value: Any, hint: Any, where: str) -> Any:
+    """``value`` with every class by its full name. Raises ConfigError for an unknown class or key and for a wrong type."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if value is None and NoneType in kinds:
+        return None
+    parts = [kind for kind in kinds if kind in PLACES or is_dataclass(kind)]
+    hint = parts[0] if parts else hint
+    if hint in PLACES:
+        return _expand_part(value, PLACES[hint], where)
+    if get_origin(hint) is dict and get_args(hint)[1] in PLACES:
+        items = _mapping(value, where)
+        return {name: expand(item, get_args(hint)[1], f"{where}.{name}") for name, item in items.items()}
+    if is_dataclass(hint) and isinstance(hint, type):
+        return expand_arguments(_mapping(value, where), hint, where)
+    check_type(value, hint, where)
+    return value
+
+
+def _expand_part(value: Any, place: Place, where: str) -> dict[str, Any]:
+    spec = {"class_path": value} if isinstance(value, str) else value
+    if not isinstance(spec, dict) or not {"class_path"} <= set(spec) <= {"class_path", "init_args"}:
+        raise ConfigError(
+            f"{where}: expected a name, or class_path (a name) and init_args (its arguments), found {value!r}"
+        )
+    path, cls = find_class(str(spec["class_path"]), place, where)
+    arguments = expand_arguments(_mapping(spec.get("init_args") or {}, where), cls, where, place.late)
+    return {"class_path": path, "init_args": arguments}
+
+
+def find_class(name: str, place: Place, where: str) -> tuple[str, type]:
+    """The full name and the class of a short or a full name. Raises ConfigError with the names that the place knows."""
+    if "." not in name:
+        known = place.classes()
+        if name in known:
+            return f"{place.module}.{name}", known[name]
+        raise ConfigError(
+            f"{where}: there is no {place.word} {name!r}{closest(name, known)}. Known: {', '.join(known)}"
+        )
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: {name} cannot be imported ({error})") from error
+    if not inspect.isclass(found) or not issubclass(found, place.base):
+        expected = "a class" if place.base is object else f"a subclass of {place.base.__name__}"
+        raise ConfigError(f"{where}: expected {expected}, and {name} is none")
+    return name, found
+
+
+def expand_arguments(given: dict[str, Any], cls: type, where: str, late: int = 0, hidden: str = "") -> dict[str, Any]:
+    """The arguments of a constructor, checked; ``hidden`` is not for YAML. Raises ConfigError."""
+    parameters = list(inspect.signature(cls).parameters.values())[late:]
+    accepted = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != hidden]
+    dotted = f"{where}." if where else ""
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for name in given:
+            if name not in accepted:
+                raise ConfigError(
+                    f"{dotted}{name}: {cls.__name__} accepts no key {name!r}{closest(name, accepted)}. "
+                    f"Accepted: {', '.join(accepted) or 'none'}"
+                )
+    missing = [p.name for p in parameters if p.name in accepted and p.default is p.empty and p.name not in given]
+    if missing:
+        raise ConfigError(f"{where or 'the experiment'}: {cls.__name__} needs {' and '.join(missing)}")
+    hints = _hints(cls)
+    return {
+        name: expand(value, hints[name], f"{dotted}{name}") if name in hints else value for name, value in given.items()
+    }
+
+
+def check_type(value: Any, hint: Any, where: str) -> None:
+    """Raises ConfigError where jsonargparse does not take ``value`` for the type hint."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=hint)
+    try:
+        parser.parse_object({"value": value})
+    except ArgumentError as error:
+        raise ConfigError(f"{where}: expected {_type_name(hint)}, found {value!r}") from error
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls if is_dataclass(cls) else cls.__init__)
+
+
+def _type_name(hint: Any) -> str:
+    return inspect.formatannotation(hint).replace("typing.", "").replace("collections.abc.", "")
+
+
+def describe(place: Place, name: str) -> str:
+    """What a class is and which arguments it takes, for people."""
+    path, cls = find_class(name, place, place.word)
+    hints = _hints(cls)
+    lines = [path, "", inspect.getdoc(cls) or "", ""]
+    for parameter in list(inspect.signature(cls).parameters.values())[place.late :]:
+        hint = hints.get(parameter.name, Any)
+        kinds = [place for kind, place in PLACES.items() if kind in (hint, *get_args(hint))]
+        words = " or ".join(f"{kind.word} ({', '.join(kind.classes())})" for kind in kinds) or _type_name(hint)
+        default = "required" if parameter.default is parameter.empty else f"default {parameter.default!r}"
+        lines.append(f"  {parameter.name}: {words}, {default}")
+    return "\n".join(lines)
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """ " (did you mean ...?)" for a name that is close to a known one, otherwise nothing."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected a mapping of names to values, found {value!r}")
+    return value

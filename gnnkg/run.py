@@ -1,0 +1,176 @@
+"""The run directory: everything about one training, in files that say what they are.
+
+config.yaml               the complete experiment          vocabulary.json   names, labels and the data hash
+environment.json          versions, hardware, commit       weights.safetensors   the best weights by validation
+checkpoint.safetensors    model, optimiser, counters       metrics.csv       one row a report; curve.png its picture
+results/<split>.json      evaluations                      tensorboard/      the same metrics as events
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas
+import yaml
+from gnnkg.evaluation.provenance import commit, hardware, versions
+from torch import nn
+
+from gnnkg import checkpoint
+from gnnkg.checkpoint import DamagedFile, write_atomically
+from gnnkg.data.dataset import Dataset
+
+
+class NotARun(ValueError):
+    """The folder is not a run directory."""
+
+
+class RunDirectory:
+    """One training on disk. Open it with ``RunDirectory.open``; ``create`` starts a new one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    @classmethod
+    def create(cls, path: Path | str, config: Mapping[str, Any], dataset: Dataset) -> RunDirectory:
+        """Starts a run directory. Raises FileExistsError where the folder holds a run already."""
+        run = cls(Path(path))
+        if (run.path / "config.yaml").exists():
+            raise FileExistsError(f"{run.path} holds a run already: resume it, or choose another folder")
+        run.path.mkdir(parents=True, exist_ok=True)
+        names = {
+            "dataset": dataset.name,
+            "data_hash": dataset.data_hash,
+            "entities": dataset.entities,
+            "relations": dataset.relations,
+            "entity_labels": dataset.entity_labels,
+            "relation_labels": dataset.relation_labels,
+        }
+        run._write_json("vocabulary.json", names)
+        run._write_json("environment.json", {"commit": commit(), "versions": versions(), "hardware": hardware()})
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        write_atomically(run.path / "config.yaml", text.encode())  # last: its presence makes the folder a run
+        return run
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunDirectory:
+        """Raises NotARun where the folder holds no run."""
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise NotARun(f"there is no folder {run.path}")
+        if not (run.path / "config.yaml").is_file():
+            raise NotARun(f"{run.path} is not a run directory: it has no config.yaml")
+        return run
+
+    def _write_json(self, name: str, value: Any) -> None:
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(value, ensure_ascii=False, indent=1).encode())
+
+    def _read_json(self, name: str) -> Any:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise DamagedFile(f"{self.path / name} is missing from the run directory") from error
+        except ValueError as error:
+            raise DamagedFile(f"{self.path / name} is damaged ({error})") from error
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The experiment as it stands in config.yaml. Raises DamagedFile."""
+        file = self.path / "config.yaml"
+        try:
+            config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DamagedFile(f"{file} is damaged ({error})") from error
+        if not isinstance(config, dict):
+            raise DamagedFile(f"{file} is damaged (it should hold a mapping)")
+        return config
+
+    @cached_property
+    def vocabulary(self) -> dict[str, Any]:
+        """Names, labels and data hash of the data set that the run was trained on. Raises DamagedFile."""
+        return self._read_json("vocabulary.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, hardware and commit at the start of the run. Raises DamagedFile."""
+        return self._read_json("environment.json")
+
+    def check(self, dataset: Dataset) -> None:
+        """Raises ValueError where ``dataset`` is not what the run was trained on."""
+        expected = self.vocabulary.get("data_hash")
+        if dataset.data_hash != expected:
+            raise ValueError(
+                f"{self.path} was trained on {self.vocabulary.get('dataset')!r} with data hash {str(expected)[:12]}, but the data "
+                f"set {dataset.name!r} now has {dataset.data_hash[:12]}: its facts or names have changed"
+            )
+
+    def save_weights(self, model: nn.Module, **about: Any) -> None:
+        """The best weights so far, with what is known about them (step, validation metrics)."""
+        checkpoint.save(self.path / "weights.safetensors", {"model": model.state_dict(), "about": about})
+
+    def load_weights(self, model: nn.Module) -> dict[str, Any]:
+        """Puts the best weights into the model and gives what is known about them. Raises DamagedFile, FileNotFoundError."""
+        file = self.path / "weights.safetensors"
+        state = checkpoint.load(file)
+        try:
+            model.load_state_dict(state["model"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise DamagedFile(f"{file} does not fit the model that config.yaml describes ({error})") from error
+        return state["about"]
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        checkpoint.save(self.path / "checkpoint.safetensors", dict(state))
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The last state that was written whole, or None. Raises DamagedFile."""
+        file = self.path / "checkpoint.safetensors"
+        return checkpoint.load(file) if file.exists() else None
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Replaces metrics.csv: one row a report of training."""
+        write_atomically(self.path / "metrics.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
+
+    @property
+    def metrics(self) -> pandas.DataFrame:
+        """metrics.csv; empty before the first report."""
+        file = self.path / "metrics.csv"
+        return pandas.read_csv(file) if file.exists() else pandas.DataFrame()
+
+    def write_result(self, name: str, result: Mapping[str, Any]) -> Path:
+        """Writes results/<name>.json and gives its path."""
+        self._write_json(f"results/{name}.json", dict(result))
+        return self.path / "results" / f"{name}.json"
+
+    def result(self, name: str) -> dict[str, Any]:
+        """Raises DamagedFile where it is missing or cannot be read."""
+        return self._read_json(f"results/{name}.json")
+
+    def draw_curve(self) -> Path:
+        """Draws losses and validation MRR against steps into curve.png."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        metrics = self.metrics
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        losses = figure.subplots()
+        for name in [column for column in metrics.columns if column.startswith("loss/")]:
+            losses.plot(metrics["step"], metrics[name], label=name, linewidth=1)
+        losses.set(xlabel="step", ylabel="loss", title=str(self.path.name))
+        quality = losses.twinx()
+        if "valid/mrr" in metrics:
+            valid = metrics.dropna(subset=["valid/mrr"])
+            quality.plot(valid["step"], valid["valid/mrr"], "o-", color="black", label="valid/mrr", markersize=3)
+        quality.set(ylabel="filtered MRR on validation")
+        lines = losses.get_lines() + quality.get_lines()
+        losses.legend(lines, [str(line.get_label()) for line in lines], loc="center right")
+        figure.savefig(self.path / "curve.png", dpi=120)
+        return self.path / "curve.png"

@@ -1,0 +1,13 @@
+"""Scorers: one file each. All are differentiable any number of times on the reference ops.
+
+``spaces.py`` holds the initial values that several share. An encoder is built for ``scorer.space``.
+"""
+
+from gnnkg.scorers.complex import ComplEx
+from gnnkg.scorers.distmult import DistMult
+from gnnkg.scorers.hake import HAKE
+from gnnkg.scorers.rescal import RESCAL
+from gnnkg.scorers.rotate import RotatE
+from gnnkg.scorers.transe import TransE
+
+__all__ = ["HAKE", "RESCAL", "ComplEx", "DistMult", "RotatE", "TransE"]

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gnnkg.core import Scorer, Space
+from gnnkg.ops import matching
+from gnnkg.ops.matching import Mix
+
+
+class HAKE(Scorer):
+    """Modulus for the level of a hierarchy, phase for the place on a level:
+
+        f(h, r, t) = gamma - w_p sum_d |sin((p_h + p_r - p_t) / 2)| - w_m || m_h (|m_r| + b) - m_t (1 - b) ||_2
+
+    Zhang et al., "Learning Hierarchy-Aware Knowledge Graph Embeddings for Link Prediction", AAAI 2020. The bias b of the
+    relation is clamped to [-|m_r|, 1]. An entity is ``[phase | modulus]``, a relation ``[phase | modulus | bias]``; phases are
+    stored so that +-(gamma + 2) / dim stands for +-pi. The weights w_p and w_m are trained.
+    """
+
+    def __init__(
+        self, dim: int = 100, gamma: float = 9.0, modulus_weight: float = 3.5, phase_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.gamma = gamma
+        span = (gamma + 2) / dim
+        self.radians = math.pi / span
+        self.phase_weight = nn.Parameter(torch.tensor(phase_weight * span))
+        self.modulus_weight = nn.Parameter(torch.tensor(modulus_weight))
+        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse)
+
+    def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
+        """``[phase | a | c]``: the modulus part is || a - c m_t ||."""
+        phase, modulus = head.chunk(2, dim=-1)
+        turn, stretch, bias = relation.chunk(3, dim=-1)
+        stretch = stretch.abs()
+        bias = torch.minimum(torch.maximum(bias, -stretch), torch.ones_like(bias))
+        return torch.cat([(phase + turn) * self.radians, modulus * (stretch + bias), 1 - bias], dim=-1)
+
+    def match(
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
+    ) -> Float[Tensor, "B K"]:
+        query_phase, target, scale = query.chunk(3, dim=-1)
+        phase, modulus = tail.chunk(2, dim=-1)
+        phase_mix = modulus_mix = None
+        if mix is not None:
+            (own_phase, own_modulus), (keep_phase, keep_modulus) = mix.own.chunk(2, -1), mix.keep.chunk(2, -1)
+            phase_mix = Mix(own_phase * self.radians, keep_phase)
+            modulus_mix = Mix(own_modulus, keep_modulus)
+        phase_distance = matching.sine(query_phase, phase * self.radians, phase_mix)
+        modulus_distance = (matching.squared(target, modulus, modulus_mix, scale) + 1e-12).sqrt()
+        return self.gamma - self.phase_weight * phase_distance - self.modulus_weight * modulus_distance
+
+
+class _Init:
+    """Uniform phases and moduli; relations start with modulus 1 and bias 0, that is, as pure rotations."""
+
+    def __init__(self, dim: int, span: float) -> None:
+        self.dim = dim
+        self.span = span
+
+    def __call__(self, entity: Tensor, relation: Tensor) -> None:
+        nn.init.uniform_(entity, -self.span, self.span)
+        nn.init.uniform_(relation[:, : self.dim], -self.span, self.span)
+        nn.init.ones_(relation[:, self.dim : 2 * self.dim])
+        nn.init.zeros_(relation[:, 2 * self.dim :])
+
+
+def _inverse(relation: Float[Tensor, "B W"]) -> Float[Tensor, "B W"]:
+    phase, modulus, bias = relation.chunk(3, dim=-1)
+    modulus = modulus.abs()
+    bias = torch.minimum(torch.maximum(bias, -modulus), torch.ones_like(bias))
+    return torch.cat([-phase, modulus, 1 - modulus - bias], dim=-1)

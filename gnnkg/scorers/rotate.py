@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gnnkg.core import Scorer, Space
+from gnnkg.ops import matching
+from gnnkg.ops.matching import Mix
+from gnnkg.scorers.spaces import complex_product, uniform
+
+
+class RotatE(Scorer):
+    """A rotation of each complex component: f(h, r, t) = gamma - sum_d | h_d e^(i theta_d) - t_d |, theta = pi r / range.
+
+    Sun et al., "RotatE: Knowledge Graph Embedding by Relational Rotation in Complex Space", ICLR 2019. ``dim`` counts complex
+    numbers: entities are 2 * dim wide, relations dim. All start from U(-range, range), range = (gamma + 2) / dim, so that
+    relation vectors fill the circle.
+    """
+
+    def __init__(self, dim: int = 100, gamma: float = 9.0) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.radians = math.pi / ((gamma + 2) / dim)
+        self.space = Space(2 * dim, dim, init=uniform((gamma + 2) / dim), inverse=torch.neg, complex=True, tied=True)
+
+    def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
+        angle = relation * self.radians
+        return complex_product(head, torch.cat([angle.cos(), angle.sin()], dim=-1))
+
+    def match(
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
+    ) -> Float[Tensor, "B K"]:
+        return self.gamma - matching.modulus(query, tail, mix)

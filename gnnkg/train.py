@@ -1,0 +1,328 @@
+"""The training loop: ``fit`` is the only one.
+
+All randomness of a step is seeded by (seed, step, process), and the order of an epoch by (seed, epoch). A step is therefore a
+pure function of the state and its number, and a run that was killed and continued equals one that never stopped: bitwise on CPU,
+for the same number of threads.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from gnnkg.evaluation.metrics import metrics
+from gnnkg.evaluation.ranks import rank_facts
+from lightning_fabric import Fabric
+from rich import progress as bars
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from gnnkg.core import Batch, Model, Objective
+from gnnkg.data.dataset import Dataset
+from gnnkg.data.queries import Queries, step_seed
+from gnnkg.graph import KnowledgeGraph, KnownTails
+from gnnkg.run import RunDirectory
+
+Schedule = LRScheduler | ReduceLROnPlateau
+Row = dict[str, float | int]
+"""one report: step, epoch, seconds, lr, valid/..., loss/..."""
+
+
+class TrainingFailed(RuntimeError):
+    """The loss is no longer a usable number; the message names the step, the term and the last good checkpoint."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands: all that a continued run needs besides the tensors."""
+
+    step: int = 0
+    best_mrr: float = -1.0
+    best_step: int = 0
+    worse: int = 0
+    """validations since the best one"""
+    finished: bool = False
+    first_loss: float | None = None
+    seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    """each loss, summed since the last report"""
+    history: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training gave. The model holds the best weights by validation."""
+
+    best_metrics: dict[str, float]
+    best_step: int
+    steps: int
+    seconds: float
+    history: list[Row]
+
+
+class _Step(nn.Module):
+    """Model and objective as one module from tensors to tensors, as mixed precision and several processes need it."""
+
+    def __init__(self, model: Model, objective: Objective, graph: KnowledgeGraph) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.graph = graph
+
+    def forward(self, head: Tensor, relation: Tensor, tail: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        return self.objective(self.model, Batch(self.graph, head, relation, tail, weight))
+
+
+def fit(
+    model: Model,
+    objective: Objective,
+    dataset: Dataset,
+    *,
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    queries: Queries | None = None,
+    schedule: Callable[[Optimizer], Schedule] | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    validate_every: int | None = None,
+    validate_facts: int | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    run: RunDirectory | None = None,
+    checkpoint_seconds: float = 60.0,
+    accelerator: str = "auto",
+    devices: int = 1,
+    precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true"] = "32-true",
+    clip_norm: float | None = None,
+    explosion: float = 1e4,
+    before_epoch: Callable[[int], None] | None = None,
+    memory: int | None = None,
+    progress: bool = True,
+) -> Fitted:
+    """Trains for ``steps`` or ``epochs`` (give one), keeping the weights with the best validation MRR.
+
+    Validation ranks both directions over all entities, filtered by train and valid, every ``validate_every`` steps (default: an
+    epoch), on ``validate_facts`` seeded facts or all. ``patience`` stops after so many validations without a better MRR. A plateau
+    schedule is stepped by the validation MRR and needs ``mode="max"``; any other once a training step. ``before_epoch(n)`` is
+    called before each epoch begins, and again at the same place where a run continues.
+
+    With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each batch.
+
+    Raises TrainingFailed where a loss is NaN, infinite or has grown ``explosion``-fold; ValueError for settings that contradict.
+    """
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    if devices > 1:
+        fabric.launch()
+    graph = dataset.graph.to(fabric.device)
+    plan = (queries or Queries()).of(graph, seed)
+    total = _total_steps(steps, epochs, plan.steps_per_epoch)
+    validate_every = validate_every or plan.steps_per_epoch
+    facts = _validation_facts(dataset, validate_facts, seed).to(fabric.device)
+    known = dataset.known("train", "valid").to(fabric.device)
+
+    step_module = _Step(model, objective, graph)
+    opt = optimizer(step_module.parameters())
+    scheduler = schedule(opt) if schedule else None
+    if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "max":
+        raise ValueError("a plateau schedule watches the validation MRR, which should rise: give it mode='max'")
+    module, wrapped = fabric.setup(step_module, opt)
+    at = _restore(run, model, opt, scheduler, fabric) or Progress()
+    resumed_at, seconds_before, start = at.step, at.seconds, time.perf_counter()
+    last_saved = start
+    writes = run is not None and fabric.is_global_zero
+    best = None if run else copy.deepcopy(model.state_dict())
+
+    model.train()
+    with _bar(progress and fabric.is_global_zero) as bar, _events(run if writes else None, at.step) as events:
+        task = bar.add_task("training", total=total, completed=at.step, note="")
+        while at.step < total and not at.finished:
+            step = at.step
+            if before_epoch and (step % plan.steps_per_epoch == 0 or step == resumed_at):
+                before_epoch(step // plan.steps_per_epoch)
+            torch.manual_seed(step_seed(seed, step, fabric.global_rank))
+            losses = module(*_share(plan[step], fabric.global_rank, fabric.world_size))
+            _account(losses, at, explosion, run)
+            wrapped.zero_grad()
+            fabric.backward(torch.stack(list(losses.values())).sum())
+            if clip_norm is not None:
+                fabric.clip_gradients(module, wrapped, max_norm=clip_norm)
+            wrapped.step()
+            if scheduler and not isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step()
+            at.step += 1
+            at.seconds = seconds_before + time.perf_counter() - start
+            bar.update(task, completed=at.step)
+            reports = at.step % validate_every == 0 or at.step == total
+            if reports:
+                valid = _validate(model, graph, facts, known, memory)
+                mrr = valid["valid/mrr"]
+                _judge(at, mrr, patience)
+                if at.best_step == at.step and writes:
+                    run.save_weights(model, step=at.step, **valid)
+                elif at.best_step == at.step and best is not None:
+                    best = copy.deepcopy(model.state_dict())
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step(mrr)
+                _report(at, valid, opt.param_groups[0]["lr"], plan.steps_per_epoch)
+                bar.update(task, note=f"valid MRR {mrr:.4f}, best {at.best_mrr:.4f}")
+            if writes and (reports or time.perf_counter() - last_saved > checkpoint_seconds):
+                _save(run, model, opt, scheduler, fabric, at)
+                last_saved = time.perf_counter()
+            if writes and reports:
+                run.write_metrics(at.history)
+                events(at.history[-1])
+    fabric.barrier()
+    if best is not None:
+        model.load_state_dict(best)
+    elif run is not None:
+        run.load_weights(model)
+    model.eval()
+    best_row = next((row for row in at.history if row["step"] == at.best_step), {})
+    best_metrics = {name: value for name, value in best_row.items() if name.startswith("valid/")}
+    return Fitted(best_metrics, at.best_step, at.step, at.seconds, at.history)
+
+
+def _total_steps(steps: int | None, epochs: float | None, steps_per_epoch: int) -> int:
+    if (steps is None) == (epochs is None):
+        raise ValueError("say how long to train: give either steps or epochs")
+    total = steps if steps is not None else math.ceil((epochs or 0) * steps_per_epoch)
+    if total < 1:
+        raise ValueError(f"training needs at least one step, not {total}")
+    return total
+
+
+def _validation_facts(dataset: Dataset, count: int | None, seed: int) -> Tensor:
+    """The validation facts, or a seeded sample of them. Raises ValueError where there are none to choose a model by."""
+    if not len(dataset.valid):
+        raise ValueError(f"{dataset.name} has no validation facts to choose a model by: carve some out of train")
+    if count is None or count >= len(dataset.valid):
+        return dataset.valid
+    return dataset.valid[torch.randperm(len(dataset.valid), generator=torch.Generator().manual_seed(seed))[:count]]
+
+
+def _share(batch: Batch, rank: int, world_size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """This process's part of a batch, every world_size-th query: heads, relations, tails and weights."""
+    own = slice(rank, None, world_size)
+    return batch.head[own], batch.relation[own], batch.tail[own], batch.weight[own]
+
+
+def _account(losses: dict[str, Tensor], at: Progress, explosion: float, run: RunDirectory | None) -> None:
+    """Adds up the losses of a step. Raises TrainingFailed for one that is no longer a usable number."""
+    values = dict(zip(losses, torch.stack([loss.detach().float() for loss in losses.values()]).tolist(), strict=True))
+    total = sum(values.values())
+    if at.first_loss is None:
+        at.first_loss = total
+    wrong = [name for name, value in values.items() if not math.isfinite(value)]
+    if wrong or abs(total) > explosion * (1 + abs(at.first_loss)):
+        name = wrong[0] if wrong else max(values, key=lambda key: abs(values[key]))
+        last = (
+            f"the last good checkpoint is {run.path / 'checkpoint.safetensors'}"
+            if run and at.history
+            else "no checkpoint yet"
+        )
+        raise TrainingFailed(
+            f"step {at.step}: the loss term {name!r} is {values[name]:g} (the first total was {at.first_loss:g}); {last}. "
+            "A lower learning rate or clip_norm usually helps"
+        )
+    for name, value in values.items():
+        at.sums[name] = at.sums.get(name, 0.0) + value
+
+
+def _validate(
+    model: Model, graph: KnowledgeGraph, facts: Tensor, known: KnownTails, memory: int | None
+) -> dict[str, float]:
+    """The filtered metrics of the validation facts: realistic ties, both directions."""
+    ranks = rank_facts(model, graph, facts, known, memory)
+    return {f"valid/{name}": value for name, value in metrics(ranks.ranks(), ranks.candidates).items()}
+
+
+def _judge(at: Progress, mrr: float, patience: int | None) -> None:
+    """Notes whether this validation is the best so far, and whether it is time to stop."""
+    if mrr > at.best_mrr or at.best_step == 0:
+        at.best_mrr, at.best_step, at.worse = mrr, at.step, 0
+    else:
+        at.worse += 1
+    at.finished = patience is not None and at.worse >= patience
+
+
+def _report(at: Progress, valid: dict[str, float], lr: float, steps_per_epoch: int) -> None:
+    """Adds a row to the history: mean losses since the row before, and the validation."""
+    since = at.step - (at.history[-1]["step"] if at.history else 0)
+    row = {"step": at.step, "epoch": at.step / steps_per_epoch, "seconds": at.seconds, "lr": lr}
+    at.history.append(row | valid | {f"loss/{name}": value / since for name, value in at.sums.items()})
+    at.sums = {}
+
+
+def _save(
+    run: RunDirectory, model: Model, opt: Optimizer, scheduler: Schedule | None, fabric: Fabric, at: Progress
+) -> None:
+    run.save_checkpoint(
+        {
+            "model": model.state_dict(),
+            "optimizer": opt.state_dict(),
+            "schedule": _plain(scheduler.state_dict()) if scheduler else {},
+            "precision": fabric.strategy.precision.state_dict(),
+            "progress": vars(at),
+        }
+    )
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """A schedule's state without what its constructor sets anew (functions)."""
+    kept = (Tensor, bool, int, float, str, list, tuple, dict, type(None))
+    return {
+        name: dict(value) if isinstance(value, dict) else value
+        for name, value in state.items()
+        if isinstance(value, kept)
+    }
+
+
+def _restore(
+    run: RunDirectory | None, model: Model, opt: Optimizer, scheduler: Schedule | None, fabric: Fabric
+) -> Progress | None:
+    """Continues from the run's checkpoint, if there is one."""
+    saved = run.load_checkpoint() if run else None
+    if saved is None:
+        return None
+    model.load_state_dict(saved["model"])
+    opt.load_state_dict(saved["optimizer"])
+    if scheduler:
+        scheduler.load_state_dict(saved["schedule"])
+    fabric.strategy.precision.load_state_dict(saved["precision"])
+    return Progress(**saved["progress"])
+
+
+def _bar(shown: bool) -> bars.Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return bars.Progress(*columns, TextColumn("{task.fields[note]}"), disable=not shown, refresh_per_second=4)
+
+
+@contextmanager
+def _events(run: RunDirectory | None, step: int) -> Iterator[Callable[[Row], None]]:
+    """Writes report rows as TensorBoard events; those after ``step``, from before a crash, are superseded."""
+    if run is None:
+        yield lambda row: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1) as writer:
+
+        def write(row: Row) -> None:
+            for name in row.keys() - {"step"}:
+                writer.add_scalar(name, row[name], int(row["step"]))
+            writer.flush()
+
+        yield write

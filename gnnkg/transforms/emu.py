@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gnnkg.core import Labels, Scorer, Vectors
+from gnnkg.ops.matching import Mix
+
+
+class EMU:
+    """Embedding mutation: each negative n takes some components of the positive p, and the soft label ``label``.
+
+        n' = m * n + (1 - m) * p,    m_d ~ Bernoulli(keep) for every component
+
+    Takamoto et al., arXiv 2504.03327. With ``CrossEntropy`` and ``per_negative`` it is the published method; ``keep=1`` is
+    unbounded label smoothing alone, ``label=0`` mutation alone. The query's head and relation and the truth column are not
+    touched; gradients flow into the copied components unless ``detach_positive``.
+
+    ``masks`` says which pairs share a mask. ``"pair"`` (published): none, one mask for each query and negative; stores the
+    (B, K, D) mutated vectors. ``"query"``: one for each query, shared by its negatives; ``"negative"``: one for each candidate,
+    shared by the queries of its table. The shared forms cost about as much as no mutation, and need a scorer that is a sum over
+    components. ``mask_unit="block"`` mutates complex numbers as a whole; shared masks on RotatE always do, since its modulus joins
+    the halves. ``count="exact"`` keeps exactly round(keep * D) components instead of a binomial number.
+
+    Raises ValueError where the sampler gives no separate truth (1-vs-all), and for labels of 1 or more.
+    """
+
+    def __init__(
+        self,
+        keep: float = 0.39,
+        label: float = 0.53,
+        masks: Literal["query", "negative", "pair"] = "query",
+        mask_unit: Literal["real", "block"] = "real",
+        count: Literal["bernoulli", "exact"] = "bernoulli",
+        detach_positive: bool = False,
+    ) -> None:
+        if not 0 <= keep <= 1:
+            raise ValueError(f"keep is a probability, not {keep}")
+        if not 0 <= label < 1:
+            raise ValueError(f"label must lie in [0, 1): at 1 negatives are level with the positive; it is {label}")
+        self.keep = keep
+        self.label = label
+        self.masks = masks
+        self.mask_unit = mask_unit
+        self.count = count
+        self.detach_positive = detach_positive
+
+    def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
+        own, tail = vectors.own, vectors.tail
+        if own is None:
+            raise ValueError(
+                "EMU mutates sampled negatives towards each query's own tail, which must stand outside the table: "
+                "use the sampler Uniform instead of AllEntities (1-vs-all), or a term without EMU"
+            )
+        if self.detach_positive:
+            own = own.detach()
+        value = torch.full((1, 1 + tail.shape[1]), self.label, device=tail.device, dtype=tail.dtype)
+        value[0, 0] = 1
+        labels = Labels(value.expand(len(own), -1), labels.mask, labels.truth, labels.weight)
+        if self.keep == 1:
+            return vectors, labels
+        if self.masks == "pair":
+            num_queries, num_candidates = len(own), tail.shape[1]
+            mask = self._mask((num_queries, num_candidates), scorer, tail)
+            each = tail.repeat_interleave(num_queries // len(tail), 0)
+            return vectors.replace(tail=torch.lerp(own.unsqueeze(1), each, mask)), labels
+        shape = (len(own),) if self.masks == "query" else tuple(tail.shape[:2])
+        return vectors.replace(mix=Mix(own, self._mask(shape, scorer, tail))), labels
+
+    def _mask(self, shape: tuple[int, ...], scorer: Scorer, like: Tensor) -> Float[Tensor, "*shape D"]:
+        space = scorer.space
+        block = space.complex and (self.mask_unit == "block" or (space.tied and self.masks != "pair"))
+        width = like.shape[-1] // 2 if block else like.shape[-1]
+        if self.count == "bernoulli":
+            mask = torch.empty(*shape, width, device=like.device, dtype=like.dtype).bernoulli_(self.keep)
+        else:
+            order = torch.rand(*shape, width, device=like.device).argsort(-1).argsort(-1)
+            mask = (order < round(self.keep * width)).to(like.dtype)
+        return torch.cat([mask, mask], dim=-1) if block else mask

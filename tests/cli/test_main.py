@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gnnkg.cli import commands, main
+
+COMMANDS = {
+    *("train", "resume", "evaluate", "predict", "compare", "export"),
+    *("audit", "datasets", "doctor", "report", "quickstart", "parts"),
+}
+
+
+def test_help_lists_every_command_with_a_sentence(capsys):
+    assert set(commands()) == COMMANDS
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name, summary in commands().items():
+        assert summary.endswith(".") or ";" in summary, f"{name} has no sentence of help"
+        assert summary in out
+
+
+def test_no_arguments_mean_help(capsys):
+    assert main([]) == 0
+    assert "usage: gnnkg COMMAND" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    assert f"gnnkg {name}" in capsys.readouterr().out
+
+
+def test_help_is_quick_because_it_imports_no_torch():
+    script = "import sys; from gnnkg.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("gnnkg 0")
+
+
+def test_an_unknown_command_lists_the_known(capsys):
+    assert main(["trian"]) == 2
+    assert "no command 'trian' (did you mean train?)" in capsys.readouterr().err
+
+
+def test_the_module_runs_as_a_program_and_fails_with_one_message(tmp_path):
+    command = [sys.executable, "-m", "gnnkg", "evaluate", str(tmp_path / "nothing")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"gnnkg evaluate: there is no folder {tmp_path / 'nothing'}"
+
+
+def test_a_bug_shows_its_traceback(monkeypatch):
+    def broken(argv):
+        return int("x")  # a ValueError that nobody raised on purpose
+
+    monkeypatch.setattr("gnnkg.cli.datasets.run", broken)
+    with pytest.raises(ValueError, match="invalid literal"):
+        main(["datasets"])
+
+
+def test_an_interruption_has_the_status_of_one(monkeypatch, capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gnnkg.cli.datasets.run", interrupted)
+    assert main(["datasets"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_an_experiment_may_name_a_class_beside_it(experiment, tmp_path, monkeypatch, capsys):
+    source = "from gnnkg.losses import Margin\nclass Own(Margin):\n    pass\n"
+    (tmp_path / "own_losses_of_a_test.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry or ".").resolve() != tmp_path.resolve()])
+    loss = ["--terms.plain.loss", "{class_path: own_losses_of_a_test.Own, init_args: {margin: 2}}"]
+    assert main(["train", str(experiment), "--run", str(tmp_path / "run"), "--steps", "1", "--quiet", *loss]) == 0
+    assert "own_losses_of_a_test.Own" in (tmp_path / "run" / "config.yaml").read_text()

@@ -1,0 +1,111 @@
+"""The implementations of each interface, found by walking the package: a new one is tested because it is there.
+
+A class is built once for every combination of its switches (parameters that are Literal or bool); combinations which it refuses
+with ValueError are left out. Arguments that have no default, or that keep a test quick, stand in ``ARGUMENTS``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+import gnnkg.encoders
+import gnnkg.losses
+import gnnkg.samplers
+import gnnkg.scorers
+import gnnkg.terms
+import gnnkg.transforms
+from gnnkg.core import Encoder, Scorer
+from gnnkg.losses import CrossEntropy
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "gnnkg.scorers": {"dim": 4},
+    "gnnkg.samplers": {"num_negatives": 5, "chunk": 2},
+    "gnnkg.transforms.EMU": {"keep": 0.5},
+    "gnnkg.terms": {"weight": 0.1},
+    "gnnkg.terms.Ranking": {"loss": CrossEntropy()},
+}
+"""for every class of a family, or for one class: taken where the constructor has a parameter of the name"""
+
+
+def classes(family: Any) -> list[type]:
+    """The public classes that the modules of a family define."""
+    path = getattr(family, "__path__", None)
+    names = [m.name for m in pkgutil.walk_packages(path, family.__name__ + ".")] if path else []
+    found = {}
+    for name in [family.__name__, *names]:
+        for key, value in vars(importlib.import_module(name)).items():
+            if inspect.isclass(value) and value.__module__ == name and not key.startswith("_"):
+                found[f"{name}.{key}"] = value
+    return list(found.values())
+
+
+def _is(family: Any) -> Callable[[type], bool]:
+    """Whether a class of the family's modules is one of the family: by its base class where there is one."""
+    base = {"gnnkg.scorers": Scorer, "gnnkg.encoders": Encoder}.get(family.__name__)
+    if base is not None:
+        return lambda cls: issubclass(cls, base) and not inspect.isabstract(cls)
+    return lambda cls: "__call__" in vars(cls)
+
+
+def variants(cls: type, family: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A readable name and the arguments of each combination of a class's switches."""
+    parameters = inspect.signature(cls).parameters
+    hints = get_type_hints(cls if is_dataclass(cls) else cls.__init__)
+    given = ARGUMENTS.get(family.__name__, {}) | ARGUMENTS.get(f"{family.__name__}.{cls.__name__}", {})
+    fixed = {name: value for name, value in given.items() if name in parameters}
+    choices = {}
+    for name in parameters:
+        hint = hints.get(name)
+        options = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
+        if options and name not in fixed:
+            choices[name] = options
+    for values in itertools.product(*choices.values()):
+        switches = dict(zip(choices, values, strict=True))
+        told = [f"{k}={v}" for k, v in switches.items() if v is not parameters[k].default]
+        yield "-".join([cls.__name__, *told]), fixed | switches
+
+
+def makers(family: Any, at_least: int) -> list[Any]:
+    """One pytest parameter for every variant: a function that builds it. Fails where fewer classes were found than known."""
+    found = [cls for cls in classes(family) if _is(family)(cls)]
+    assert len(found) >= at_least, f"{family.__name__} should have {at_least} implementations or more: {found}"
+    made = []
+    for cls in found:
+        for name, arguments in variants(cls, family):
+            make = _maker(cls, arguments)
+            if family is not gnnkg.encoders and _refused(make):
+                continue
+            made.append(pytest.param(make, id=name))
+    return made
+
+
+def _maker(cls: type, arguments: dict[str, Any]) -> Callable[..., Any]:
+    def make(*late: Any, **changes: Any) -> Any:
+        return cls(*late, **(arguments | changes))
+
+    make.cls, make.arguments = cls, arguments  # type: ignore[attr-defined]
+    return make
+
+
+def _refused(make: Callable[[], Any]) -> bool:
+    try:
+        make()
+    except ValueError:
+        return True
+    return False
+
+
+scorers = makers(gnnkg.scorers, at_least=6)
+encoders = makers(gnnkg.encoders, at_least=1)
+samplers = makers(gnnkg.samplers, at_least=2)
+transforms = makers(gnnkg.transforms, at_least=1)
+terms = makers(gnnkg.terms, at_least=5)
+losses = makers(gnnkg.losses, at_least=4)

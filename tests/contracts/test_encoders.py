@@ -1,0 +1,127 @@
+"""What every encoder promises, for the space of every scorer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Scorer, Vectors
+from gnnkg.graph import KnowledgeGraph
+from tests.contracts import discovered
+
+MakeEncoder = Callable[..., Encoder]
+
+every_encoder = pytest.mark.parametrize("make", discovered.encoders)
+every_space = pytest.mark.parametrize("make_scorer", discovered.scorers)
+
+
+def queries(graph: KnowledgeGraph) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every relation, in both directions."""
+    relation = torch.arange(2 * graph.num_relations)
+    return relation % graph.num_entities, relation
+
+
+def exactly(ours: Vectors, theirs: Vectors) -> None:
+    for name in ("head", "relation", "tail", "own"):
+        left, right = getattr(ours, name), getattr(theirs, name)
+        assert (left is None) == (right is None)
+        if left is not None:
+            assert_close(left, right, rtol=0, atol=0)
+
+
+@every_encoder
+@every_space
+def test_no_table_is_every_entity(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+    """``Candidates(table=None)`` equals a table of the ids 0..N-1."""
+    space = make_scorer().space
+    lookup = make(graph, space).eval()(graph)
+    head, relation = queries(graph)
+    ids = torch.arange(graph.num_entities)
+    exactly(lookup(head, relation, EVERY_ENTITY), lookup(head, relation, Candidates(ids.unsqueeze(0))))
+    assert lookup(head, relation).tail.shape == (1, graph.num_entities, space.entity_dim)
+
+
+@every_encoder
+@every_space
+def test_own_is_the_row_of_the_table(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+    lookup = make(graph, make_scorer().space).eval()(graph)
+    head, relation = queries(graph)
+    own = torch.randint(graph.num_entities, head.shape)
+    vectors = lookup(head, relation, Candidates(None, own))
+    assert vectors.own is not None
+    assert_close(vectors.own, vectors.tail[0, own], rtol=0, atol=0)
+
+
+@every_encoder
+@every_space
+def test_another_number_of_entities(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+    """A graph of another size is refused, or encoded whole; its entities are never silently others."""
+    larger = KnowledgeGraph(graph.facts, graph.num_entities + 1, graph.num_relations)
+    encoder = make(graph, make_scorer().space)
+    try:
+        lookup = encoder(larger)
+    except ValueError as error:
+        assert str(graph.num_entities) in str(error)
+        assert str(larger.num_entities) in str(error)
+    else:
+        assert lookup(*queries(larger)).tail.shape[1] == larger.num_entities
+
+
+@every_encoder
+@every_space
+def test_removed_facts_are_gone(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+    """A graph less some facts is encoded as one that never had them."""
+    encoder = make(graph, make_scorer().space).eval()
+    gone, kept = graph.facts[:7], graph.facts[7:]
+    rebuilt = KnowledgeGraph(kept, graph.num_entities, graph.num_relations)
+    head, relation = queries(graph)
+    exactly(encoder(graph.without(*gone.unbind(1)))(head, relation), encoder(rebuilt)(head, relation))
+
+
+@every_encoder
+@every_space
+def test_dropout_in_training_only(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+    names = [name for name in inspect.signature(make.cls).parameters if "dropout" in name]
+    head, relation = queries(graph)
+    candidates = Candidates(torch.arange(graph.num_entities).unsqueeze(0), head)
+
+    def encoder(rate: float) -> Encoder:
+        torch.manual_seed(1)
+        return make(graph, make_scorer().space, **dict.fromkeys(names, rate))
+
+    dropping, plain = encoder(0.5), encoder(0.0)
+    if names:
+        first, second = dropping.train()(graph)(head, relation, candidates), dropping(graph)(head, relation, candidates)
+        for name in ("head", "relation", "tail", "own"):
+            assert not torch.equal(getattr(first, name), getattr(second, name)), f"dropout should reach {name}"
+    lookup = dropping.eval()(graph)
+    exactly(lookup(head, relation, candidates), lookup(head, relation, candidates))
+    exactly(lookup(head, relation, candidates), plain.eval()(graph)(head, relation, candidates))
+
+
+@every_encoder
+@every_space
+def test_every_parameter_learns(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+    encoder = make(graph, make_scorer().space)
+    vectors = encoder(graph)(*queries(graph))
+    (vectors.head.square().sum() + vectors.relation.square().sum() + vectors.tail.square().sum()).backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@every_encoder
+@every_space
+def test_initial_values(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+    """The same seed, the same parameters, all finite."""
+    states = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        states.append(make(graph, make_scorer().space).state_dict())
+    assert_close(states[0], states[1], rtol=0, atol=0)
+    assert all(value.isfinite().all() for value in states[0].values())

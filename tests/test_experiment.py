@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from gnnkg.core import Model, Objective
+from gnnkg.data.queries import Queries
+from gnnkg.experiment import (
+    ConfigError,
+    build,
+    change,
+    from_config,
+    load_run,
+    parse_overrides,
+    read,
+    resume,
+    train,
+)
+from gnnkg.losses import CrossEntropy
+from gnnkg.samplers import Uniform
+from gnnkg.scorers import DistMult, RotatE
+from gnnkg.terms import N3, Ranking
+from gnnkg.transforms import EMU
+
+TEXT = """
+dataset: cldr
+scorer: {class_path: DistMult, init_args: {dim: 8}}
+sampler: {class_path: Uniform, init_args: {num_negatives: 16}}
+terms:
+  plain: {class_path: Ranking, init_args: {loss: CrossEntropy, weight: 1e-1}}
+  mutated:
+    class_path: Ranking
+    init_args: {loss: CrossEntropy, per_negative: true, transform: {class_path: EMU, init_args: {keep: 0.4}}}
+  n3: {class_path: N3, init_args: {weight: 0.001}}
+optimizer: {class_path: Adagrad, init_args: {lr: 0.1}}
+schedule: {class_path: StepLR, init_args: {step_size: 10}}
+queries: {batch_size: 50}
+steps: 4
+validate_every: 2
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_file_becomes_the_objects_that_it_names(file, dataset):
+    experiment = read(file)
+    assert isinstance(experiment.sampler, Uniform)
+    assert experiment.sampler.num_negatives == 16
+    assert isinstance(experiment.scorer(), DistMult)
+    plain, mutated, n3 = experiment.terms.values()
+    assert isinstance(plain, Ranking)
+    assert plain.weight == 0.1
+    assert isinstance(plain.loss, CrossEntropy)
+    assert isinstance(mutated, Ranking)
+    assert isinstance(mutated.transform, EMU)
+    assert mutated.transform.keep == 0.4
+    assert n3 == N3(weight=0.001)
+    assert experiment.queries == Queries(batch_size=50)
+    model, objective = build(experiment, dataset)
+    assert isinstance(model, Model)
+    assert isinstance(objective, Objective)
+    optimizer = experiment.optimizer(model.parameters())
+    assert isinstance(optimizer, torch.optim.Adagrad)
+    assert experiment.schedule is not None
+    assert isinstance(experiment.schedule(optimizer), torch.optim.lr_scheduler.StepLR)
+
+
+def test_initial_values_follow_the_seed_alone(file, dataset):
+    def entity(seed: int) -> torch.Tensor:
+        torch.manual_seed(123 + seed)
+        return build(read(file, {"seed": seed}), dataset)[0].encoder.entity
+
+    assert torch.equal(entity(1), entity(1))
+    assert not torch.equal(entity(1), entity(2))
+
+
+def test_building_twice_shares_no_parameter(file, dataset):
+    experiment = read(file, {"scorer": "HAKE"})
+    first, second = build(experiment, dataset)[0], build(experiment, dataset)[0]
+    assert {id(p) for p in first.parameters()}.isdisjoint(id(p) for p in second.parameters())
+
+
+def test_the_complete_config_reads_back_as_the_same_experiment(file):
+    config = read(file, {"encoder.init": "XavierNormal"}).config
+    assert config["scorer"]["init_args"] == {"dim": 8, "gamma": 24.0}
+    assert config["encoder"]["init_args"]["inverse"] == "learned"
+    assert config["encoder"]["init_args"]["init"]["init_args"] == {"gain": 1.0}
+    assert config["patience"] is None
+    written = yaml.safe_load(yaml.safe_dump(config, sort_keys=False))
+    assert from_config(written).config == config
+
+
+OVERRIDES = [
+    (["--seed", "3"], lambda e: e.seed == 3),
+    (["--scorer.dim", "70"], lambda e: e.config["scorer"]["init_args"]["dim"] == 70),
+    (["--scorer.init_args.dim=70"], lambda e: e.config["scorer"]["init_args"]["dim"] == 70),
+    (["--scorer", "RotatE"], lambda e: isinstance(e.scorer(), RotatE)),
+    (["--terms.mutated.transform.keep", "0.9"], lambda e: e.terms["mutated"].transform.keep == 0.9),
+    (["--terms.plain.loss.class_path", "BCE"], lambda e: type(e.terms["plain"].loss).__name__ == "BCE"),
+    (["--terms.l2", "{class_path: L2, init_args: {weight: 1e-3}}"], lambda e: e.terms["l2"].weight == 0.001),
+    (["--encoder.inverse", "tied"], lambda e: e.encoder.keywords["inverse"] == "tied"),
+    (["--queries.batch_size", "7"], lambda e: e.queries.batch_size == 7),
+    (["--schedule", "null"], lambda e: e.schedule is None),
+    (["--memory", "2GB"], lambda e: e.memory == "2GB"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "holds"), OVERRIDES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_any_field_can_be_changed_from_the_command_line(file, arguments, holds):
+    assert holds(read(file, parse_overrides(arguments)))
+
+
+@pytest.mark.parametrize("arguments", [["--seed"], ["seed", "3"], ["--scorer.dim", "[1"], ["--", "3"]])
+def test_a_malformed_override_is_refused(arguments):
+    with pytest.raises(ConfigError):
+        parse_overrides(arguments)
+
+
+def test_a_field_below_a_number_is_refused(file):
+    with pytest.raises(ConfigError, match="steps is 4, which has no field more"):
+        read(file, {"steps.more": 3})
+
+
+REFUSED = [
+    ({"stepss": 3}, r"stepss: Experiment accepts no key 'stepss' \(did you mean steps\?\)\. Accepted: dataset, scorer, .*seed"),
+    ({"config": {}}, "accepts no key 'config'"),
+    ({"scorer.dimm": 3}, r"scorer.dimm: .*Accepted: dim, gamma"),
+    ({"queries.batch": 3}, r"queries.batch: .*Accepted: batch_size"),
+    ({"terms.mutated.transform.keepp": 3}, "terms.mutated.transform.keepp: EMU accepts no key"),
+    ({"terms.mutated.transform.keep": "much"}, "terms.mutated.transform.keep: expected float, found 'much'"),
+    ({"terms.mutated.transform.keep": 3.0}, "experiment.yaml: keep is a probability, not 3.0$"),
+    ({"queries.batch_size": 0}, "batch_size must be at least 1, not 0"),
+    ({"optimizer.lr": "fast"}, "optimizer.lr: expected float"),
+    ({"seed": 1.5}, "seed: expected int, found 1.5"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), REFUSED)
+def test_a_mistake_is_named_with_its_place(file, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        read(file, overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("dataset: [", "no valid YAML"), ("just words", "expected a mapping"), ("scorer: DistMult", "needs dataset and sampler and")],
+)
+def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, text, message):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="there is no file .*absent.yaml"):
+        read(tmp_path / "absent.yaml")
+
+
+def test_a_derived_file_holds_only_what_differs(file):
+    (file.parent / "sub").mkdir()
+    derived = file.parent / "sub" / "derived.yaml"
+    derived.write_text("base: ../experiment.yaml\nseed: 5\nscorer: RotatE\nterms.mutated.transform.keep: 0.7\n")
+    experiment = read(derived, {"steps": 9})
+    assert isinstance(experiment.scorer(), RotatE)
+    assert experiment.config["scorer"]["init_args"]["dim"] == 100, "a plain key replaces the base's value whole"
+    assert experiment.terms["mutated"].transform.keep == 0.7
+    assert set(experiment.terms) == {"plain", "mutated", "n3"}
+    assert (experiment.seed, experiment.steps) == (5, 9)
+
+
+def test_a_base_that_is_missing_or_circular_is_named(file):
+    file.write_text("base: nothing.yaml")
+    with pytest.raises(ConfigError, match=r"experiment.yaml: its base .*nothing.yaml does not exist"):
+        read(file)
+    file.write_text("base: experiment.yaml")
+    with pytest.raises(ConfigError, match="based on itself"):
+        read(file)
+
+
+def test_changing_leaves_the_original_alone():
+    config = {"scorer": {"class_path": "DistMult", "init_args": {"dim": 8}}}
+    assert change(config, {"scorer.dim": 9})["scorer"]["init_args"]["dim"] == 9
+    assert config["scorer"]["init_args"]["dim"] == 8
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small data set of one's own: a ring of persons."""
+    path = tmp_path / "ring"
+    path.mkdir()
+    facts = [f"p{i}\t{relation}\tp{(i + step) % 20}\n" for i in range(20) for relation, step in (("next", 1), ("after", 2))]
+    (path / "train.txt").write_text("".join(facts[:30]))
+    (path / "valid.txt").write_text("".join(facts[30:35]))
+    (path / "test.txt").write_text("".join(facts[35:]))
+    return path
+
+
+def test_a_run_is_loaded_with_its_best_weights_from_any_folder(file, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    run = train(read(file, {"dataset": "ring"}), "run", progress=False)
+    assert (run.path / "curve.png").stat().st_size > 0
+    monkeypatch.chdir("/")
+    experiment, dataset, model, again = load_run(folder.parent / "run")
+    assert experiment.config == again.config
+    assert dataset.name == "ring"
+    assert not model.training
+    fresh, _ = build(experiment, dataset)
+    again.load_weights(fresh)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
+
+
+def test_resuming_a_shorter_run_equals_the_longer_one(file, folder, tmp_path):
+    longer = {"dataset": str(folder), "steps": 8}
+    whole = train(read(file, longer), tmp_path / "whole", progress=False)
+    part = train(read(file, longer | {"steps": 4}), tmp_path / "part", progress=False)
+    config = yaml.safe_load((part.path / "config.yaml").read_text())
+    (part.path / "config.yaml").write_text(yaml.safe_dump(config | {"steps": 8}, sort_keys=False))
+    resumed = resume(part.path, progress=False)
+    assert (resumed.path / "weights.safetensors").read_bytes() == (whole.path / "weights.safetensors").read_bytes()
+
+
+def test_a_run_refuses_a_data_set_that_has_changed(file, folder, tmp_path):
+    train(read(file, {"dataset": str(folder)}), tmp_path / "run", progress=False)
+    (folder / "test.txt").write_text("p0\tnext\tp5\n")
+    with pytest.raises(ValueError, match="trained on 'ring' with data hash"):
+        load_run(tmp_path / "run")
+
+
+def test_a_run_is_not_overwritten(file, folder, tmp_path):
+    experiment = read(file, {"dataset": str(folder)})
+    train(experiment, tmp_path / "run", progress=False)
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        train(experiment, tmp_path / "run", progress=False)

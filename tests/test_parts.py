@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+
+from gnnkg.core import Sampler, Transform
+from gnnkg.encoders import Table
+from gnnkg.parts import PLACES, ConfigError, Init, MakeEncoder, MakeOptimizer, MakeScorer, describe, expand
+from gnnkg.scorers import DistMult
+from gnnkg.terms import N3
+
+SHORT_NAMES = [
+    ("Uniform", Sampler, "gnnkg.samplers.Uniform"),
+    ({"class_path": "Uniform", "init_args": {"bound": 0.1}}, Init, "gnnkg.encoders.init.Uniform"),
+    ("Table", MakeEncoder, "gnnkg.encoders.Table"),
+    ("Adagrad", MakeOptimizer, "torch.optim.Adagrad"),
+    ("gnnkg.samplers.Uniform", Sampler, "gnnkg.samplers.Uniform"),
+]
+
+
+@pytest.mark.parametrize(("value", "hint", "path"), SHORT_NAMES)
+def test_a_short_name_is_looked_up_where_its_place_says(value, hint, path):
+    assert expand(value, hint, "here")["class_path"] == path
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=lambda place: place.word)
+def test_every_place_knows_classes_of_its_kind_only(place):
+    classes = place.classes()
+    assert classes
+    assert all(issubclass(cls, place.base) and cls is not place.base for cls in classes.values())
+
+
+def test_places_hold_what_belongs_there():
+    known = {place.word: set(place.classes()) for place in PLACES.values()}
+    assert known["encoder"] == {"Table"}
+    assert {"Normal", "Uniform", "XavierNormal"} == known["init"]
+    assert {"Ranking", "N3", "L2", "L3", "Frobenius"} == known["term"]
+    assert {"CrossEntropy", "BCE", "SelfAdversarial", "Margin"} == known["loss"]
+    assert known["sampler"].isdisjoint(known["loss"])
+
+
+REFUSED = [
+    ("DistMul", MakeScorer, r"here: there is no scorer 'DistMul' \(did you mean DistMult\?\)\. Known: .*ComplEx"),
+    ("CrossEntropy", Sampler, r"here: there is no sampler 'CrossEntropy'\. Known: AllEntities, Uniform"),
+    ("nowhere.Thing", Sampler, "nowhere.Thing cannot be imported"),
+    ("gnnkg.samplers.Nothing", Sampler, "gnnkg.samplers.Nothing cannot be imported"),
+    ("gnnkg.encoders.Normal", MakeEncoder, "expected a subclass of Encoder, and gnnkg.encoders.Normal is none"),
+    ({"class_path": "DistMult", "init_args": {"dimm": 3}}, MakeScorer, r"here.dimm: .* \(did you mean dim\?\)\. Accepted: dim, gamma"),
+    ({"class_path": "DistMult", "init_args": {"dim": "wide"}}, MakeScorer, "here.dim: expected int, found 'wide'"),
+    ({"class_path": "DistMult", "init_args": 3}, MakeScorer, "here: expected a mapping of names to values, found 3"),
+    ({"class_path": "Uniform", "init_args": {"share": "all"}}, Sampler, r"here.share: expected Literal\['batch', 'chunk', 'query'\]"),
+    ({"class_path": "Uniform"}, Init, "here: Uniform needs bound"),
+    ({"class": "DistMult"}, MakeScorer, "here: expected a name, or class_path .* found {'class': 'DistMult'}"),
+    (None, Transform, "here: expected a name"),
+    ({"one": "N3"}, dict[str, Sampler], "here.one: there is no sampler 'N3'"),
+    ("three", int | None, r"here: expected int \| None, found 'three'"),
+]
+
+
+@pytest.mark.parametrize(("value", "hint", "message"), REFUSED)
+def test_a_wrong_part_is_refused_with_what_was_expected(value, hint, message):
+    with pytest.raises(ConfigError, match=message):
+        expand(value, hint, "here")
+
+
+def test_nested_parts_are_expanded_by_the_hints_of_their_parameters():
+    nested = {"class_path": "Table", "init_args": {"init": "XavierNormal", "inverse": "tied"}}
+    expanded = expand(nested, MakeEncoder, "encoder")
+    assert expanded["init_args"]["init"] == {"class_path": "gnnkg.encoders.init.XavierNormal", "init_args": {}}
+    assert expanded["init_args"]["inverse"] == "tied"
+
+
+def test_arguments_that_are_given_later_are_not_asked_for():
+    assert expand("Table", MakeEncoder, "encoder") == {"class_path": "gnnkg.encoders.Table", "init_args": {}}
+    with pytest.raises(ConfigError, match=r"encoder.graph: Table accepts no key 'graph'"):
+        expand({"class_path": "Table", "init_args": {"graph": 1}}, MakeEncoder, "encoder")
+
+
+def test_what_may_be_absent_may_be_null():
+    assert expand(None, Transform | None, "transform") is None
+
+
+@pytest.mark.parametrize(
+    ("hint", "cls", "words"),
+    [
+        (MakeScorer, DistMult, ["diagonal bilinear", "dim: int, default 100"]),
+        (MakeEncoder, Table, ["Free vectors", "init: init (Normal, Uniform, XavierNormal), default None"]),
+    ],
+)
+def test_a_class_is_described_with_what_it_accepts(hint, cls, words):
+    text = describe(PLACES[hint], cls.__name__)
+    assert all(word in text for word in words)
+    assert "graph" not in text.split("\n\n")[-1]
+
+
+def test_required_arguments_are_described_as_such():
+    (term,) = [place for place in PLACES.values() if place.word == "term"]
+    assert "weight: float, required" in describe(term, N3.__name__)

@@ -1,0 +1,271 @@
+"""Training: what it learns, when it stops, and that being killed changes nothing."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch.optim import Adagrad, Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, ReduceLROnPlateau
+
+from gnnkg import checkpoint
+from gnnkg.core import Model, Objective
+from gnnkg.data import Dataset
+from gnnkg.data.queries import Queries
+from gnnkg.encoders import Table
+from gnnkg.graph import KnowledgeGraph
+from gnnkg.losses import CrossEntropy, SelfAdversarial
+from gnnkg.run import RunDirectory
+from gnnkg.samplers import Uniform
+from gnnkg.scorers import DistMult, RotatE
+from gnnkg.terms import Ranking
+from gnnkg.train import TrainingFailed, fit
+from gnnkg.transforms import EMU
+
+NUM_ENTITIES = 40
+
+
+def ring(seed: int = 0) -> Dataset:
+    """Relation k steps k + 1 places around a ring: RotatE can learn it."""
+    place = torch.arange(NUM_ENTITIES)
+    facts = torch.cat(
+        [torch.stack([place, torch.full_like(place, k), (place + k + 1) % NUM_ENTITIES], 1) for k in range(4)]
+    )
+    facts = facts[torch.randperm(len(facts), generator=torch.Generator().manual_seed(seed))]
+    names = tuple(f"e{i}" for i in range(NUM_ENTITIES))
+    graph = KnowledgeGraph(facts[:-20], NUM_ENTITIES, 4)
+    return Dataset("ring", graph, facts[-20:-10], facts[-10:], names, tuple("abcd"))
+
+
+def parts(dataset: Dataset, seed: int = 0, dropout: float = 0.1) -> tuple[Model, Objective]:
+    torch.manual_seed(seed)
+    scorer = DistMult(16)
+    model = Model(Table(dataset.graph, scorer.space, entity_dropout=dropout), scorer)
+    mutated = Ranking(CrossEntropy(), per_negative=True, transform=EMU())
+    return model, Objective(Uniform(16), {"plain": Ranking(CrossEntropy(), 0.5), "mutated": mutated})
+
+
+SETTINGS = {
+    "queries": Queries(batch_size=64, subsampling=True),
+    "steps": 60,
+    "validate_every": 10,
+    "progress": False,
+    "accelerator": "cpu",
+}
+
+
+def test_it_learns_and_keeps_the_best_weights():
+    dataset = ring()
+    torch.manual_seed(0)
+    scorer = RotatE(16)
+    model = Model(Table(dataset.graph, scorer.space, inverse="tied"), scorer)
+    objective = Objective(Uniform(32, filtered=True), {"loss": Ranking(SelfAdversarial())})
+    before = torch.get_rng_state()
+    settings = SETTINGS | {"steps": 400, "validate_every": 40}
+    fitted = fit(model, objective, dataset, optimizer=partial(Adam, lr=0.05), **settings)
+    assert fitted.best_metrics["valid/mrr"] > 0.5
+    assert fitted.best_metrics["valid/mrr"] == max(row["valid/mrr"] for row in fitted.history)
+    assert not model.training
+    assert len(before) == len(torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        None,
+        partial(MultiStepLR, milestones=[20, 40]),
+        partial(CosineAnnealingLR, T_max=60),
+        partial(ReduceLROnPlateau, mode="max", patience=0),
+    ],
+)
+def test_continuing_equals_never_stopping_bitwise(tmp_path, schedule):
+    dataset = ring()
+    settings = SETTINGS | {"optimizer": partial(Adagrad, lr=0.1), "schedule": schedule}
+
+    def weights(run: RunDirectory | None, steps: int) -> dict[str, torch.Tensor]:
+        model, objective = parts(dataset)
+        fit(model, objective, dataset, run=run, **(settings | {"steps": steps}))
+        return model.state_dict()
+
+    whole = RunDirectory.create(tmp_path / "whole", {}, dataset)
+    weights(whole, 60)
+    broken = RunDirectory.create(tmp_path / "broken", {}, dataset)
+
+    class Killed(Exception):
+        pass
+
+    for attempt in range(3):
+        model, objective = parts(dataset, seed=99 if attempt else 0)  # later on the checkpoint's weights must win
+        steps_left = 13
+
+        def stopper(module, inputs):
+            nonlocal steps_left
+            steps_left -= 1
+            if not steps_left:
+                raise Killed
+
+        objective.register_forward_pre_hook(stopper)
+        with pytest.raises(Killed):
+            fit(model, objective, dataset, run=broken, checkpoint_seconds=0.0, **settings)
+    model, objective = parts(dataset, seed=99)
+    fit(model, objective, dataset, run=broken, **settings)
+    one, other = whole.load_checkpoint(), broken.load_checkpoint()
+    assert one is not None
+    assert other is not None
+    for part in ("model", "optimizer", "schedule"):
+        assert_equal(one[part], other[part])
+    timeless = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in run["progress"]["history"]] for run in (one, other)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def assert_equal(one: object, other: object) -> None:
+    if isinstance(one, torch.Tensor):
+        assert isinstance(other, torch.Tensor)
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert isinstance(other, dict)
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_equal(one[key], other[key])
+    else:
+        assert one == other
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from test_train import *
+dataset = ring()
+model, objective = parts(dataset)
+path = Path(sys.argv[1])
+run = RunDirectory.open(path) if (path / "config.yaml").exists() else RunDirectory.create(path, {{}}, dataset)
+print("started", flush=True)
+def slowly(module, inputs):
+    time.sleep(0.01)
+objective.register_forward_pre_hook(slowly)
+fit(model, objective, dataset, run=run, checkpoint_seconds=0.03, optimizer=partial(Adam, lr=0.01), **(SETTINGS | {{"steps": 120}}))
+"""
+
+
+def test_a_process_killed_more_than_once_ends_where_an_undisturbed_one_does(tmp_path):
+    script = SCRIPT.format(tests=str(Path(__file__).parent))
+    command = [sys.executable, "-c", script]
+
+    def start(path: Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command, str(path)], stdout=subprocess.PIPE, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        )
+
+    undisturbed = start(tmp_path / "whole")
+    kills = 0
+    for _ in range(3):
+        process = start(tmp_path / "killed")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        time.sleep(0.6)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.communicate()
+    assert kills >= 2, "the runs ended before they could be killed"
+    process = start(tmp_path / "killed")
+    process.communicate(timeout=120)
+    undisturbed.communicate(timeout=120)
+    assert process.returncode == undisturbed.returncode == 0
+    one, other = (checkpoint.load(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "killed"))
+    assert one["progress"]["step"] == other["progress"]["step"] == 120
+    assert_equal(one["model"], other["model"])
+    assert_equal(one["optimizer"], other["optimizer"])
+    best = [checkpoint.load(tmp_path / name / "weights.safetensors")["model"] for name in ("whole", "killed")]
+    assert_equal(*best)
+
+
+def test_early_stopping_waits_for_patience():
+    dataset = ring()
+    model, objective = parts(dataset)
+    fitted = fit(model, objective, dataset, optimizer=partial(Adam, lr=0.0), patience=3, **SETTINGS)
+    assert fitted.steps == 40  # the first validation is the best, three more bring nothing better
+    assert fitted.best_step == 10
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
+def test_an_unusable_loss_stops_and_says_where(tmp_path, bad):
+    dataset = ring()
+    model, objective = parts(dataset)
+    calls = 0
+    good = objective.terms["plain"]
+
+    def turning(scorer, vectors, labels):
+        nonlocal calls
+        calls += 1
+        return good(scorer, vectors, labels) * (bad if calls > 15 else 1.0)
+
+    objective.terms["plain"] = turning
+    run = RunDirectory.create(tmp_path / "run", {}, dataset)
+    with pytest.raises(TrainingFailed, match=r"step 15: the loss term 'plain' is .*checkpoint\.safetensors"):
+        fit(model, objective, dataset, run=run, optimizer=partial(Adam, lr=0.01), **SETTINGS)
+    saved = run.load_checkpoint()
+    assert saved is not None
+    assert all(torch.isfinite(value).all() for value in saved["model"].values())
+
+
+def test_contradictions_are_refused():
+    dataset = ring()
+    for wrong, message in (
+        ({"steps": 1, "epochs": 1.0}, "either steps or epochs"),
+        ({"steps": None}, "either steps or epochs"),
+        ({"steps": 0}, "at least one step"),
+        ({"schedule": partial(ReduceLROnPlateau, mode="min")}, "mode='max'"),
+    ):
+        model, objective = parts(dataset)
+        with pytest.raises(ValueError, match=message):
+            fit(model, objective, dataset, optimizer=partial(Adam, lr=0.01), **(SETTINGS | wrong))
+
+
+def test_the_hook_is_called_before_each_epoch():
+    dataset = ring()
+    model, objective = parts(dataset)
+    seen: list[int] = []
+    settings = SETTINGS | {"steps": None, "epochs": 3.0}
+    fit(model, objective, dataset, optimizer=partial(Adam, lr=0.01), before_epoch=seen.append, **settings)
+    assert seen == [0, 1, 2]
+
+
+def test_bf16_learns_the_same_task():
+    dataset = ring()
+    model, objective = parts(dataset, dropout=0.0)
+    fitted = fit(model, objective, dataset, optimizer=partial(Adagrad, lr=0.1), precision="bf16-mixed", **SETTINGS)
+    model, objective = parts(dataset, dropout=0.0)
+    full = fit(model, objective, dataset, optimizer=partial(Adagrad, lr=0.1), **SETTINGS)
+    assert fitted.best_metrics["valid/mrr"] == pytest.approx(full.best_metrics["valid/mrr"], abs=0.15)
+
+
+def test_metrics_are_written_and_drawn(tmp_path):
+    dataset = ring()
+    model, objective = parts(dataset)
+    run = RunDirectory.create(tmp_path / "run", {"seed": 0}, dataset)
+    fit(
+        model,
+        objective,
+        dataset,
+        run=run,
+        optimizer=partial(Adam, lr=0.01),
+        schedule=partial(LambdaLR, lr_lambda=lambda s: 1.0),
+        **SETTINGS,
+    )
+    assert list(run.metrics["step"]) == [10, 20, 30, 40, 50, 60]
+    assert {"valid/mrr", "loss/plain", "loss/mutated", "lr"} <= set(run.metrics.columns)
+    assert run.draw_curve().read_bytes().startswith(b"\x89PNG")
+    assert any((run.path / "tensorboard").iterdir())
