@@ -10,7 +10,7 @@ quickstart: .venv/installed
 	.venv/bin/gnnkg quickstart
 
 test: .venv/installed
-	.venv/bin/python -m pytest --jaxtyping-packages=gnnkg,beartype.beartype
+	.venv/bin/python -m pytest
 
 lint: .venv/installed
 	.venv/bin/ruff check .

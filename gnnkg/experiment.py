@@ -1,31 +1,34 @@
 """An experiment: a YAML file that names classes and their arguments, turned into constructor calls here and nowhere else.
 
-A file is checked against the constructors' type hints (jsonargparse). It may begin with ``base: other.yaml``, a path relative to
-itself: then it holds only what differs. A plain key replaces the base's value whole; a dotted key, such as
-``terms.mutated.transform.keep: 0.5``, changes one field deep inside, just as ``--terms.mutated.transform.keep 0.5`` does on the
-command line.
+The constructors are the schema: what a file says is checked against their type hints (``parts.py``, jsonargparse). ``config.py``
+has the text itself: base files and changed fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, get_loader
+from jsonargparse import ArgumentError, ArgumentParser
 from jsonargparse.typing import register_type
 from torch import Tensor
 
+from gnnkg.config import DEFAULTS, ConfigError, change, load_file
 from gnnkg.core import Model, Objective, Sampler, Term
+from gnnkg.data.cldr import load_cldr
 from gnnkg.data.dataset import Dataset
-from gnnkg.data.load import dataset_names, load
+from gnnkg.data.files import from_folder
+from gnnkg.data.load import BUNDLED, dataset_names, load
 from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
+from gnnkg.evaluation import Evaluation, evaluate
 from gnnkg.evaluation.memory import parse_size
-from gnnkg.parts import ConfigError, MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments
+from gnnkg.evaluation.provenance import provenance
+from gnnkg.parts import MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments
 from gnnkg.run import RunDirectory
 from gnnkg.train import fit
 
@@ -69,15 +72,12 @@ class Experiment:
     """the complete YAML that this was read from, defaults filled in"""
 
 
-DEFAULTS = {"encoder": "Table"}
-
-
 def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment in a YAML file, with some fields changed, e.g. ``{"seed": 3, "scorer.dim": 70}``.
 
     Raises ConfigError, which names the place in the file, what was expected and what stood there.
     """
-    return from_config(change(_load(Path(path)), overrides or {}), str(path))
+    return from_config(change(load_file(Path(path)), overrides or {}), str(path))
 
 
 def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Experiment:
@@ -93,7 +93,9 @@ def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Ex
         resolved = yaml.safe_load(parser.dump(namespace, skip_unset=False))
         built = parser.instantiate(namespace)
         if built.dataset.lower() not in dataset_names() and Path(built.dataset).is_dir():
-            resolved["dataset"] = str(Path(built.dataset).resolve())  # so that the run is found again from another folder
+            resolved["dataset"] = str(
+                Path(built.dataset).resolve()
+            )  # so that the run is found again from another folder
     except (ArgumentError, ValueError) as error:
         raise ConfigError(f"{source}: {_innermost(error)}") from error
     return Experiment(**vars(built), config=resolved)
@@ -114,63 +116,8 @@ register_type(
 )  # else jsonargparse takes a loss, which returns one, for a maker of tensors
 
 
-def _load(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A YAML file with what it takes from its base. Raises ConfigError."""
-    if not path.is_file():
-        raise ConfigError(f"{derived[-1]}: its base {path} does not exist" if derived else f"there is no file {path}")
-    if path.resolve() in derived:
-        raise ConfigError(f"{path} is based on itself")
-    try:
-        content = get_loader("yaml")(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected a mapping of names to values, found {content!r}")
-    base = content.pop("base", None)
-    inherited = _load(path.parent / str(base), (*derived, path.resolve())) if base is not None else DEFAULTS
-    return change(inherited, content)
-
-
-def change(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``config`` with some fields replaced. A dotted key leads through mappings and the ``init_args`` of parts."""
-    changed = dict(config)
-    for key, value in changes.items():
-        first, _, rest = str(key).partition(".")
-        if not rest:
-            changed[first] = value
-            continue
-        inner = changed.get(first) or {}
-        inner = {"class_path": inner} if isinstance(inner, str) else inner
-        if not isinstance(inner, Mapping):
-            raise ConfigError(f"{key}: {first} is {inner!r}, which has no field {rest}")
-        if "class_path" in inner and rest.split(".")[0] not in ("class_path", "init_args"):
-            rest = f"init_args.{rest}"
-        changed[first] = change(inner, {rest: value})
-    return changed
-
-
-def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
-    """``["--scorer.dim", "70", "--seed=3"]`` as ``{"scorer.dim": 70, "seed": 3}``. Raises ConfigError."""
-    overrides: dict[str, Any] = {}
-    rest = list(arguments)
-    while rest:
-        option = rest.pop(0)
-        name, equals, text = option.removeprefix("--").partition("=")
-        if not option.startswith("--") or not name:
-            raise ConfigError(f"expected an override such as --scorer.dim 70, found {option!r}")
-        if not equals:
-            if not rest:
-                raise ConfigError(f"{option} needs a value")
-            text = rest.pop(0)
-        try:
-            overrides[name] = get_loader("yaml")(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{option}: {text!r} is no valid YAML") from error
-    return overrides
-
-
 def load_dataset(experiment: Experiment) -> Dataset:
-    """The data set of an experiment. Raises DataError, and ConfigError for an option that the data set does not take."""
+    """The data set of an experiment. Raises DataError, and ConfigError for an option that there is not."""
     name, options = experiment.dataset, experiment.dataset_options
     if name.lower() == BUNDLED:
         options = expand_arguments(options, load_cldr, "dataset_options")
@@ -230,6 +177,15 @@ def _fit(experiment: Experiment, dataset: Dataset, run: RunDirectory, progress: 
 
 def _read_run(run: RunDirectory) -> Experiment:
     return from_config(run.config, str(run.path / "config.yaml"))
+
+
+def evaluate_run(path: Path | str, split: str = "test", memory: int | None = None) -> Evaluation:
+    """Judges a run's best weights, and keeps the result with its provenance in ``results/<split>.json``. Raises as ``load_run``."""
+    experiment, dataset, model, run = load_run(path)
+    evaluation = evaluate(model, dataset, split, memory=memory)
+    origin = provenance(experiment.config, experiment.seed)
+    run.write_result(split, {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()})
+    return evaluation
 
 
 def load_run(path: Path | str) -> tuple[Experiment, Dataset, Model, RunDirectory]:

@@ -23,9 +23,9 @@ Facts = Int[Tensor, "M 3"]
 class Edges(NamedTuple):
     """Facts in both directions: the first M as stated, the last M backwards."""
 
-    head: Int[Tensor, " 2M"]
-    relation: Int[Tensor, " 2M"]
-    tail: Int[Tensor, " 2M"]
+    head: Int[Tensor, " 2*M"]
+    relation: Int[Tensor, " 2*M"]
+    tail: Int[Tensor, " 2*M"]
 
 
 class Known(NamedTuple):
@@ -95,13 +95,16 @@ def both_directions(facts: Facts, num_relations: int) -> Edges:
 class KnowledgeGraph:
     """N entities, R relations, and M facts to learn from.
 
-    Raises ValueError where a fact names an entity or a relation outside [0, N) or [0, R). Facts are kept in their
-    order; duplicates are kept too (the readers of ``gnnkg.data`` drop them).
+    Raises ValueError where a fact names an entity or a relation outside [0, N) or [0, R), or 2 R N^2 does not
+    fit into 63 bits. Facts are kept in their order; duplicates are kept too (the readers of ``gnnkg.data`` drop them).
     """
 
     def __init__(self, facts: Facts, num_entities: int, num_relations: int) -> None:
         if facts.dim() != 2 or facts.shape[1] != 3:
             raise ValueError(f"facts must be a tensor of shape (M, 3), not {tuple(facts.shape)}")
+        if 2 * num_relations * num_entities**2 >= 2**63:
+            sizes = f"{num_entities:,} entities and {num_relations:,} relations"
+            raise ValueError(f"{sizes} make more possible facts than 64-bit keys can number")
         facts = facts.long()
         if len(facts):
             low, high = facts.min(0).values.tolist(), facts.max(0).values.tolist()
@@ -126,9 +129,8 @@ class KnowledgeGraph:
         return self.facts.device
 
     def to(self, device: torch.device | str) -> KnowledgeGraph:
-        if self.facts.device == torch.device(device):
-            return self
-        return KnowledgeGraph(self.facts.to(device), self.num_entities, self.num_relations)
+        facts = self.facts.to(device)  # the tensor itself where it is there already, also for "cuda" and "cuda:0"
+        return self if facts is self.facts else KnowledgeGraph(facts, self.num_entities, self.num_relations)
 
     @cached_property
     def edges(self) -> Edges:

@@ -50,10 +50,9 @@ class SelfAdversarial:
 
         1/2 [ - log sig(s_truth) - sum_j p_j ( (1 - y_j) log sig(-s_j) + y_j log sig(s_j) ) ]
 
-    with p = softmax(temperature * s), detached,
-
-    over all columns but the truth (Sun et al., RotatE, ICLR 2019). ``temperature=0`` gives equal weights. A column with
-    a soft label y_j counts as true by that share; in the published form y_j = 0.
+    with p = softmax(temperature * s), detached, over all columns but the truth (Sun et al., RotatE, ICLR 2019).
+    ``temperature=0`` gives equal weights. A column with a soft label y_j counts as true by that share; in the published
+    form y_j = 0.
     """
 
     temperature: float = 1.0

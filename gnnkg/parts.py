@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from gnnkg.config import ConfigError
 from gnnkg.core import Encoder, Loss, Sampler, Scorer, Space, Term, Transform
 from gnnkg.graph import KnowledgeGraph
 
@@ -27,10 +28,6 @@ MakeEncoder = Callable[[KnowledgeGraph, Space], Encoder]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeSchedule = Callable[[Optimizer], LRScheduler]
 Init = Callable[[Tensor, Tensor], None]
-
-
-class ConfigError(ValueError):
-    """An experiment file that cannot be understood; the message names the place, what was expected and what stood there."""
 
 
 @dataclass(frozen=True)
@@ -118,22 +115,25 @@ def find_class(name: str, place: Place, where: str) -> tuple[str, type]:
     return name, found
 
 
-def expand_arguments(given: dict[str, Any], cls: type, where: str, late: int = 0, hidden: str = "") -> dict[str, Any]:
-    """The arguments of a constructor, checked; ``hidden`` is not for YAML. Raises ConfigError."""
-    parameters = list(inspect.signature(cls).parameters.values())[late:]
+def expand_arguments(
+    given: dict[str, Any], function: Callable[..., Any], where: str, late: int = 0, hidden: str = ""
+) -> dict[str, Any]:
+    """The arguments of a constructor or a function, checked; ``hidden`` is not for YAML. Raises ConfigError."""
+    parameters = list(inspect.signature(function).parameters.values())[late:]
+    called = getattr(function, "__name__", "")
     accepted = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != hidden]
     dotted = f"{where}." if where else ""
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for name in given:
             if name not in accepted:
                 raise ConfigError(
-                    f"{dotted}{name}: {cls.__name__} accepts no key {name!r}{closest(name, accepted)}. "
+                    f"{dotted}{name}: {called} accepts no key {name!r}{closest(name, accepted)}. "
                     f"Accepted: {', '.join(accepted) or 'none'}"
                 )
     missing = [p.name for p in parameters if p.name in accepted and p.default is p.empty and p.name not in given]
     if missing:
-        raise ConfigError(f"{where or 'the experiment'}: {cls.__name__} needs {' and '.join(missing)}")
-    hints = _hints(cls)
+        raise ConfigError(f"{where or 'the experiment'}: {called} needs {' and '.join(missing)}")
+    hints = _hints(function)
     return {
         name: expand(value, hints[name], f"{dotted}{name}") if name in hints else value for name, value in given.items()
     }
@@ -149,8 +149,9 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         raise ConfigError(f"{where}: expected {_type_name(hint)}, found {value!r}") from error
 
 
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls if is_dataclass(cls) else cls.__init__)
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    constructor = inspect.isclass(function) and not is_dataclass(function)
+    return get_type_hints(function.__init__ if constructor else function)
 
 
 def _type_name(hint: Any) -> str:

@@ -6,19 +6,10 @@ import pytest
 import torch
 import yaml
 
+from gnnkg.config import ConfigError, parse_overrides
 from gnnkg.core import Model, Objective
 from gnnkg.data.queries import Queries
-from gnnkg.experiment import (
-    ConfigError,
-    build,
-    change,
-    from_config,
-    load_run,
-    parse_overrides,
-    read,
-    resume,
-    train,
-)
+from gnnkg.experiment import build, from_config, load_run, read, resume, train
 from gnnkg.losses import CrossEntropy
 from gnnkg.samplers import Uniform
 from gnnkg.scorers import DistMult, RotatE
@@ -113,15 +104,11 @@ OVERRIDES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "holds"), OVERRIDES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "holds"), OVERRIDES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
 def test_any_field_can_be_changed_from_the_command_line(file, arguments, holds):
     assert holds(read(file, parse_overrides(arguments)))
-
-
-@pytest.mark.parametrize("arguments", [["--seed"], ["seed", "3"], ["--scorer.dim", "[1"], ["--", "3"]])
-def test_a_malformed_override_is_refused(arguments):
-    with pytest.raises(ConfigError):
-        parse_overrides(arguments)
 
 
 def test_a_field_below_a_number_is_refused(file):
@@ -130,7 +117,10 @@ def test_a_field_below_a_number_is_refused(file):
 
 
 REFUSED = [
-    ({"stepss": 3}, r"stepss: Experiment accepts no key 'stepss' \(did you mean steps\?\)\. Accepted: dataset, scorer, .*seed"),
+    (
+        {"stepss": 3},
+        r"stepss: Experiment accepts no key 'stepss' \(did you mean steps\?\)\. Accepted: dataset, scorer, .*seed",
+    ),
     ({"config": {}}, "accepts no key 'config'"),
     ({"scorer.dimm": 3}, r"scorer.dimm: .*Accepted: dim, gamma"),
     ({"queries.batch": 3}, r"queries.batch: .*Accepted: batch_size"),
@@ -151,7 +141,11 @@ def test_a_mistake_is_named_with_its_place(file, overrides, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("dataset: [", "no valid YAML"), ("just words", "expected a mapping"), ("scorer: DistMult", "needs dataset and sampler and")],
+    [
+        ("dataset: [", "no valid YAML"),
+        ("just words", "expected a mapping"),
+        ("scorer: DistMult", "needs dataset and sampler and"),
+    ],
 )
 def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, text, message):
     path = tmp_path / "broken.yaml"
@@ -162,7 +156,7 @@ def test_a_file_that_is_no_experiment_is_refused_by_name(tmp_path, text, message
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="there is no file .*absent.yaml"):
+    with pytest.raises(ConfigError, match=r"there is no file .*absent\.yaml"):
         read(tmp_path / "absent.yaml")
 
 
@@ -187,18 +181,14 @@ def test_a_base_that_is_missing_or_circular_is_named(file):
         read(file)
 
 
-def test_changing_leaves_the_original_alone():
-    config = {"scorer": {"class_path": "DistMult", "init_args": {"dim": 8}}}
-    assert change(config, {"scorer.dim": 9})["scorer"]["init_args"]["dim"] == 9
-    assert config["scorer"]["init_args"]["dim"] == 8
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A small data set of one's own: a ring of persons."""
     path = tmp_path / "ring"
     path.mkdir()
-    facts = [f"p{i}\t{relation}\tp{(i + step) % 20}\n" for i in range(20) for relation, step in (("next", 1), ("after", 2))]
+    facts = [
+        f"p{i}\t{relation}\tp{(i + step) % 20}\n" for i in range(20) for relation, step in (("next", 1), ("after", 2))
+    ]
     (path / "train.txt").write_text("".join(facts[:30]))
     (path / "valid.txt").write_text("".join(facts[30:35]))
     (path / "test.txt").write_text("".join(facts[35:]))

@@ -202,3 +202,13 @@ def test_empty_graph(num_entities, num_relations):
 def test_facts_outside_the_vocabulary_are_refused(row, message):
     with pytest.raises(ValueError, match=message):
         graph_of([(0, 0, 0), row])
+
+
+def test_a_graph_too_large_for_its_keys_is_refused():
+    with pytest.raises(ValueError, match="64-bit"):
+        KnowledgeGraph(torch.empty(0, 3, dtype=torch.int64), 100_000_000, 500)
+
+
+def test_a_graph_stays_where_it_is():
+    graph = graph_of([(0, 0, 1)])
+    assert graph.to("cpu") is graph

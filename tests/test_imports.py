@@ -15,7 +15,7 @@ LAYERS = [
     {"quickstart"},
     {"experiment"},
     {"parts", "train", "doctor"},
-    {"run"},
+    {"run", "config"},
     {"checkpoint"},
     {"evaluation"},
     FAMILIES,
@@ -68,7 +68,9 @@ def name_of(path: Path) -> str:
 
 def test_modules_were_found() -> None:
     assert len(MODULES) >= 40
-    assert {part_of(name_of(path)) for path in MODULES} - {"__init__"} <= set(LAYER), "a new part needs a place in LAYERS"
+    assert {part_of(name_of(path)) for path in MODULES} - {"__init__"} <= set(LAYER), (
+        "a new part needs a place in LAYERS"
+    )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from gnnkg.config import ConfigError
 from gnnkg.core import Sampler, Transform
 from gnnkg.encoders import Table
-from gnnkg.parts import PLACES, ConfigError, Init, MakeEncoder, MakeOptimizer, MakeScorer, describe, expand
+from gnnkg.parts import PLACES, Init, MakeEncoder, MakeOptimizer, MakeScorer, describe, expand
 from gnnkg.scorers import DistMult
 from gnnkg.terms import N3
 
@@ -44,10 +45,18 @@ REFUSED = [
     ("nowhere.Thing", Sampler, "nowhere.Thing cannot be imported"),
     ("gnnkg.samplers.Nothing", Sampler, "gnnkg.samplers.Nothing cannot be imported"),
     ("gnnkg.encoders.Normal", MakeEncoder, "expected a subclass of Encoder, and gnnkg.encoders.Normal is none"),
-    ({"class_path": "DistMult", "init_args": {"dimm": 3}}, MakeScorer, r"here.dimm: .* \(did you mean dim\?\)\. Accepted: dim, gamma"),
+    (
+        {"class_path": "DistMult", "init_args": {"dimm": 3}},
+        MakeScorer,
+        r"here.dimm: .* \(did you mean dim\?\)\. Accepted: dim, gamma",
+    ),
     ({"class_path": "DistMult", "init_args": {"dim": "wide"}}, MakeScorer, "here.dim: expected int, found 'wide'"),
     ({"class_path": "DistMult", "init_args": 3}, MakeScorer, "here: expected a mapping of names to values, found 3"),
-    ({"class_path": "Uniform", "init_args": {"share": "all"}}, Sampler, r"here.share: expected Literal\['batch', 'chunk', 'query'\]"),
+    (
+        {"class_path": "Uniform", "init_args": {"share": "all"}},
+        Sampler,
+        r"here.share: expected Literal\['batch', 'chunk', 'query'\]",
+    ),
     ({"class_path": "Uniform"}, Init, "here: Uniform needs bound"),
     ({"class": "DistMult"}, MakeScorer, "here: expected a name, or class_path .* found {'class': 'DistMult'}"),
     (None, Transform, "here: expected a name"),

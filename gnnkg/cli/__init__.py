@@ -86,7 +86,15 @@ def _help(known: dict[str, str]) -> str:
     width = max(map(len, known))
     lines = [f"  {name:{width}}  {summary}" for name, summary in known.items()]
     return "\n".join(
-        ["usage: gnnkg COMMAND ...", "", "Learning on knowledge graphs.", "", *lines, "", "gnnkg COMMAND --help says more."]
+        [
+            "usage: gnnkg COMMAND ...",
+            "",
+            "Learning on knowledge graphs.",
+            "",
+            *lines,
+            "",
+            "gnnkg COMMAND --help says more.",
+        ]
     )
 
 

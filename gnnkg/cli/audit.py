@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 
 def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="gnnkg audit", description=__doc__)
     parser.add_argument("dataset", metavar="DATASET", help="a name that `gnnkg datasets` lists, or a folder")
-    parser.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="skip counts and reports faulty lines")
+    parser.add_argument(
+        "--on-error", choices=("raise", "skip"), default="raise", help="skip counts and reports faulty lines"
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
 
@@ -20,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.data.audit import audit
     from gnnkg.data.load import load
 
-    options = {} if arguments.on_error == "raise" else {"on_error": "skip"}
+    options: dict[str, Any] = {} if arguments.on_error == "raise" else {"on_error": "skip"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SharedFacts)  # the audit says so itself, and more
         found = audit(load(arguments.dataset, **options))

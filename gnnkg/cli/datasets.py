@@ -24,14 +24,16 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.data.triples import DataError
 
     cards = [_card(name) for name in dataset_names() if arguments.name in (None, name)]
-    if not cards:
+    if arguments.name is not None and not cards:
         near = ", ".join(closest(arguments.name, dataset_names()))
         raise DataError(f"no data set is called {arguments.name!r}{f'; closest: {near}' if near else ''}")
     if arguments.json:
         print(json.dumps(cards if arguments.name is None else cards[0], indent=2, ensure_ascii=False))
     elif arguments.name is None:
         console().print(_table(cards))
-        print(f"searched: {', '.join(map(str, search_path()))}. A folder of your own is a data set too: gnnkg audit FOLDER")
+        print(
+            f"searched: {', '.join(map(str, search_path()))}. A folder of your own is a data set too: gnnkg audit FOLDER"
+        )
     else:
         for key, value in cards[0].items():
             print(f"{key:10} {f'{value:,}' if isinstance(value, int) else value}")
@@ -48,14 +50,19 @@ def _card(name: str) -> dict[str, Any]:
         cldr = load(BUNDLED)
         counts = {"entities": len(cldr.entities), "relations": len(cldr.relations)}
         counts |= {split: len(cldr.facts(split)) for split in COUNTS[2:]}
-        about = {"title": "Languages, territories, currencies, scripts and time zones", "source": "https://cldr.unicode.org"}
+        about = {
+            "title": "Languages, territories, currencies, scripts and time zones",
+            "source": "https://cldr.unicode.org",
+        }
         return {"name": name, **counts, **about, "licence": "Unicode License V3", "where": f"bundled: {cldr.source}"}
     known = manifest(name)
     assert known is not None
     folder = next((folder for folder in search_path() if present(folder, known.files["train"])), None)
     where = str(folder) if folder else "downloaded when first used" if known.download else "not here"
     counts = {key: known.expected[key] for key in COUNTS if key in known.expected}
-    about = {key: getattr(known, key) for key in ("title", "about", "paper", "source", "licence") if getattr(known, key)}
+    about = {
+        key: getattr(known, key) for key in ("title", "about", "paper", "source", "licence") if getattr(known, key)
+    }
     return {"name": name, **counts, **about, "where": where}
 
 

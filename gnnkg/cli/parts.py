@@ -11,7 +11,8 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("name", metavar="NAME", nargs="?", help="a class, e.g. DistMult or package.module.Class")
     arguments = parser.parse_args(argv)
 
-    from gnnkg.parts import PLACES, ConfigError, closest, describe
+    from gnnkg.config import ConfigError
+    from gnnkg.parts import PLACES, closest, describe
 
     if arguments.name is None:
         for place in PLACES.values():

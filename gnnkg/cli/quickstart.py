@@ -11,7 +11,9 @@ from pathlib import Path
 
 def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="gnnkg quickstart", description=__doc__)
-    parser.add_argument("--run", metavar="DIR", type=Path, help="where the two runs go (default: runs/quickstart-<date>)")
+    parser.add_argument(
+        "--run", metavar="DIR", type=Path, help="where the two runs go (default: runs/quickstart-<date>)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     arguments = parser.parse_args(argv)
     start = time.perf_counter()

@@ -14,14 +14,20 @@ from pathlib import Path
 
 def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="gnnkg train", usage="%(prog)s FILE [--field value ...] [--run DIR]", description=__doc__, allow_abbrev=False
+        prog="gnnkg train",
+        usage="%(prog)s FILE [--field value ...] [--run DIR]",
+        description=__doc__,
+        allow_abbrev=False,
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="the experiment, e.g. recipes/baselines/distmult_umls.yaml")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="the experiment, e.g. recipes/baselines/distmult_umls.yaml"
+    )
     parser.add_argument("--run", metavar="DIR", type=Path, help="the run directory (default: runs/<name>-<date>)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments, rest = parser.parse_known_args(argv)
 
-    from gnnkg.experiment import parse_overrides, read, train
+    from gnnkg.config import parse_overrides
+    from gnnkg.experiment import read, train
 
     experiment = read(arguments.file, parse_overrides(rest))
     path = arguments.run or Path("runs") / f"{arguments.file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -41,6 +47,8 @@ def report(path: Path) -> None:
 
     metrics = RunDirectory.open(path).metrics
     best = metrics.loc[metrics["valid/mrr"].idxmax()]
-    print(f"best validation MRR {best['valid/mrr']:.4f} at step {int(best['step']):,} of {int(metrics['step'].iloc[-1]):,}")
+    print(
+        f"best validation MRR {best['valid/mrr']:.4f} at step {int(best['step']):,} of {int(metrics['step'].iloc[-1]):,}"
+    )
     print(f"training curve: {path / 'curve.png'}")
     print(f"next: gnnkg evaluate {path}")

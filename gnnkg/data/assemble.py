@@ -76,7 +76,7 @@ def assemble(
     identifiers: list[str] = entity_names.to_pylist()  # type: ignore[assignment]  # a vocabulary holds no null
     relation_identifiers: list[str] = relation_names.to_pylist()  # type: ignore[assignment]
     train, valid, test = (torch.from_numpy(kept[split]) for split in SPLITS)
-    faults = chain.from_iterable(triples.faults[:10] for triples in given)
+    faults = chain.from_iterable(triples.faults for triples in given)
     return Dataset(
         name=name,
         graph=KnowledgeGraph(train, len(identifiers), len(relation_identifiers)),
@@ -120,7 +120,7 @@ def _distinct(
         duplicates=len(facts) - len(distinct),
         shared=int(shared.sum()),
         shared_dropped=overlap == "drop",
-        faulty=len(triples.faults),
+        faulty=triples.num_faulty,
         literals=triples.literals,
     )
     return (distinct[~shared] if overlap == "drop" else distinct), report

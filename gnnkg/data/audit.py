@@ -130,6 +130,7 @@ class Audit:
 
 def audit(dataset: Dataset) -> Audit:
     """Counts, overlaps, twins among the relations, unseen entities, categories and degrees of a data set."""
+    dataset = dataset.to("cpu")
     n, r = len(dataset.entities), len(dataset.relations)
     every = dataset.facts()
     pairs = inverses(every, n, r)

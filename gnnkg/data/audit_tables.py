@@ -92,7 +92,7 @@ def _twins(kind: str, twins: list[RelationTwins], longest: int) -> tuple[Text, T
     title, table = _table(f"{kind} ({len(twins)})", "share of pairs", "pairs")
     for entry in twins[:longest]:
         both = entry.first if entry.first == entry.second else f"{entry.first}\n{entry.second}"
-        table.add_row(both, f"{entry.share:.2f}", f"{entry.pairs:,}")
+        table.add_row(Text(both), f"{entry.share:.2f}", f"{entry.pairs:,}")
     if len(twins) > longest:
         table.add_row(f"... and {len(twins) - longest} more", "", "")
     return title, table

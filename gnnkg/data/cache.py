@@ -150,16 +150,17 @@ def _fetched(url: str, name: str) -> Iterator[io.BufferedIOBase]:
 def _member(archive: io.BufferedIOBase, member: str) -> Iterator[io.BufferedIOBase]:
     """One member of a zip or tar archive, read in place: nothing is unpacked under a name that the archive chose."""
     archive.seek(0)
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as content:
-            yield content  # type: ignore[misc]  # ZipExtFile is a BufferedIOBase, whatever typeshed says
-        return
+    packed = zipfile.is_zipfile(archive)
     archive.seek(0)
-    with tarfile.open(fileobj=archive) as opened:
-        content = opened.extractfile(member)
+    with zipfile.ZipFile(archive) if packed else tarfile.open(fileobj=archive) as opened:
+        try:
+            content = opened.open(member) if isinstance(opened, zipfile.ZipFile) else opened.extractfile(member)
+        except KeyError:
+            content = None
         if content is None:
-            raise DataError(f"{member} is no file of its archive")
-        yield content  # type: ignore[misc]  # and so is ExFileObject
+            raise DataError(f"{member} is no file of the archive")
+        with content:
+            yield content  # type: ignore[misc]  # both are a BufferedIOBase, whatever typeshed says
 
 
 def _put(content: io.BufferedIOBase, path: Path, source: Source, name: str) -> None:

@@ -18,6 +18,6 @@ def label_from_identifier(identifier: str) -> str:
         end = re.split(r"/resource/|#", bare.rstrip("/#"), maxsplit=1)[-1]
         bare = end if end != bare.rstrip("/#") else bare.rstrip("/").rsplit("/", 1)[-1]
     words = unquote(bare).replace("_", " ").strip()
-    if re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", words):
+    if re.fullmatch(r"[a-z]{2,}([A-Z][a-z]+)+", words):
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words).lower()
     return words or identifier

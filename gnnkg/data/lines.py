@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gnnkg.data.report import Fault
 from gnnkg.data.triples import ROLES, DataError
@@ -21,6 +22,8 @@ SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 WHITESPACE = " \t\n\v\f\r"
 UNIT = "\x1f"
 """ASCII's unit separator, which the rewritten lines are joined with"""
+SHOWN_FAULTS = 10
+"""how many faulty lines of a file are kept to be shown; all are counted"""
 
 
 class FaultyLine(DataError):
@@ -76,20 +79,33 @@ def split(line: str, separator: str) -> list[str]:
     return [entry.strip(WHITESPACE) for entry in fields]
 
 
-def sift(path: Path, layout: Layout) -> tuple[io.BytesIO, list[Fault]]:
-    """The facts of a file, rewritten as lines of head, relation and tail with a unit separator between, and the lines that
-    are no fact."""
-    good, faults = io.BytesIO(), []
+class Sifted(NamedTuple):
+    """What ``sift`` found."""
+
+    good: io.BytesIO
+    """lines of head, relation and tail with a unit separator between, behind a byte order mark"""
+    faults: tuple[Fault, ...]
+    """the first lines that are no fact"""
+    num_faulty: int
+
+
+def sift(path: Path, layout: Layout, stop: bool = False) -> Sifted:
+    """The facts of a file and the lines that are no fact; with ``stop`` up to the first of these."""
+    good, faults, num_faulty = io.BytesIO(), [], 0
     good.write(codecs.BOM_UTF8)  # so that none is looked for in the first name
     places = [layout.columns.index(role) for role in ROLES]
     for number, line in numbered(path, layout.skip):
         fields, problem = _fields(line, layout)
         if problem is None:
             good.write((UNIT.join(fields[place] for place in places) + "\n").encode())
-        else:
+            continue
+        num_faulty += 1
+        if len(faults) < SHOWN_FAULTS:
             faults.append(Fault(str(path), number, *problem))
+        if stop:
+            break
     good.seek(0)
-    return good, faults
+    return Sifted(good, tuple(faults), num_faulty)
 
 
 def numbered(path: Path, skip: int = 0) -> Iterator[tuple[int, str]]:

@@ -25,7 +25,7 @@ def read_openke(path: Path | str, on_error: OnError = "raise") -> Triples:
     if not line.strip().isdecimal():
         raise DataError(f"{path}, line {max(number, 1)}: expected the number of facts, found {shown(line)}")
     triples = _read_numbers(path, "\t" if "\t" in _second(path) else " ", OPENKE_COLUMNS, number, on_error)
-    stood = len(triples) + len(triples.faults)
+    stood = len(triples) + triples.num_faulty
     if stood != int(line):
         raise DataError(
             f"{path}: line {number} promises {int(line):,} facts, {stood:,} follow; the file may be cut off"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from gnnkg.data.labels import label_from_identifier
-from gnnkg.data.lines import FaultyLine, shown
+from gnnkg.data.lines import SHOWN_FAULTS, FaultyLine, shown
 from gnnkg.data.report import Fault
-from gnnkg.data.text import OnError, SkippedLines
+from gnnkg.data.text import OnError, warn_skipped
 from gnnkg.data.triples import DataError, Triples
 
 _LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
@@ -55,9 +54,9 @@ def read_rdf(path: Path | str, on_error: OnError = "raise") -> Triples:
             raise _faulty(path, error) from None
         with _open(path) as source:
             triples = _collect(_line_by_line(source, path, parse, faults), stem, ox)
-        warnings.warn(f"{len(faults):,} lines skipped; the first: {faults[0]}", SkippedLines, stacklevel=2)
+        warn_skipped(faults, len(faults))
     head, relation, tail, literals, labels = triples
-    return Triples(head, relation, tail, str(path), tuple(faults), literals, labels)
+    return Triples(head, relation, tail, str(path), tuple(faults[:SHOWN_FAULTS]), len(faults), literals, labels)
 
 
 def _open(path: Path) -> io.BufferedIOBase:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from gnnkg.data.lines import SEPARATORS, UNIT, WHITESPACE, FaultyLine, Layout, numbered, shown, sift, split
+from gnnkg.data.report import Fault
 from gnnkg.data.triples import ROLES, DataError, Triples, encode
 
 OnError = Literal["raise", "skip"]
@@ -111,15 +112,20 @@ def read_layout(path: Path, layout: Layout, on_error: OnError = "raise") -> Trip
     plain = _parse(path, layout.separator, layout)
     if plain is not None:
         return Triples(*plain, source=str(path))
-    good, faults = sift(path, layout)
+    good, faults, num_faulty = sift(path, layout, stop=on_error == "raise")
     if faults and on_error == "raise":
         raise FaultyLine(faults[0])
     columns = _parse(good, UNIT, Layout(layout.separator, ROLES, numeric=layout.numeric))
     if columns is None:
         raise DataError(f"{path} cannot be read as {layout.expected}")
     if faults:
-        warnings.warn(f"{len(faults):,} lines skipped; the first: {faults[0]}", SkippedLines, stacklevel=3)
-    return Triples(*columns, source=str(path), faults=tuple(faults))
+        warn_skipped(faults, num_faulty)
+    return Triples(*columns, source=str(path), faults=faults, num_faulty=num_faulty)
+
+
+def warn_skipped(faults: Sequence[Fault], num_faulty: int) -> None:
+    """Say how many lines were left out, and the first of them."""
+    warnings.warn(f"{num_faulty:,} lines skipped; the first: {faults[0]}", SkippedLines, stacklevel=4)
 
 
 def _parse(source: Path | io.BytesIO, separator: str, layout: Layout) -> list[pa.DictionaryArray] | None:

@@ -28,7 +28,9 @@ class Triples:
     source: str = ""
     """the file, for messages"""
     faults: tuple[Fault, ...] = ()
-    """lines that were skipped"""
+    """the first lines that were skipped"""
+    num_faulty: int = 0
+    """how many lines were skipped"""
     literals: int = 0
     """RDF statements about literals, which are no facts"""
     labels: Mapping[str, str] = field(default_factory=dict)

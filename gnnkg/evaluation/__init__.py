@@ -1,11 +1,11 @@
 """Judging a trained model, and putting it to use.
 
-    ranking     evaluate(): filtered ranks of a split -> Evaluation
-    ranks       rank_facts(): the ranks alone             metrics     MRR, MR, Hits@k, AMRI, intervals
-    protocol    how a figure was measured                 provenance  by which code, on what machine
-    results     the form of a committed result            tables      the README's tables, from the results
-    compare     figures side by side                      memory      how many queries are scored at once
-    prediction  predict(): answers to a question          export      vectors for other programs
+ranking     evaluate(): filtered ranks of a split -> Evaluation
+ranks       rank_facts(): the ranks alone             metrics     MRR, MR, Hits@k, AMRI, intervals
+protocol    how a figure was measured                 provenance  by which code, on what machine
+results     the form of a committed result            tables      the README's tables, from the results
+compare     figures side by side                      memory      how many queries are scored at once
+prediction  predict(): answers to a question          export      vectors for other programs
 """
 
 from gnnkg.evaluation.prediction import Answer, predict

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -35,16 +36,14 @@ class Comparison:
         return rows
 
     def __rich__(self) -> Group:
-        table = Table("run", "data set", "split", *COLUMNS.values(), "MRR, 95 %", "seed", "seconds")
-        for column in table.columns[3:]:
-            column.justify = "right"
-        for row, one in zip(self.rows(), self.measured.values(), strict=True):
-            figures = [
-                "" if row[metric] is None else f"{row[metric]:.{1 if metric == 'mr' else 4}f}" for metric in COLUMNS
-            ]
-            interval = "" if row["mrr_low"] is None else f"{row['mrr_low']:.4f} to {row['mrr_high']:.4f}"
-            names = [str(row[key]) for key in ("run", "dataset", "split")]
-            table.add_row(*names, *figures, interval, str(one.seed), f"{one.wall_seconds:,.1f}")
+        shown = ("mrr", "hits@1", "hits@3", "hits@10")
+        table = Table("run", "data", *(COLUMNS[name] for name in shown), "MRR, 95 %", box=SIMPLE_HEAD, pad_edge=False)
+        for column in table.columns[2:]:
+            column.justify, column.no_wrap = "right", True
+        for row in self.rows():
+            figures = ["" if row[name] is None else f"{row[name]:.4f}" for name in shown]
+            interval = "" if row["mrr_low"] is None else f"{row['mrr_low']:.3f}-{row['mrr_high']:.3f}"
+            table.add_row(str(row["run"]), f"{row['dataset']} {row['split']}", *figures, interval)
         return Group(table, *(Text(f"Warning: {warning}", style="yellow") for warning in self.warnings))
 
 

@@ -1,6 +1,6 @@
 """Trained vectors for other programs, with their labels.
 
-    parquet    entities.parquet, relations.parquet: id, identifier, label, inverse (relations), vector
+    parquet    entities.parquet, relations.parquet: id, identifier, label, vector
     npy        entities.npy, relations.npy: a row an id; beside each a .tsv of id, identifier and label
     word2vec   entities.txt, relations.txt: count and width, then a label and its vector a line
 
@@ -13,7 +13,6 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow
@@ -27,11 +26,9 @@ from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.ranks import evaluating
 from gnnkg.graph import KnowledgeGraph
 
-Format = Literal["parquet", "npy", "word2vec"]
 
-
-def embeddings(model: Model, graph: KnowledgeGraph) -> tuple[Float[Tensor, "N D"], Float[Tensor, "2R W"]]:
-    """The vectors of all entities and of the 2R relations, on the CPU.
+def embeddings(model: Model, graph: KnowledgeGraph) -> tuple[Float[Tensor, "N D"], Float[Tensor, "P W"]]:
+    """The vectors of all N entities and of the P = 2R relations, on the CPU.
 
     Raises ValueError where an entity has no vector of its own, but one for each query.
     """
@@ -43,27 +40,29 @@ def embeddings(model: Model, graph: KnowledgeGraph) -> tuple[Float[Tensor, "N D"
         raise ValueError(
             f"{type(model.encoder).__name__} gives entities other vectors in each query: there are none to export"
         )
-    return vectors.tail[0].float().cpu(), vectors.relation.float().cpu()
+    return vectors.tail[0].detach().float().cpu(), vectors.relation.detach().float().cpu()
 
 
-def export(model: Model, dataset: Dataset, folder: Path, format: Format = "parquet") -> list[Path]:
-    """Writes the vectors of entities and relations into a folder, making it where it is absent; gives the files' paths."""
-    if format not in ("parquet", "npy", "word2vec"):
-        raise ValueError(f"a format is parquet, npy or word2vec, not {format!r}")
+def export(model: Model, dataset: Dataset, folder: Path, format: str = "parquet") -> list[Path]:
+    """Writes the vectors of entities and relations into a folder, making it where it is absent; gives the files' paths.
+
+    Raises ValueError for a format that is not parquet, npy or word2vec.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"a format is {', '.join(FORMATS)}, not {format!r}")
     entity, relation = embeddings(model, dataset.graph)
     folder.mkdir(parents=True, exist_ok=True)
-    write = {"parquet": _parquet, "npy": _npy, "word2vec": _word2vec}[format]
-    backwards = [f"{name} (inverse)" for name in dataset.relations]
-    labels = [f"{label} (inverse)" for label in dataset.relation_labels]
+    write = FORMATS[format]
+    relations = both_ways(dataset.relations), both_ways(dataset.relation_labels)
     return [
         *write(folder / "entities", entity.numpy(), dataset.entities, dataset.entity_labels),
-        *write(
-            folder / "relations",
-            relation.numpy(),
-            [*dataset.relations, *backwards],
-            [*dataset.relation_labels, *labels],
-        ),
+        *write(folder / "relations", relation.numpy(), *relations),
     ]
+
+
+def both_ways(names: Sequence[str]) -> list[str]:
+    """The names of 2R relations, given those of R."""
+    return [*names, *(f"(inverse of) {name}" for name in names)]
 
 
 def _parquet(stem: Path, rows: np.ndarray, identifiers: Sequence[str], labels: Sequence[str]) -> list[Path]:
@@ -95,3 +94,6 @@ def _word2vec(stem: Path, rows: np.ndarray, identifiers: Sequence[str], labels: 
             unique = word if word and count[word] == 1 else "_".join(f"{word}|{identifier}".split())
             file.write(f"{unique} {' '.join(np.format_float_positional(x, trim='-') for x in row)}\n")
     return [path]
+
+
+FORMATS = {"parquet": _parquet, "npy": _npy, "word2vec": _word2vec}

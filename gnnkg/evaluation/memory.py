@@ -66,17 +66,17 @@ def queries_at_once(lookup: Lookup, num_entities: int, device: torch.device, mem
     tail vectors of its own (a query-conditioned GNN), these count too.
 
     Scores must not depend on how many queries are asked together, or a budget could break a tie. Matrix products on CPU
-    give a row the same bits in any block of a multiple of 4 rows, but not in smaller ones. So blocks never have fewer than
-    8 queries, which take about 128 bytes an entity, even where the budget is smaller.
+    give a row the same bits in any block of a multiple of 4 rows, but not in others. So blocks have a multiple of 8 queries,
+    about 128 bytes an entity, even where the budget is smaller. On a GPU the shape may choose another kernel: there the
+    same bits are sure for budgets that hold the largest block, 256 MB (4 GB with a table a query).
     """
-    budget = free_memory(device) // 2 if memory is None else memory
+    budget = max(1, free_memory(device) // 2) if memory is None else memory
     if budget < 1:
         raise ValueError(f"the memory budget must be a number of bytes, or None, not {memory}")
     probe = torch.zeros(2, dtype=torch.int64, device=device)
     tail = lookup(probe, probe).tail
-    bytes_a_query = (
-        4 * num_entities * tail.element_size()
-    )  # scores, twice more in the scorer, and rows copied for ranking
+    # scores, as much twice over inside the scorer, and the rows copied for ranking
+    bytes_a_query = 4 * num_entities * tail.element_size()
     pays_off = 2**28 if device.type == "cuda" else 2**26
     if tail.shape[0] == 2:  # a table a query
         bytes_a_query += 6 * num_entities * tail.shape[2] * tail.element_size()  # the states of a message-passing layer

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import pandas
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -89,7 +90,9 @@ def json_lines(answers: Sequence[Answer]) -> str:
 
 def table(answers: Sequence[Answer], title: str = "") -> Table:
     """For a terminal: known facts are marked with their split."""
-    rendered = Table("", "answer", "identifier", "score", "known", title=title or None, title_justify="left")
+    rendered = Table(
+        "", "answer", "identifier", "score", "known", title=title or None, title_justify="left", box=SIMPLE_HEAD
+    )
     rendered.columns[0].justify = rendered.columns[3].justify = "right"
     for answer in answers:
         identifier = "" if answer.identifier == answer.label else answer.identifier

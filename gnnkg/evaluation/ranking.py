@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -79,31 +80,26 @@ class Evaluation:
         return cls(**restored)
 
     def __rich__(self) -> Group:
-        table = Table("", "queries", "MRR", "Hits@1", "Hits@3", "Hits@10", "MR", "AMRI")
+        title = f"{self.dataset}, {self.split}: {self.num_facts:,} facts in {self.wall_seconds:.1f} s"
+        table = Table(
+            "", "queries", "MRR", "Hits@1", "Hits@3", "Hits@10", "MR", "AMRI", box=SIMPLE_HEAD, pad_edge=False
+        )
+        table.columns[0].no_wrap = True
         for column in table.columns[1:]:
             column.justify = "right"
-        _row(table, "all", self.metrics | {"queries": 2 * self.num_facts}, end_section=not self.intervals)
-        if self.intervals:
-            for name, end in (("95 % from", 0), ("to", 1)):
-                _row(
-                    table,
-                    f"  {name}",
-                    {metric: ends[end] for metric, ends in self.intervals.items()},
-                    end_section=end == 1,
-                )
-        groups = [{f"{name} ties": row for name, row in self.ties.items() if name != "realistic"}]
-        groups.append({f"{name} asked": row for name, row in self.directions.items()})
-        groups.append({f"{name} relations": row["both"] for name, row in self.categories.items()})
-        groups.append(
-            {f"entities {name}": row for name, row in self.entities.items()} if len(self.entities) > 1 else {}
-        )
+        ends = {"from": 0, "to": 1} if self.intervals else {}
+        groups: list[dict[str, Metrics]] = [
+            {"all": self.metrics | {"queries": 2 * self.num_facts}},
+            {f"95 % {word}": {name: pair[end] for name, pair in self.intervals.items()} for word, end in ends.items()},
+            {ties: row for ties, row in self.ties.items() if ties != "realistic"},
+            dict(self.directions),
+            {name: row["both"] for name, row in self.categories.items()},
+            dict(self.entities) if len(self.entities) > 1 else {},
+        ]
         for group in groups:
             for i, (name, row) in enumerate(group.items(), start=1):
-                _row(table, name, row, end_section=i == len(group))
-        title = Text(
-            f"{self.dataset}, {self.split}: {self.num_facts:,} facts in {self.wall_seconds:.1f} s", style="bold"
-        )
-        return Group(title, Text(str(self.protocol), style="dim"), table)
+                table.add_row(name, *_cells(row), end_section=i == len(group))
+        return Group(Text(title, style="bold"), Text(str(self.protocol), style="dim"), table)
 
 
 def evaluate(
@@ -167,10 +163,10 @@ def evaluate(
     )
 
 
-def _row(table: Table, name: str, row: Mapping[str, float], end_section: bool) -> None:
+def _cells(row: Mapping[str, float]) -> list[str]:
     queries = f"{row['queries']:,.0f}" if "queries" in row else ""
-    cells = [f"{row[metric]:.4f}" for metric in ("mrr", "hits@1", "hits@3", "hits@10")]
-    table.add_row(name, queries, *cells, f"{row['mr']:,.1f}", f"{row['amri']:.4f}", end_section=end_section)
+    figures = [f"{row[metric]:.4f}" for metric in ("mrr", "hits@1", "hits@3", "hits@10")]
+    return [queries, *figures, f"{row['mr']:,.1f}", f"{row['amri']:.4f}"]
 
 
 def _without_nan(value: Any) -> Any:

@@ -79,14 +79,13 @@ def rank_facts(
             block = queries[first : first + size]
             padded = torch.cat([block, block[-1:].expand(-len(block) % SMALLEST_BLOCK)])
             scores = model.scorer(lookup(padded // two_r, padded % two_r))
-            for places in order[starts[first] : starts[first + len(block)]].split(size):
-                row = query_of[places] - first
-                rows = scores[: len(row)] if _counts_up(row) else scores[row]
+            asking = order[starts[first] : starts[first + len(block)]]
+            row = query_of[asking] - first
+            again = row.diff(prepend=row[:1] - 1) == 0
+            parts = [(asking[~again], None), *zip(asking[again].split(size), row[again].split(size), strict=True)]
+            for places, copied in parts:
+                rows = scores[: len(block)] if copied is None else scores.index_select(0, copied)
                 ranked = rank_counts(rows, asked.tail[places], known.of(asked.head[places], asked.relation[places]))
                 above[places], equal[places], candidates[places] = ranked
     direction = torch.arange(2).repeat_interleave(len(facts))
     return Ranks(above.cpu(), equal.cpu(), candidates.cpu(), direction)
-
-
-def _counts_up(row: Int[Tensor, " X"]) -> bool:
-    return bool((row == torch.arange(len(row), device=row.device)).all())

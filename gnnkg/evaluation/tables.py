@@ -41,7 +41,10 @@ def report(readme: Path, recipes: Path, check: bool = False) -> list[str]:
 
 
 def table(name: str, results: Files, root: Path) -> str:
-    """A Markdown table of the results called NAME, with links relative to ``root``. Raises ValueError where there are none."""
+    """A Markdown table of the results called NAME, with links relative to ``root``.
+
+    Raises ValueError where there are none, where two are of one run, and where their protocols differ.
+    """
     where, *layout = name.split()
     recipe, _, datasets = where.partition("/")
     wanted = datasets.split(",") if datasets else sorted({result.dataset for result in results.values()})
@@ -57,7 +60,7 @@ def table(name: str, results: Files, root: Path) -> str:
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"two results for {' '.join(key)} have the same seed: {', '.join(str(p) for p in files)}")
     lines = _grid(groups, wanted) if layout else _list(groups, root)
-    return "\n".join([*lines, "", *_footnotes(chosen), ""])
+    return "\n".join([*lines, "", _footnote(name, chosen), ""])
 
 
 def _order(result: Result, datasets: list[str]) -> tuple[int, str, str, str, int]:
@@ -108,13 +111,14 @@ def _minutes(minutes: float) -> str:
     return f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"
 
 
-def _footnotes(files: Files) -> list[str]:
-    protocols = sorted({str(Protocol.from_dict(result.protocol)) for result in files.values()})
+def _footnote(name: str, files: Files) -> str:
+    (first, reference), *others = files.items()
+    protocol = Protocol.from_dict(reference.protocol)
+    for path, result in others:
+        if differences := Protocol.from_dict(result.protocol).differences(protocol):
+            raise ValueError(f"{path} and {first} cannot stand in one table, {name!r}: {'; '.join(differences)}")
     machines = sorted({_machine(result) for result in files.values()})
-    several = "; ".join(
-        f"{len([r for r in files.values() if str(Protocol.from_dict(r.protocol)) == p])} results {p}" for p in protocols
-    )
-    return [f"Protocol: {several if len(protocols) > 1 else protocols[0]}. Measured on {'; '.join(machines)}."]
+    return f"Protocol: {protocol}. Measured on {'; '.join(machines)}."
 
 
 def _machine(result: Result) -> str:

@@ -26,6 +26,8 @@ FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 # Element operations that are worth waking a thread for, which takes about 50 microseconds.
 WORK_PER_THREAD = 400_000
 
+MOST_THREADS = int(os.environ.get("NUMBA_NUM_THREADS") or os.cpu_count() or 1)
+
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile at the first call, and keep the machine code on disk where some cache folder can be written."""
@@ -39,7 +41,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS, thread_name_prefix="gnnkg")
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="gnnkg")
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
@@ -52,7 +54,7 @@ def run(kernel: Callable[..., Any], num_tasks: int, work: int, *arguments: Any) 
     arguments are passed as arrays.
     """
     arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
-    num_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS, num_tasks, 1 + work // WORK_PER_THREAD)
+    num_threads = min(torch.get_num_threads(), MOST_THREADS, num_tasks, 1 + work // WORK_PER_THREAD)
     if num_threads <= 1:
         kernel(0, num_tasks, *arrays)
         return

@@ -27,7 +27,11 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty people in a ring; everyone has a next, and an after next. Facts: 30 train, 5 valid, 5 test."""
     folder = tmp_path_factory.mktemp("data") / "family"
     folder.mkdir()
-    facts = [f"Person {i}\t{relation}\tPerson {(i + step) % 20}\n" for i in range(20) for relation, step in (("next", 1), ("after", 2))]
+    facts = [
+        f"Person {i}\t{relation}\tPerson {(i + step) % 20}\n"
+        for i in range(20)
+        for relation, step in (("next", 1), ("after", 2))
+    ]
     for name, part in (("train", facts[:30]), ("valid", facts[30:35]), ("test", facts[35:])):
         (folder / f"{name}.txt").write_text("".join(part))
     return folder

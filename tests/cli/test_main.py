@@ -81,7 +81,9 @@ def test_an_experiment_may_name_a_class_beside_it(experiment, tmp_path, monkeypa
     source = "from gnnkg.losses import Margin\nclass Own(Margin):\n    pass\n"
     (tmp_path / "own_losses_of_a_test.py").write_text(source)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry or ".").resolve() != tmp_path.resolve()])
+    monkeypatch.setattr(
+        sys, "path", [entry for entry in sys.path if Path(entry or ".").resolve() != tmp_path.resolve()]
+    )
     loss = ["--terms.plain.loss", "{class_path: own_losses_of_a_test.Own, init_args: {margin: 2}}"]
     assert main(["train", str(experiment), "--run", str(tmp_path / "run"), "--steps", "1", "--quiet", *loss]) == 0
     assert "own_losses_of_a_test.Own" in (tmp_path / "run" / "config.yaml").read_text()

@@ -23,7 +23,14 @@ def test_train_writes_a_complete_run_and_says_what_is_next(experiment, tmp_path,
     config = yaml.safe_load((path / "config.yaml").read_text())
     assert config["scorer"]["init_args"]["dim"] == 4
     assert config["queries"]["direction"] == "both"
-    files = {"vocabulary.json", "environment.json", "weights.safetensors", "checkpoint.safetensors", "metrics.csv", "curve.png"}
+    files = {
+        "vocabulary.json",
+        "environment.json",
+        "weights.safetensors",
+        "checkpoint.safetensors",
+        "metrics.csv",
+        "curve.png",
+    }
     assert files <= {file.name for file in path.iterdir()}
 
 
@@ -58,11 +65,31 @@ def test_evaluate_prints_json(run, capsys):
 
 
 def test_predict_marks_known_facts_and_leaves_them_out_when_asked(trained, capsys):
-    assert main(["predict", str(trained), "--head", "Person 1", "--relation", "next", "--top", "20", "--format", "jsonl"]) == 0
+    assert (
+        main(["predict", str(trained), "--head", "Person 1", "--relation", "next", "--top", "20", "--format", "jsonl"])
+        == 0
+    )
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["rank"] for answer in answers] == list(range(1, 21))
     assert {answer["label"]: answer["known"] for answer in answers}["Person 2"] == "train"
-    assert main(["predict", str(trained), "--head", "person 1", "--relation", "next", "--novel", "--top", "20", "--format", "csv"]) == 0
+    assert (
+        main(
+            [
+                "predict",
+                str(trained),
+                "--head",
+                "person 1",
+                "--relation",
+                "next",
+                "--novel",
+                "--top",
+                "20",
+                "--format",
+                "csv",
+            ]
+        )
+        == 0
+    )
     novel = capsys.readouterr().out
     assert "Person 2," not in novel
     assert len(novel.splitlines()) == 20  # a header and all but the known one
@@ -137,7 +164,10 @@ def test_a_missing_file_of_a_run_is_named(run, name, capsys):
 
 
 MISTAKES = [
-    (["predict", "RUN", "--head", "Person 21", "--relation", "next"], "no entity is called 'Person 21'; closest: .*Person 2"),
+    (
+        ["predict", "RUN", "--head", "Person 21", "--relation", "next"],
+        "no entity is called 'Person 21'; closest: .*Person 2",
+    ),
     (["predict", "RUN", "--head", "Person 1", "--relation", "nxt"], "no relation is called 'nxt'; closest: next"),
     (["predict", "RUN", "--head", "Person 1", "--relation", "next", "--top", "0"], "at least 1, not 0"),
     (["evaluate", "RUN", "--memory", "lots"], "a size of memory reads like 2GB"),
@@ -157,8 +187,12 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
-def test_a_mistake_gets_one_message_and_status_2(arguments, message, trained, experiment, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_mistake_gets_one_message_and_status_2(
+    arguments, message, trained, experiment, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     named = {"RUN": str(trained), "FILE": str(experiment)}
     assert main([named.get(argument, argument) for argument in arguments]) == 2

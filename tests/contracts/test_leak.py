@@ -21,7 +21,9 @@ every_sampler = pytest.mark.parametrize("make_sampler", discovered.samplers)
 every_encoder = pytest.mark.parametrize("make_encoder", discovered.encoders)
 
 
-def trained(dataset: Dataset, make_encoder: Callable[..., Encoder], make_sampler: Callable[..., Sampler]) -> list[Tensor]:
+def trained(
+    dataset: Dataset, make_encoder: Callable[..., Encoder], make_sampler: Callable[..., Sampler]
+) -> list[Tensor]:
     """What an epoch of training reads and writes: batches, candidates, labels, losses, gradients, parameters."""
     torch.manual_seed(3)
     scorer = DistMult(4)

@@ -151,8 +151,8 @@ def test_own_column(make: Callable[[], Scorer]) -> None:
 @every_scorer
 @every_layout
 @pytest.mark.parametrize("order", [1, 2])
-def test_derivatives_of_the_reference(make: Callable[[], Scorer], layout: str, order: int) -> None:
-    scorer = make().double()
+def test_derivatives_of_the_reference(make: Callable[..., Scorer], layout: str, order: int) -> None:
+    scorer = make(dim=2).double()
     vectors = random_vectors(scorer, 2, layout, own=True, queries=2, candidates=2)
     leaves = tensors(scorer, vectors)
 
@@ -167,11 +167,11 @@ def test_derivatives_of_the_reference(make: Callable[[], Scorer], layout: str, o
 @every_scorer
 @every_layout
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("tables", [1, 3, QUERIES])
+@pytest.mark.parametrize("tables", [1, 3, 24])
 def test_backend(make: Callable[[], Scorer], layout: str, dtype: torch.dtype, tables: int) -> None:
     """The ops that serve this machine agree with their definition, in values and gradients."""
     scorer = make().to(dtype)
-    vectors = random_vectors(scorer, tables, layout, own=True, dtype=dtype)
+    vectors = random_vectors(scorer, tables, layout, own=True, dtype=dtype, queries=24, candidates=21)
     fast = values_and_gradients(scorer, vectors)
     with reference_ops():
         slow = values_and_gradients(scorer, vectors)
@@ -185,8 +185,8 @@ def test_backend(make: Callable[[], Scorer], layout: str, dtype: torch.dtype, ta
 @every_layout
 def test_second_derivative_is_right_or_refused(make: Callable[[], Scorer], layout: str) -> None:
     """An op that cannot be differentiated twice says so; it never gives a wrong second derivative."""
-    scorer = make().double()
-    vectors = random_vectors(scorer, 1, layout, own=True, queries=2, candidates=2)
+    scorer = make()
+    vectors = random_vectors(scorer, 1, layout, own=True, dtype=torch.float32, queries=2, candidates=2)
 
     def second() -> list[Tensor]:
         leaves = tensors(scorer, vectors)
@@ -196,12 +196,15 @@ def test_second_derivative_is_right_or_refused(make: Callable[[], Scorer], layou
 
     with reference_ops():
         right = second()
+    given, refusal = None, ""
     try:
         given = second()
     except RuntimeError as error:
-        assert "differentiable" in str(error)
+        refusal = str(error)
+    if given is None:
+        assert "differentiated" in refusal
     else:
-        assert_close(given, right)
+        assert_close(given, right, rtol=1e-3, atol=1e-3)
 
 
 @every_scorer

@@ -33,7 +33,9 @@ def random_labels(masked: bool = True) -> Labels:
     return Labels(value, mask if masked else None, torch.zeros(QUERIES, dtype=torch.int64), weight)
 
 
-def term_and_gradients(term: Term, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Tensor, dict[str, Tensor]]:
+def term_and_gradients(
+    term: Term, scorer: Scorer, vectors: Vectors, labels: Labels
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The term's value, and its gradient by everything that it depends on (0 where it does not)."""
     leaves = tensors(scorer, vectors)
     torch.manual_seed(SEED)  # what a transform draws

@@ -73,6 +73,20 @@ def test_facts_that_people_know(cldr):
     }
 
 
+def test_a_language_has_one_status_in_a_territory(cldr):
+    statuses = set(cldr_facts.STATUS.values())
+    pairs = [(head, tail) for head, relation, tail in stated(cldr) if relation in statuses]
+    assert len(pairs) == len(set(pairs))
+    # Hindi is official in India; CLDR lists it in Latin script too, without a status
+    assert ("territory:IN", "official_language", "language:hi") in stated(cldr)
+
+
+def test_no_week_is_taken_from_another_territory(cldr):
+    # babel lets pt_ST, the only locale of this territory, inherit Portugal's week
+    assert ("territory:ST", "reads_clock", "clock:24") in stated(cldr)
+    assert not [fact for fact in stated(cldr) if fact[:2] == ("territory:ST", "week_begins_on")]
+
+
 def test_nothing_unknown_is_an_entity(cldr):
     codes = {entity.split(":", 1)[1] for entity in cldr.entities} | {
         entity.split(":", 1)[1] for entity in load_cldr("all").entities

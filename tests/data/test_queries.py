@@ -58,7 +58,9 @@ def same(one: Batch, other: Batch) -> bool:
 
 
 @given(graphs(), st.sampled_from(["both", "alternate"]), st.integers(1, 9), st.integers(0, 3))
-def test_every_fact_is_asked_once_each_way_an_epoch(graph: KnowledgeGraph, direction: Any, size: int, number: int) -> None:
+def test_every_fact_is_asked_once_each_way_an_epoch(
+    graph: KnowledgeGraph, direction: Any, size: int, number: int
+) -> None:
     plan = Queries(size, direction=direction).of(graph, seed=4)
     assert Counter(triples(epoch(plan, number))) == Counter(forwards(graph) + backwards(graph))
 
@@ -79,7 +81,9 @@ def test_alternate_batches_have_one_direction(graph: KnowledgeGraph, size: int) 
 def test_distinct_queries(graph: KnowledgeGraph, tail_only: bool, number: int) -> None:
     """Each (head, relation) once, with a tail that is known for it."""
     known = forwards(graph) + ([] if tail_only else backwards(graph))
-    asked = triples(epoch(Queries(4, direction="tail" if tail_only else "both", distinct=True).of(graph, seed=4), number))
+    asked = triples(
+        epoch(Queries(4, direction="tail" if tail_only else "both", distinct=True).of(graph, seed=4), number)
+    )
     assert Counter((h, r) for h, r, _ in asked) == Counter({(h, r) for h, r, _ in known})
     assert set(asked) <= set(known)
 

@@ -127,6 +127,14 @@ def test_faulty_lines_are_skipped_and_listed_where_that_is_asked_for(tmp_path):
         triples = read_text(path, on_error="skip")
     assert rows(triples) == [("a", "r", "b"), ("a", "r", "c")]
     assert [fault.line for fault in triples.faults] == [2, 4]
+    assert triples.num_faulty == 2
+
+
+def test_of_many_faulty_lines_all_are_counted_and_the_first_kept(tmp_path):
+    path = write(tmp_path / "train.txt", "a\tr\tb\n" + "broken\n" * 1000)
+    with pytest.warns(SkippedLines, match="1,000 lines skipped"):
+        triples = read_text(path, on_error="skip")
+    assert (len(triples), len(triples.faults), triples.num_faulty) == (1, 10, 1000)
 
 
 def test_an_empty_file_holds_no_facts(tmp_path):
@@ -154,10 +162,10 @@ def test_wrong_arguments_are_refused(tmp_path):
 def test_the_fast_reader_gives_what_the_careful_one_defines(tmp_path_factory, text, separator, numeric, columns):
     path = write(tmp_path_factory.mktemp("facts") / "train.txt", text)
     layout = Layout(separator, columns, numeric=numeric)
-    good, faults = sift(path, layout)
+    good, faults, num_faulty = sift(path, layout)
     expected = [tuple(line.split(UNIT)) for line in good.read().decode("utf-8-sig").split("\n") if line]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedLines)
         triples = read_layout(path, layout, "skip")
     assert rows(triples) == expected
-    assert list(triples.faults) == faults
+    assert (triples.faults, triples.num_faulty) == (faults, num_faulty)

@@ -49,7 +49,9 @@ def test_rows(graph: KnowledgeGraph) -> None:
     assert torch.equal(vectors.own[3], table.entity[10])
 
 
-@pytest.mark.parametrize("scorer", [TransE(4), ComplEx(4), RotatE(4), HAKE(4), RESCAL(4)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "scorer", [TransE(4), ComplEx(4), RotatE(4), HAKE(4), RESCAL(4)], ids=lambda s: type(s).__name__
+)
 def test_tied_inverses_are_computed(scorer: Scorer, graph: KnowledgeGraph) -> None:
     """r + R reads the row of r through the scorer's inverse: R rows."""
     assert scorer.space.inverse is not None

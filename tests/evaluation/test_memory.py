@@ -13,7 +13,15 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("2GB", 2 * 10**9), ("500 MiB", 500 * 2**20), ("1.5k", 1500), ("1e9", 10**9), ("4096", 4096), (77, 77), ("1 b", 1)],
+    [
+        ("2GB", 2 * 10**9),
+        ("500 MiB", 500 * 2**20),
+        ("1.5k", 1500),
+        ("1e9", 10**9),
+        ("4096", 4096),
+        (77, 77),
+        ("1 b", 1),
+    ],
 )
 def test_sizes_are_read(text, size):
     assert parse_size(text) == size

@@ -112,7 +112,9 @@ def test_ranks_do_not_depend_on_the_numbers_of_entities():
     scores = torch.randint(4, (20, 4, 20)).float()
     new = torch.randperm(20)  # entity e is now called new[e]
     old = torch.argsort(new)
-    facts = [torch.stack([new[f[:, 0]], f[:, 1], new[f[:, 2]]], 1) for f in (graph.facts, dataset.test, dataset.facts())]
+    facts = [
+        torch.stack([new[f[:, 0]], f[:, 1], new[f[:, 2]]], 1) for f in (graph.facts, dataset.test, dataset.facts())
+    ]
     reference = rank_facts(given(scores), graph, dataset.test, known)
     renamed = rank_facts(
         given(scores[old][:, :, old]), KnowledgeGraph(facts[0], 20, 2), facts[1], KnownTails(facts[2], 20, 2)
@@ -127,6 +129,17 @@ def test_the_graph_is_encoded_once_and_a_shared_query_scored_once(dataset):
     assert model.encoder.encodings == 1
     assert sum(model.scorer.calls) == 16  # (0, r, ?) and 13 head queries, padded to blocks of 8
     assert ranks.candidates[:13].tolist() == [1] * 13
+
+
+@pytest.mark.parametrize("memory", [1, 50_000, 10**5, 10**6])
+def test_no_more_is_scored_at_once_than_the_budget_holds(memory):
+    dataset = random_dataset(num_entities=300, num_relations=2, num_facts=4000)
+    model = given(torch.randn(300, 4, 300))
+    rank_facts(model, dataset.graph, dataset.test, dataset.known(), memory)
+    calls = model.scorer.calls
+    assert sum(calls) >= 500
+    assert max(calls) == 8 or max(calls) * 300 * 4 <= memory / 4
+    assert all(size % 8 == 0 for size in calls)
 
 
 def test_modes_come_back_after_evaluation_and_after_an_error():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Lookup, Model, Scorer, Space, Vectors
+from gnnkg.evaluation.protocol import Protocol
+from gnnkg.evaluation.results import Result
 from gnnkg.graph import Facts, KnowledgeGraph
 from gnnkg.ops.matching import Mix
 
@@ -25,7 +28,9 @@ class Ids(Encoder):
         self.encodings += 1
         everyone = torch.arange(graph.num_entities).float().view(1, -1, 1)
 
-        def lookup(head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY) -> Vectors:
+        def lookup(
+            head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
+        ) -> Vectors:
             return Vectors(head.float().unsqueeze(1), relation.float().unsqueeze(1), everyone)
 
         return lookup
@@ -37,7 +42,9 @@ class PerQuery(Ids):
     def forward(self, graph: KnowledgeGraph) -> Lookup:
         shared = super().forward(graph)
 
-        def lookup(head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY) -> Vectors:
+        def lookup(
+            head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
+        ) -> Vectors:
             vectors = shared(head, relation, candidates)
             return vectors.replace(tail=vectors.tail.repeat(len(head), 1, 1))
 
@@ -88,3 +95,26 @@ def ranks_by_hand(
         equal = sum(not math.isnan(mine) and other == mine for other in scores)
         found.append((above, equal, len(others) + 1))
     return found
+
+
+def a_result(**changes: Any) -> Result:
+    """A result as it should be, but for the changes."""
+    whole: dict[str, Any] = {
+        "dataset": "fb15k-237",
+        "model": "DistMult",
+        "method": "plain",
+        "split": "test",
+        "metrics": {"mrr": 0.3369, "hits@1": 0.2471, "hits@3": 0.3702, "hits@10": 0.5188, "mr": 180.5, "amri": 0.97},
+        "protocol": Protocol().to_dict(),
+        "config": {"dim": 100},
+        "command": "gnnkg train distmult.yaml",
+        "seed": 0,
+        "commit": "0" * 40,
+        "data_hash": "ab" * 32,
+        "hardware": {"cpu": "a processor", "cores": 2, "gpu": []},
+        "wall_seconds": 1830.0,
+        "peak_memory_bytes": 10**9,
+        "paper": {"mrr": 0.343, "hits@10": 0.531, "source": "LibKGE"},
+        "intervals": {"mrr": [0.332, 0.341]},
+    }
+    return Result(**whole | changes)

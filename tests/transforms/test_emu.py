@@ -63,7 +63,7 @@ def test_without_mutation_and_label_it_is_plain_cross_entropy(make_scorer: Calla
     scorer = make_scorer().double()
     vectors = random_vectors(scorer, 2, own=True)
     plain = Ranking(CrossEntropy())(scorer, vectors, one_hot(vectors))
-    emu = EMU(keep=1, label=0, masks=masks)
+    emu = EMU(keep=1.0, label=0.0, masks=masks)
     assert_close(Ranking(CrossEntropy(), transform=emu)(scorer, vectors, one_hot(vectors)), plain)
     per_negative = Ranking(CrossEntropy(), per_negative=True, transform=emu)(scorer, vectors, one_hot(vectors))
     assert_close(per_negative, plain / vectors.tail.shape[1])
@@ -73,7 +73,7 @@ def test_without_mutation_and_label_it_is_plain_cross_entropy(make_scorer: Calla
 @every_layout
 def test_a_negative_that_keeps_nothing_is_the_positive(make_scorer: Callable[[], Scorer], masks: Any) -> None:
     scorer = make_scorer().double()
-    scores = scorer(mutated(EMU(keep=0, masks=masks), scorer, random_vectors(scorer, 2, own=True)))
+    scores = scorer(mutated(EMU(keep=0.0, masks=masks), scorer, random_vectors(scorer, 2, own=True)))
     assert_close(scores, scores[:, :1].expand_as(scores))
 
 
@@ -135,7 +135,9 @@ def test_gradient_reaches_the_positive_through_the_negatives(
     own = vectors.own.clone().requires_grad_()
     emu = EMU(keep=0.5, masks=masks, detach_positive=detach)
     scores = scorer(mutated(emu, scorer, vectors.replace(own=own)))
-    (gradient,) = torch.autograd.grad(scores[:, 1:].sum(), own, retain_graph=True, materialize_grads=True, allow_unused=True)
+    (gradient,) = torch.autograd.grad(
+        scores[:, 1:].sum(), own, retain_graph=True, materialize_grads=True, allow_unused=True
+    )
     assert (gradient.abs().sum() == 0) == detach
     (gradient,) = torch.autograd.grad(scores[:, 0].sum(), own)
     assert gradient.abs().sum() > 0
@@ -146,7 +148,7 @@ def test_unbounded_label_smoothing(beta: float) -> None:
     """L == Y CE(y / Y, p), values and gradients, and dL/ds_j == (Y p_j - y_j) / B."""
     scorer = DistMult(dim=4).double()
     vectors = random_vectors(scorer, 1, own=True)
-    labels = EMU(keep=1, label=beta)(scorer, vectors, one_hot(vectors))[1]
+    labels = EMU(keep=1.0, label=beta)(scorer, vectors, one_hot(vectors))[1]
     scores = torch.randn(labels.value.shape, dtype=torch.float64, requires_grad=True)
     num_queries, num_negatives = scores.shape[0], scores.shape[1] - 1
     total = 1 + beta * num_negatives
@@ -219,7 +221,7 @@ def test_training_ends_at_the_target_gap(beta: float) -> None:
     vectors = random_vectors(scorer, 1, own=True, queries=1)
     free = [x.clone().requires_grad_() for x in (vectors.head, vectors.tail, vectors.own)]
     optimizer = torch.optim.LBFGS(free, max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-10)
-    term = Ranking(CrossEntropy(), per_negative=True, transform=EMU(keep=1, label=beta))
+    term = Ranking(CrossEntropy(), per_negative=True, transform=EMU(keep=1.0, label=beta))
 
     def current() -> Vectors:
         return vectors.replace(head=free[0], tail=free[1], own=free[2])

@@ -28,8 +28,8 @@ def load_cldr(
 ) -> Dataset:
     """The graph of CLDR, with a seeded split into train, valid and test that leaks nothing (``split_facts``).
 
-    ``languages`` says which to keep, see ``facts.kept``: "named" (about 6,800 facts), "spoken" (7,400), "all" (20,000)
-    or a number of them (100: 5,000). ``locale`` is the language of the entities' labels; relations have English ones.
+    ``languages`` says which to keep, see ``facts.kept``: "named" (about 6,600 facts), "spoken" (7,100), "all" (20,000)
+    or a number of them (100: 4,800). ``locale`` is the language of the entities' labels; relations have English ones.
 
     Raises ValueError for languages, a locale or shares that there cannot be.
     """

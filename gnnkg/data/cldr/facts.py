@@ -53,7 +53,7 @@ STATUS = {
     "official_regional": "regional_language",
     None: "speaks",
 }
-
+"""CLDR's official status of a language in a territory, highest first"""
 
 UNKNOWN = ("XA", "XB", "ZZ", "XXX", "und")
 """CLDR's codes for pseudo-locales, and for no known territory, currency or language"""
@@ -143,14 +143,18 @@ def _of_currencies() -> Iterator[Triple]:
 
 
 def _of_speakers() -> Iterator[Triple]:
-    known = set(territories())
+    known, order = set(territories()), list(STATUS)
     for territory, spoken_there in get_global("territory_languages").items():
+        statuses: dict[str, list[str | None]] = defaultdict(list)
         for tag, entry in spoken_there.items():
             language, *script = tag.split("_")
-            if territory in known:
-                yield f"territory:{territory}", STATUS[entry["official_status"]], f"language:{language}"
+            statuses[language].append(entry["official_status"])
             if script:
                 yield f"language:{language}", "also_written_in", f"script:{script[0]}"
+        if territory in known:
+            for language, of_its_scripts in statuses.items():
+                status = min(of_its_scripts, key=order.index)
+                yield f"territory:{territory}", STATUS[status], f"language:{language}"
 
 
 def week_of(territory: str) -> Locale | None:

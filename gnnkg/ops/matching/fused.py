@@ -75,7 +75,7 @@ class _Gradient(torch.autograd.Function):
         return backend.backward(op, query, scale, tail, weight, gradient.contiguous())
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]
         raise RuntimeError(
             "the fast matching ops can be differentiated once only; compute the scores that are differentiated twice "
             "under gnnkg.ops.backends.use_reference()"

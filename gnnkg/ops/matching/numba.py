@@ -82,8 +82,6 @@ def backward(
         d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
         d_packed = cpu.empty(*packed.shape)
         num_tasks = num_tables * -(-num_units // UNITS)
-        cpu.run(
-            loops.panel_backward, num_tasks, work, *inputs, packed, weight, gradient, d_query, d_scale, d_packed
-        )
+        cpu.run(loops.panel_backward, num_tasks, work, *inputs, packed, weight, gradient, d_query, d_scale, d_packed)
         d_query, d_scale, d_tail = d_query.t(), d_scale.t(), _unpacked(d_packed, num_candidates)
     return d_query, None if scale is None else d_scale, d_tail

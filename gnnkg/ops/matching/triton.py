@@ -1,13 +1,13 @@
 """Weighted distances on GPU, in Triton: sum_u weight_u phi(query_u, tail_u) and its gradients.
 
-A program holds a tile of (queries, candidates, units) in registers. The gradients of queries and of tails are two kernels,
-each of which sums over the other axis in order: no atomics, the same bits every time. A modulus takes two planes, real parts
-[0, U) and imaginary parts [U, 2U). Weights are loaded as 0 beyond the edges of a tile.
+A program holds a tile of (queries, candidates, units), indexed by q, k and u, in registers. The gradients of queries and of
+tails are two kernels, each of which sums over the other axis in order: no atomics, the same bits every time. A modulus takes
+two planes, real parts [0, U) and imaginary parts [U, 2U). Weights are loaded as 0 beyond the edges of a tile.
 """
 
 from __future__ import annotations
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import torch
 import triton
@@ -19,6 +19,8 @@ Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 
 L1, SQUARED, MODULUS, SINE = (tl.constexpr(op) for op in range(4))
 OPS = {"l1": L1, "squared": SQUARED, "modulus": MODULUS, "sine": SINE}
+
+LAUNCH: dict[str, Any] = {"enable_fp_fusion": True}
 
 
 @triton.jit
@@ -62,7 +64,9 @@ def _load(table, rows, columns, width, row_mask, column_mask):
 
 @triton.jit
 @no_type_check
-def _tile(op: tl.constexpr, per_candidate: tl.constexpr, query, scale, tail, weight, q, k, u, in_q, in_k, in_u, num_units):
+def _tile(
+    op: tl.constexpr, per_candidate: tl.constexpr, query, scale, tail, weight, q, k, u, in_q, in_k, in_u, num_units
+):
     """Differences a and b, and what they are weighted by, as (queries, candidates, units); scale and tail beside them."""
     two: tl.constexpr = op == MODULUS
     width = num_units * 2 if two else num_units
@@ -90,22 +94,20 @@ def _tile(op: tl.constexpr, per_candidate: tl.constexpr, query, scale, tail, wei
 @no_type_check
 def _forward(
     query, scale, tail, weight, out, group, num_candidates, num_units,
-    op: tl.constexpr, per_candidate: tl.constexpr, QUERIES: tl.constexpr, CANDIDATES: tl.constexpr, UNITS: tl.constexpr,
+    op: tl.constexpr, per_candidate: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
-    q_blocks, k_blocks = tl.cdiv(group, QUERIES), tl.cdiv(num_candidates, CANDIDATES)
+    q_blocks, k_blocks = tl.cdiv(group, tile_q), tl.cdiv(num_candidates, tile_k)
     program = tl.program_id(0).to(tl.int64)
     s = program // (q_blocks * k_blocks)
-    q_local = program // k_blocks % q_blocks * QUERIES + tl.arange(0, QUERIES)
-    k_local = program % k_blocks * CANDIDATES + tl.arange(0, CANDIDATES)
+    q_local = program // k_blocks % q_blocks * tile_q + tl.arange(0, tile_q)
+    k_local = program % k_blocks * tile_k + tl.arange(0, tile_k)
     in_q, in_k = q_local < group, k_local < num_candidates
     q, k = s * group + q_local, s * num_candidates + k_local
-    total = tl.zeros((QUERIES, CANDIDATES), dtype=tl.float32)
-    for u0 in range(0, num_units, UNITS):
-        u = u0 + tl.arange(0, UNITS)
+    total = tl.zeros((tile_q, tile_k), dtype=tl.float32)
+    for u0 in range(0, num_units, tile_u):
+        u = u0 + tl.arange(0, tile_u)
         in_u = u < num_units
-        a, b, _, _, w = _tile(
-            op, per_candidate, query, scale, tail, weight, q, k, u, in_q, in_k, in_u, num_units
-        )  # fmt: skip
+        a, b, _, _, w = _tile(op, per_candidate, query, scale, tail, weight, q, k, u, in_q, in_k, in_u, num_units)
         total += tl.sum(w * _phi(op, a, b), axis=2)
     tl.store(out + q[:, None] * num_candidates + k_local[None, :], total, mask=in_q[:, None] & in_k[None, :])
 
@@ -114,22 +116,22 @@ def _forward(
 @no_type_check
 def _backward_query(
     query, scale, tail, weight, gradient, d_query, d_scale, group, num_candidates, num_units,
-    op: tl.constexpr, per_candidate: tl.constexpr, QUERIES: tl.constexpr, CANDIDATES: tl.constexpr, UNITS: tl.constexpr,
+    op: tl.constexpr, per_candidate: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
     two: tl.constexpr = op == MODULUS
     width = num_units * 2 if two else num_units
-    q_blocks, u_blocks = tl.cdiv(group, QUERIES), tl.cdiv(num_units, UNITS)
+    q_blocks, u_blocks = tl.cdiv(group, tile_q), tl.cdiv(num_units, tile_u)
     program = tl.program_id(0).to(tl.int64)
     s = program // (q_blocks * u_blocks)
-    q_local = program // u_blocks % q_blocks * QUERIES + tl.arange(0, QUERIES)
+    q_local = program // u_blocks % q_blocks * tile_q + tl.arange(0, tile_q)
     q, in_q = s * group + q_local, q_local < group
-    u = program % u_blocks * UNITS + tl.arange(0, UNITS)
+    u = program % u_blocks * tile_u + tl.arange(0, tile_u)
     in_u = u < num_units
-    sum_a = tl.zeros((QUERIES, UNITS), dtype=tl.float32)
-    sum_b = tl.zeros((QUERIES, UNITS), dtype=tl.float32)
-    sum_c = tl.zeros((QUERIES, UNITS), dtype=tl.float32)
-    for k0 in range(0, num_candidates, CANDIDATES):
-        k_local = k0 + tl.arange(0, CANDIDATES)
+    sum_a = tl.zeros((tile_q, tile_u), dtype=tl.float32)
+    sum_b = tl.zeros((tile_q, tile_u), dtype=tl.float32)
+    sum_c = tl.zeros((tile_q, tile_u), dtype=tl.float32)
+    for k0 in range(0, num_candidates, tile_k):
+        k_local = k0 + tl.arange(0, tile_k)
         in_k = k_local < num_candidates
         k = s * num_candidates + k_local
         a, b, _, t, w = _tile(op, per_candidate, query, scale, tail, weight, q, k, u, in_q, in_k, in_u, num_units)
@@ -154,21 +156,21 @@ def _backward_query(
 @no_type_check
 def _backward_tail(
     query, scale, tail, weight, gradient, d_tail, group, num_candidates, num_units,
-    op: tl.constexpr, per_candidate: tl.constexpr, QUERIES: tl.constexpr, CANDIDATES: tl.constexpr, UNITS: tl.constexpr,
+    op: tl.constexpr, per_candidate: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
     two: tl.constexpr = op == MODULUS
     width = num_units * 2 if two else num_units
-    k_blocks, u_blocks = tl.cdiv(num_candidates, CANDIDATES), tl.cdiv(num_units, UNITS)
+    k_blocks, u_blocks = tl.cdiv(num_candidates, tile_k), tl.cdiv(num_units, tile_u)
     program = tl.program_id(0).to(tl.int64)
     s = program // (k_blocks * u_blocks)
-    k_local = program // u_blocks % k_blocks * CANDIDATES + tl.arange(0, CANDIDATES)
+    k_local = program // u_blocks % k_blocks * tile_k + tl.arange(0, tile_k)
     k, in_k = s * num_candidates + k_local, k_local < num_candidates
-    u = program % u_blocks * UNITS + tl.arange(0, UNITS)
+    u = program % u_blocks * tile_u + tl.arange(0, tile_u)
     in_u = u < num_units
-    sum_a = tl.zeros((CANDIDATES, UNITS), dtype=tl.float32)
-    sum_b = tl.zeros((CANDIDATES, UNITS), dtype=tl.float32)
-    for q0 in range(0, group, QUERIES):
-        q_local = q0 + tl.arange(0, QUERIES)
+    sum_a = tl.zeros((tile_k, tile_u), dtype=tl.float32)
+    sum_b = tl.zeros((tile_k, tile_u), dtype=tl.float32)
+    for q0 in range(0, group, tile_q):
+        q_local = q0 + tl.arange(0, tile_q)
         q, in_q = s * group + q_local, q_local < group
         a, b, c, _, w = _tile(op, per_candidate, query, scale, tail, weight, q, k, u, in_q, in_k, in_u, num_units)
         g = _load(gradient, q, k_local, num_candidates, in_q, in_k)[:, :, None]
@@ -210,7 +212,7 @@ def forward(
     with torch.cuda.device_of(query):
         _forward[grid](
             query, query if scale is None else scale, tail, weight, out, group, num_candidates, num_units,
-            OPS[op], weight.dim() == 3, *tile,
+            OPS[op], weight.dim() == 3, *tile, **LAUNCH,
         )  # fmt: skip
     return out
 
@@ -234,7 +236,7 @@ def backward(
     unit_blocks = triton.cdiv(num_units, tile[2])
     with torch.cuda.device_of(query):
         grid = (num_tables * triton.cdiv(group, tile[0]) * unit_blocks,)
-        _backward_query[grid](*inputs, d_query, d_scale, *options)
+        _backward_query[grid](*inputs, d_query, d_scale, *options, **LAUNCH)
         grid = (num_tables * triton.cdiv(num_candidates, tile[1]) * unit_blocks,)
-        _backward_tail[grid](*inputs, d_tail, *options)
+        _backward_tail[grid](*inputs, d_tail, *options, **LAUNCH)
     return d_query, None if scale is None else d_scale, d_tail

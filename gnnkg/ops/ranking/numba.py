@@ -1,4 +1,4 @@
-"""Rank counts on CPU: every score is compared where it lies, then the known tails are taken back by looking them up."""
+"""Rank counts on CPU: each score is compared where it lies, then the known tails are looked up and taken back."""
 
 from __future__ import annotations
 
@@ -10,77 +10,38 @@ from torch import Tensor
 from gnnkg.ops import cpu
 from gnnkg.ops.ranking.reference import RankCounts
 
-CANDIDATES = 512  # of a task, where scores lie candidate by candidate
-
 
 @cpu.kernel
-def _count_rows(first, last, scores, own, above, equal):
-    """scores (B, N); a task is a query."""
+def _count(first, last, scores, truth, starts, tails, row, above, equal, candidates):
+    """A task is a truth."""
     num_candidates = scores.shape[1]
     for b in range(first, last):
-        row, truth = scores[b], own[b]
-        num_above, num_equal = np.int32(0), np.int32(0)  # counters as wide as a score, for speed
+        score, answer = scores[row[b]], truth[b]
+        own = score[answer]
+        more, same = np.int32(0), np.int32(0)  # counters as wide as a score, for speed
         for n in range(num_candidates):
-            num_above = np.int32(num_above + np.int32(not (row[n] <= truth)))  # so that a NaN counts
-            num_equal = np.int32(num_equal + np.int32(row[n] == truth))
-        above[b], equal[b] = num_above, num_equal
-
-
-@cpu.kernel
-def _count_columns(first, last, scores, own, above, equal):
-    """scores (N, B); above and equal (tasks, B); a task is CANDIDATES candidates."""
-    num_candidates, num_queries = scores.shape
-    for task in range(first, last):
-        above[task] = 0
-        equal[task] = 0
-        more, same = above[task], equal[task]
-        for n in range(task * CANDIDATES, min((task + 1) * CANDIDATES, num_candidates)):
-            row = scores[n]
-            for b in range(num_queries):
-                more[b] += np.int32(not (row[b] <= own[b]))
-                same[b] += np.int32(row[b] == own[b])
-
-
-@cpu.kernel
-def _leave_out(first, last, scores, own, truth, starts, tails, above, equal, candidates):
-    """Takes the known tails, and the truth itself, out of the counts; scores (B, N) in any layout; a task is a query."""
-    for b in range(first, last):
-        start, stop = starts[b], starts[b + 1]
-        remaining = scores.shape[1]
-        if own[b] == own[b]:
-            equal[b] -= 1
-        else:
-            above[b] -= 1
-        for i in range(start, stop):
+            more = np.int32(more + np.int32(not (score[n] <= own)))  # so that a NaN counts
+            same = np.int32(same + np.int32(score[n] == own))
+        more -= np.int32(own != own)  # the truth is no rival of its own
+        same -= np.int32(own == own)
+        num_left_out = 0
+        for i in range(starts[b], starts[b + 1]):
             tail = tails[i]
-            if tail == truth[b] or (i > start and tail == tails[i - 1]):
+            if tail == answer or (i > starts[b] and tail == tails[i - 1]):
                 continue
-            remaining -= 1
-            if scores[b, tail] == own[b]:
-                equal[b] -= 1
-            elif not (scores[b, tail] <= own[b]):
-                above[b] -= 1
-        candidates[b] = remaining
+            more -= np.int32(not (score[tail] <= own))
+            same -= np.int32(score[tail] == own)
+            num_left_out += 1
+        above[b], equal[b], candidates[b] = more, same, num_candidates - num_left_out
 
 
 def rank_counts(
-    scores: Float[Tensor, "B N"], truth: Int[Tensor, " B"], known: tuple[Int[Tensor, " B+1"], Int[Tensor, " T"]]
+    scores: Float[Tensor, "Q N"],
+    truth: Int[Tensor, " B"],
+    known: tuple[Int[Tensor, " B+1"], Int[Tensor, " T"]],
+    row: Int[Tensor, " B"],
 ) -> RankCounts:
-    """See ``reference.py``."""
-    starts, tails = known
-    num_queries, num_candidates = scores.shape
-    own = scores.gather(1, truth.unsqueeze(1)).squeeze(1)
-    by_candidate = scores.t().is_contiguous() and not scores.is_contiguous()
-    if by_candidate:
-        num_tasks = -(-num_candidates // CANDIDATES)
-        partial = torch.empty(2, num_tasks, num_queries, dtype=torch.int32)
-        cpu.run(_count_columns, num_tasks, scores.numel(), scores.t(), own, partial[0], partial[1])
-        above, equal = partial.sum(1)
-    else:
-        scores = scores.contiguous()
-        above, equal = torch.empty(2, num_queries, dtype=torch.int64)
-        cpu.run(_count_rows, num_queries, scores.numel(), scores, own, above, equal)
-    candidates = torch.empty(num_queries, dtype=torch.int64)
-    arguments = scores, own, truth.contiguous(), starts.contiguous(), tails.contiguous(), above, equal, candidates
-    cpu.run(_leave_out, num_queries, len(tails), *arguments)
-    return RankCounts(above, equal, candidates)
+    counts = RankCounts(*torch.empty(3, len(truth), dtype=torch.int64))
+    arrays = [array.contiguous() for array in (scores, truth, *known, row)]
+    cpu.run(_count, len(truth), len(truth) * scores.shape[1], *arrays, *counts)
+    return counts

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class RankCounts(NamedTuple):
-    """How the truth of each query compares with the candidates that are not known answers."""
+    """How each truth compares with the candidates that are not known answers."""
 
     above: Int[Tensor, " B"]
     equal: Int[Tensor, " B"]
@@ -24,14 +24,17 @@ class RankCounts(NamedTuple):
 
 
 def rank_counts(
-    scores: Float[Tensor, "B N"], truth: Int[Tensor, " B"], known: tuple[Int[Tensor, " B+1"], Int[Tensor, " T"]]
+    scores: Float[Tensor, "Q N"],
+    truth: Int[Tensor, " B"],
+    known: tuple[Int[Tensor, " B+1"], Int[Tensor, " T"]],
+    row: Int[Tensor, " B"],
 ) -> RankCounts:
-    """``known`` is a ``gnnkg.graph.Known``, ascending for each query; it may hold the truth, which always takes part."""
     starts, tails = known
-    query = torch.arange(len(scores), device=scores.device)
+    scores = scores[row]
+    query = torch.arange(len(truth), device=scores.device)
     left_out = torch.zeros_like(scores, dtype=torch.bool)
     left_out[torch.repeat_interleave(query, starts.diff()), tails] = True
-    left_out[query, truth] = True  # not compared with itself
+    left_out[query, truth] = True  # the truth is no rival of its own
     own = scores[query, truth].unsqueeze(1)
     above = ~(scores <= own) & ~left_out
     equal = (scores == own) & ~left_out

@@ -1,0 +1,119 @@
+"""Inputs that hurt, for the tests of every backend of the matching and ranking ops."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from gnnkg.ops import matching, ranking
+from gnnkg.ops.matching import Mix, reference
+
+OPS = ("dot", "l1", "squared", "modulus", "sine")
+DISTANCES = OPS[1:]
+LAYOUTS = ("none", "query", "candidate")
+
+
+class Shape(NamedTuple):
+    tables: int
+    queries: int
+    candidates: int
+    units: int
+
+
+SHAPES = (
+    Shape(1, 5, 7, 6),
+    Shape(2, 6, 4, 3),
+    Shape(6, 6, 3, 5),  # a table a query
+    Shape(1, 1, 1, 1),
+    Shape(4, 4, 1, 2),  # one candidate each, as a query's own tail
+    Shape(1, 19, 33, 1),
+    Shape(2, 34, 16, 17),
+    Shape(3, 24, 1, 9),
+    Shape(1, 17, 530, 5),  # several blocks of candidates, the last one narrow
+)
+
+
+class Inputs(NamedTuple):
+    query: Tensor
+    tail: Tensor
+    mix: Mix | None
+    scale: Tensor | None
+    gradient: Tensor
+
+    def leaves(self) -> list[Tensor]:
+        """What has a gradient."""
+        own = [] if self.mix is None else [self.mix.own]
+        return [self.query, self.tail, *own, *([] if self.scale is None else [self.scale])]
+
+    def to(self, dtype: torch.dtype) -> Inputs:
+        """Copies as leaves."""
+
+        def copy(tensor: Tensor) -> Tensor:
+            return tensor.detach().to(dtype).requires_grad_()
+
+        mix = None if self.mix is None else Mix(copy(self.mix.own), self.mix.keep.to(dtype))
+        scale = None if self.scale is None else copy(self.scale)
+        return Inputs(copy(self.query), copy(self.tail), mix, scale, self.gradient.to(dtype))
+
+    def call(self, functions: object, op: str) -> Tensor:
+        arguments = (self.query, self.tail, self.mix) + ((self.scale,) if op == "squared" else ())
+        return getattr(functions, op)(*arguments)
+
+
+def inputs(op: str, shape: Shape, layout: str = "none", scaled: bool = True) -> Inputs:
+    tables, queries, candidates, units = shape
+    width = 2 * units if op == "modulus" else units
+    spread = 8 if op == "sine" else 1  # more than a turn
+    mix = None
+    if layout != "none":
+        rows = (queries,) if layout == "query" else (tables, candidates)
+        keep = torch.randint(2, (*rows, units)).float()
+        mix = Mix(torch.randn(queries, width) * spread, torch.cat([keep, keep], -1) if op == "modulus" else keep)
+    scale = torch.randn(queries, width) if op == "squared" and scaled else None
+    query, tail = torch.randn(queries, width) * spread, torch.randn(tables, candidates, width) * spread
+    return Inputs(query, tail, mix, scale, torch.randn(queries, candidates))
+
+
+def gradients(out: Tensor, given: Inputs) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(out, given.leaves(), given.gradient.to(out))
+
+
+def check_matching(op: str, given: Inputs) -> None:
+    """Values and gradients of the backend that serves float32 equal the definition's in double precision."""
+    fast, exact = given.to(torch.float32), given.to(torch.float64)
+    out, expected = fast.call(matching, op), exact.call(reference, op)
+    assert out.dtype == torch.float32
+    tolerance = {"rtol": 1e-5, "atol": 1e-5 * math.sqrt(given.query.shape[1]), "check_dtype": False}
+    assert_close(out, expected, **tolerance)
+    tolerance["atol"] *= math.sqrt(max(given.gradient.shape))
+    for ours, theirs in zip(gradients(out, fast), gradients(expected, exact), strict=True):
+        assert_close(ours, theirs, **tolerance)
+
+
+def counted_by_hand(
+    scores: list[list[float]], truth: list[int], known: list[list[int]], row: list[int]
+) -> list[tuple[int, int, int]]:
+    """(above, equal, candidates) of each truth, candidate by candidate."""
+    counts = []
+    for answer, left_out, line in zip(truth, known, row, strict=True):
+        own = scores[line][answer]
+        rivals = [s for n, s in enumerate(scores[line]) if n != answer and n not in left_out]
+        above = sum(s > own or math.isnan(s) or math.isnan(own) for s in rivals)
+        counts.append((above, sum(s == own for s in rivals), len(rivals) + 1))
+    return counts
+
+
+def check_ranking(
+    scores: list[list[float]], truth: list[int], known: list[list[int]], row: list[int] | None = None
+) -> None:
+    ragged = [sorted(set(tails)) for tails in known]
+    starts = torch.tensor([0, *(len(tails) for tails in ragged)]).cumsum(0)
+    tails = torch.tensor([tail for tails in ragged for tail in tails], dtype=torch.int64)
+    places = None if row is None else torch.tensor(row, dtype=torch.int64)
+    counts = ranking.rank_counts(torch.tensor(scores), torch.tensor(truth), (starts, tails), places)
+    expected = counted_by_hand(scores, truth, known, list(range(len(truth))) if row is None else row)
+    assert list(zip(*(count.tolist() for count in counts), strict=True)) == expected

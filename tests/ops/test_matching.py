@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from inspect import unwrap  # from the shape checks of the tests, which refuse these inputs first
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+from torch.testing import assert_close
+
+from gnnkg.ops import cpu, matching
+from gnnkg.ops.backends import use_reference
+from gnnkg.ops.matching import Mix, reference
+from tests.ops.cases import DISTANCES, LAYOUTS, OPS, SHAPES, Shape, check_matching, gradients, inputs
+
+every_op = pytest.mark.parametrize("op", OPS)
+every_distance = pytest.mark.parametrize("op", DISTANCES)
+every_layout = pytest.mark.parametrize("layout", LAYOUTS)
+
+
+@every_op
+@every_layout
+def test_equals_the_definition(op: str, layout: str):
+    for shape in SHAPES:
+        check_matching(op, inputs(op, shape, layout))
+
+
+@every_layout
+def test_squared_without_scale_is_the_squared_distance(layout: str):
+    for shape in SHAPES:
+        check_matching("squared", inputs("squared", shape, layout, scaled=False))
+    query, tail = torch.randn(4, 3), torch.randn(1, 5, 3)
+    assert_close(matching.squared(query, tail), torch.cdist(query, tail[0]).square())
+
+
+@every_op
+def test_tables_are_shared_by_consecutive_queries(op: str):
+    given = inputs(op, Shape(3, 12, 5, 4))
+    each = given._replace(tail=given.tail.repeat_interleave(4, dim=0))
+    assert_close(given.call(matching, op), each.call(matching, op))
+
+
+@every_op
+@every_layout
+def test_any_memory_layout(op: str, layout: str):
+    given = inputs(op, Shape(2, 18, 20, 4), layout)
+    query = given.query.t().contiguous().t()
+    tail = torch.randn(2, 20, 2 * given.tail.shape[2])[:, :, ::2]
+    gradient = given.gradient[:1].expand_as(given.gradient)
+    mix = given.mix and Mix(
+        given.mix.own.flip(0).flip(0), given.mix.keep.transpose(0, -1).contiguous().transpose(0, -1)
+    )
+    check_matching(op, given._replace(query=query, tail=tail, mix=mix, gradient=gradient))
+    strided = matching.l1(query.requires_grad_(), tail)
+    assert_close(torch.autograd.grad(strided.sum(), query), torch.autograd.grad(reference.l1(query, tail).sum(), query))
+
+
+@every_op
+@every_layout
+@pytest.mark.parametrize("shape", [Shape(1, 3, 0, 2), Shape(1, 0, 4, 2), Shape(0, 0, 4, 2), Shape(2, 4, 3, 0)])
+def test_empty(op: str, layout: str, shape: Shape):
+    given = inputs(op, shape, layout).to(torch.float32)
+    out = given.call(matching, op)
+    assert out.shape == (shape.queries, shape.candidates)
+    assert not out.any()
+    for gradient, leaf in zip(gradients(out, given), given.leaves(), strict=True):
+        assert gradient.shape == leaf.shape
+        assert not gradient.any()
+
+
+@every_distance
+@pytest.mark.parametrize("queries", [2, 20])
+def test_at_distance_zero(op: str, queries: int):
+    """The kinks: a candidate that equals the query has the definition's derivative there, which is 0."""
+    query = torch.randn(1, 6).expand(queries, 6).clone().requires_grad_()
+    tail = query[:1].detach().unsqueeze(0).requires_grad_()
+    out = getattr(matching, op)(query, tail)
+    assert_close(out, getattr(reference, op)(query, tail))
+    for gradient in torch.autograd.grad(out.sum(), (query, tail)):
+        assert not gradient.any()
+
+
+@every_op
+@pytest.mark.parametrize("queries", [2, 20])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_nan_and_infinity_come_through(op: str, queries: int, bad: float):
+    given = inputs(op, Shape(1, queries, 19, 4))
+    given.query[1, 2] = bad
+    given.tail[0, 3, 1] = bad
+    out = given.call(matching, op)
+    assert_close(out, given.call(reference, op), equal_nan=True)
+    assert not out[1].isfinite().any()
+    assert not out[:, 3].isfinite().any()
+
+
+@every_distance
+@every_layout
+@pytest.mark.parametrize("tables", [1, 40])
+def test_same_bits_every_time_on_any_number_of_threads(op: str, layout: str, tables: int, monkeypatch):
+    monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
+    given = inputs(op, Shape(tables, 40, 300, 21), layout).to(torch.float32)
+    results, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 2, 1):
+            torch.set_num_threads(count)
+            out = given.call(matching, op)
+            results.append((out, *gradients(out, given)))
+    finally:
+        torch.set_num_threads(threads)
+    for again in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], again, strict=True))
+
+
+@every_distance
+def test_scores_do_not_depend_on_how_many_queries_share_a_table(op: str):
+    given = inputs(op, Shape(1, 64, 300, 21), scaled=False)
+    together = given.call(matching, op)
+    apart = [given._replace(query=part).call(matching, op) for part in given.query.split(8)]
+    assert torch.equal(together, torch.cat(apart))
+
+
+@every_distance
+def test_a_second_derivative_needs_the_reference(op: str):
+    query, tail = torch.randn(3, 4, requires_grad=True), torch.randn(1, 2, 4, requires_grad=True)
+
+    def second() -> torch.Tensor:
+        (first,) = torch.autograd.grad(getattr(matching, op)(query, tail).sum(), query, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), tail)[0]
+
+    with pytest.raises(RuntimeError, match="use_reference"):
+        second()
+    with use_reference():
+        assert second().shape == tail.shape
+
+
+@every_op
+@every_layout
+def test_double_precision_differentiates_twice(op: str, layout: str):
+    given = inputs(op, Shape(2, 4, 3, 2), layout).to(torch.float64)
+
+    def called(*leaves: torch.Tensor) -> torch.Tensor:
+        query, tail, *rest = leaves
+        mix = given.mix and Mix(rest[0], given.mix.keep)
+        return given._replace(query=query, tail=tail, mix=mix, scale=rest[-1] if op == "squared" else None).call(
+            matching, op
+        )
+
+    assert gradcheck(called, given.leaves())
+    assert gradgradcheck(called, given.leaves())
+
+
+@every_op
+def test_a_mask_of_fractions_is_the_references_and_dots(op: str):
+    given = inputs(op, Shape(1, 3, 4, 2), "query")
+    given = given._replace(mix=given.mix._replace(keep=given.mix.keep * 0.5))
+    if op == "dot":
+        check_matching(op, given)
+    else:
+        with pytest.raises(ValueError, match="zeros and ones"):
+            given.call(matching, op)
+        with use_reference():
+            assert given.call(matching, op).shape == (3, 4)
+
+
+def test_masks_that_the_kernels_cannot_take():
+    query, tail = torch.randn(2, 4), torch.randn(1, 3, 4)
+    with pytest.raises(ValueError, match="requires a gradient"):
+        matching.l1(query, tail, Mix(query, torch.ones(2, 4, requires_grad=True)))
+    with pytest.raises(ValueError, match="half of every complex number"):
+        matching.modulus(query, tail, Mix(query, torch.tensor([1.0, 0, 0, 1]).expand(2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("query", "tail", "mix", "message"),
+    [
+        ((2, 4), (1, 3, 5), None, "candidates"),
+        ((2, 4), (3, 5, 4), None, "S must divide B"),
+        ((2, 4), (0, 5, 4), None, "S must divide B"),
+        ((2, 4), (1, 3, 4), ((2, 3), (2, 4)), "mix.own"),
+        ((2, 4), (1, 3, 4), ((2, 4), (3, 4)), "mix.keep"),
+    ],
+)
+@every_op
+def test_shapes_that_disagree(op: str, query, tail, mix, message: str):
+    given = None if mix is None else Mix(torch.ones(mix[0]), torch.ones(mix[1]))
+    with pytest.raises(ValueError, match=message):
+        unwrap(getattr(matching, op))(torch.ones(query), torch.ones(tail), given)
+
+
+def test_a_complex_vector_has_an_even_width():
+    with pytest.raises(ValueError, match="even width"):
+        matching.modulus(torch.ones(2, 3), torch.ones(1, 2, 3))
+    with pytest.raises(ValueError, match="scale"):
+        unwrap(matching.squared)(torch.ones(2, 3), torch.ones(1, 2, 3), None, torch.ones(1, 3))
+
+
+@every_distance
+@every_layout
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_stored_and_float32_computed(op: str, layout: str, dtype: torch.dtype):
+    half = inputs(op, Shape(1, 20, 30, 8), layout).to(dtype)
+    single = half.to(torch.float32)
+    out = half.call(matching, op)
+    assert torch.equal(out, single.call(matching, op))
+    for ours, theirs in zip(gradients(out, half), gradients(single.call(matching, op), single), strict=True):
+        assert ours.dtype == dtype
+        assert_close(ours.float(), theirs, rtol=0.02, atol=0.02)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(single.call(matching, op), out)
+
+
+PEAK = """
+import resource, sys, torch
+from gnnkg.ops import matching
+from gnnkg.ops.matching import Mix
+
+def step(size, width):
+    query, own, tail = (torch.randn(s, width, requires_grad=True) for s in (size, size, size))
+    for op in ("dot", "l1", "squared", "modulus", "sine"):
+        for keep in (torch.ones(size, width), torch.ones(1, size, width)):
+            getattr(matching, op)(query, tail.unsqueeze(0), Mix(own, keep)).sum().backward()
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+step(32, 8)
+before = peak()
+step(256, 2048)
+print(peak() - before)
+"""
+
+
+def test_mutated_candidates_are_never_stored():
+    """256 queries x 256 candidates x 2048 components: 537 MB if they were; the inputs are 2 MB each."""
+    command = [sys.executable, "-c", PEAK]
+    grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert grown < 100e6
