@@ -5,5 +5,5 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["gnnkg", "gnnkg.*"]), "gnnkg.manifests"],
     package_dir={"gnnkg.manifests": "datasets"},
-    package_data={"gnnkg": ["py.typed"], "gnnkg.manifests": ["*.yaml"]},
+    package_data={"gnnkg": ["py.typed", "quickstart/*.yaml"], "gnnkg.manifests": ["*.yaml"]},
 )

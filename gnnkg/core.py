@@ -112,7 +112,7 @@ class Space:
     """the vector of r backwards, where score(h, r, t) == score(t, inverse(r), h); None: 2R relations must be learned"""
     complex: bool = False
     """entity vectors are ``[re | im]``: component i and i + D/2 are one complex number"""
-    tied: bool = False
+    joined: bool = False
     """the two halves of a complex number cannot be mutated apart in a shared mask (a modulus joins them)"""
 
 
@@ -184,6 +184,7 @@ class Objective(nn.Module):
             raise ValueError("an objective needs at least one term")
         self.sampler = sampler
         self.terms = dict(terms)
+        self.trained = nn.ModuleDict({name: term for name, term in terms.items() if isinstance(term, nn.Module)})
         self.redraw = redraw
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Float[Tensor, ""]]:

@@ -18,17 +18,25 @@ from gnnkg.core import Labels
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Softmax cross-entropy on soft labels that are *not* normalised: - sum_j y_j log softmax(s)_j.
+    """Softmax cross-entropy on soft labels: - sum_j y_j log softmax(s)_j.
 
-    With one-hot labels the ordinary cross-entropy; with y = (1, beta, ..., beta) the unbounded label smoothing of EMU
-    (arXiv 2504.03327), which equals Y * CE(y / Y) with Y = sum_j y_j.
+    With one-hot labels the ordinary cross-entropy. Labels are *not* normalised by default: with y = (1, beta, ..., beta) this is
+    the unbounded label smoothing of EMU (arXiv 2504.03327), Y * CE(y / Y) with Y = sum_j y_j. ``normalise`` divides by Y, so that a
+    K-vs-all query with many answers counts as much as one with a single answer.
     """
 
+    normalise: bool = False
+
     def __call__(self, scores: Float[Tensor, "B C"], labels: Labels) -> Float[Tensor, " B"]:
-        if labels.mask is None:
-            return -(labels.value * torch.log_softmax(scores, dim=1)).sum(1)
-        log_share = torch.log_softmax(scores.masked_fill(~labels.mask, -torch.inf), dim=1)
-        return -torch.where(labels.mask, labels.value * log_share, 0).sum(1)
+        value = labels.value
+        if labels.mask is not None:
+            scores = scores.masked_fill(~labels.mask, -torch.inf)
+            value = torch.where(labels.mask, value, 0)
+        log_share = torch.log_softmax(scores, dim=1)
+        if labels.mask is not None:
+            log_share = torch.where(labels.mask, log_share, 0)
+        loss = -(value * log_share).sum(1)
+        return loss / value.sum(1) if self.normalise else loss
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from typing import Any
 
 import pandas
 import yaml
-from gnnkg.evaluation.provenance import commit, hardware, versions
 from torch import nn
 
 from gnnkg import checkpoint
 from gnnkg.checkpoint import DamagedFile, write_atomically
 from gnnkg.data.dataset import Dataset
+from gnnkg.evaluation.provenance import commit, hardware, versions
 
 
 class NotARun(ValueError):
@@ -126,13 +126,17 @@ class RunDirectory:
             raise DamagedFile(f"{file} does not fit the model that config.yaml describes ({error})") from error
         return state["about"]
 
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state to continue from lies, once there is one."""
+        return self.path / "checkpoint.safetensors"
+
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        checkpoint.save(self.path / "checkpoint.safetensors", dict(state))
+        checkpoint.save(self.checkpoint, dict(state))
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """The last state that was written whole, or None. Raises DamagedFile."""
-        file = self.path / "checkpoint.safetensors"
-        return checkpoint.load(file) if file.exists() else None
+        return checkpoint.load(self.checkpoint) if self.checkpoint.exists() else None
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Replaces metrics.csv: one row a report of training."""

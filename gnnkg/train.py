@@ -12,12 +12,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from gnnkg.evaluation.metrics import metrics
-from gnnkg.evaluation.ranks import rank_facts
 from lightning_fabric import Fabric
 from rich import progress as bars
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -28,33 +26,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from gnnkg.core import Batch, Model, Objective
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.queries import Queries, step_seed
+from gnnkg.evaluation.metrics import metrics
+from gnnkg.evaluation.ranks import rank_facts
 from gnnkg.graph import KnowledgeGraph, KnownTails
+from gnnkg.progress import Progress, Row
 from gnnkg.run import RunDirectory
 
 Schedule = LRScheduler | ReduceLROnPlateau
-Row = dict[str, float | int]
-"""one report: step, epoch, seconds, lr, valid/..., loss/..."""
-
-
-class TrainingFailed(RuntimeError):
-    """The loss is no longer a usable number; the message names the step, the term and the last good checkpoint."""
-
-
-@dataclass
-class Progress:
-    """Where a training stands: all that a continued run needs besides the tensors."""
-
-    step: int = 0
-    best_mrr: float = -1.0
-    best_step: int = 0
-    worse: int = 0
-    """validations since the best one"""
-    finished: bool = False
-    first_loss: float | None = None
-    seconds: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-    """each loss, summed since the last report"""
-    history: list[Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -113,7 +91,8 @@ def fit(
     schedule is stepped by the validation MRR and needs ``mode="max"``; any other once a training step. ``before_epoch(n)`` is
     called before each epoch begins, and again at the same place where a run continues.
 
-    With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each batch.
+    With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each
+    batch: each averages over its own share, and gradients are averaged over processes.
 
     Raises TrainingFailed where a loss is NaN, infinite or has grown ``explosion``-fold; ValueError for settings that contradict.
     """
@@ -133,14 +112,14 @@ def fit(
     if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "max":
         raise ValueError("a plateau schedule watches the validation MRR, which should rise: give it mode='max'")
     module, wrapped = fabric.setup(step_module, opt)
-    at = _restore(run, model, opt, scheduler, fabric) or Progress()
+    at = _restore(run, model, objective, opt, scheduler, fabric) or Progress()
     resumed_at, seconds_before, start = at.step, at.seconds, time.perf_counter()
     last_saved = start
-    writes = run is not None and fabric.is_global_zero
+    writer = run if fabric.is_global_zero else None  # one process writes
     best = None if run else copy.deepcopy(model.state_dict())
 
     model.train()
-    with _bar(progress and fabric.is_global_zero) as bar, _events(run if writes else None, at.step) as events:
+    with _bar(progress and fabric.is_global_zero) as bar, _events(writer, at.step) as events:
         task = bar.add_task("training", total=total, completed=at.step, note="")
         while at.step < total and not at.finished:
             step = at.step
@@ -148,7 +127,7 @@ def fit(
                 before_epoch(step // plan.steps_per_epoch)
             torch.manual_seed(step_seed(seed, step, fabric.global_rank))
             losses = module(*_share(plan[step], fabric.global_rank, fabric.world_size))
-            _account(losses, at, explosion, run)
+            at.account(losses, explosion, run.checkpoint if run else None)
             wrapped.zero_grad()
             fabric.backward(torch.stack(list(losses.values())).sum())
             if clip_norm is not None:
@@ -162,21 +141,19 @@ def fit(
             reports = at.step % validate_every == 0 or at.step == total
             if reports:
                 valid = _validate(model, graph, facts, known, memory)
-                mrr = valid["valid/mrr"]
-                _judge(at, mrr, patience)
-                if at.best_step == at.step and writes:
-                    run.save_weights(model, step=at.step, **valid)
+                at.report(valid, opt.param_groups[0]["lr"], plan.steps_per_epoch, patience)
+                if at.best_step == at.step and writer:
+                    writer.save_weights(model, step=at.step, **valid)
                 elif at.best_step == at.step and best is not None:
                     best = copy.deepcopy(model.state_dict())
                 if isinstance(scheduler, ReduceLROnPlateau):
-                    scheduler.step(mrr)
-                _report(at, valid, opt.param_groups[0]["lr"], plan.steps_per_epoch)
-                bar.update(task, note=f"valid MRR {mrr:.4f}, best {at.best_mrr:.4f}")
-            if writes and (reports or time.perf_counter() - last_saved > checkpoint_seconds):
-                _save(run, model, opt, scheduler, fabric, at)
+                    scheduler.step(valid["valid/mrr"])
+                bar.update(task, note=f"valid MRR {valid['valid/mrr']:.4f}, best {at.best_mrr:.4f}")
+            if writer and (reports or time.perf_counter() - last_saved > checkpoint_seconds):
+                _save(writer, model, objective, opt, scheduler, fabric, at)
                 last_saved = time.perf_counter()
-            if writes and reports:
-                run.write_metrics(at.history)
+            if writer and reports:
+                writer.write_metrics(at.history)
                 events(at.history[-1])
     fabric.barrier()
     if best is not None:
@@ -184,9 +161,7 @@ def fit(
     elif run is not None:
         run.load_weights(model)
     model.eval()
-    best_row = next((row for row in at.history if row["step"] == at.best_step), {})
-    best_metrics = {name: value for name, value in best_row.items() if name.startswith("valid/")}
-    return Fitted(best_metrics, at.best_step, at.step, at.seconds, at.history)
+    return Fitted(at.best_metrics(), at.best_step, at.step, at.seconds, at.history)
 
 
 def _total_steps(steps: int | None, epochs: float | None, steps_per_epoch: int) -> int:
@@ -213,59 +188,25 @@ def _share(batch: Batch, rank: int, world_size: int) -> tuple[Tensor, Tensor, Te
     return batch.head[own], batch.relation[own], batch.tail[own], batch.weight[own]
 
 
-def _account(losses: dict[str, Tensor], at: Progress, explosion: float, run: RunDirectory | None) -> None:
-    """Adds up the losses of a step. Raises TrainingFailed for one that is no longer a usable number."""
-    values = dict(zip(losses, torch.stack([loss.detach().float() for loss in losses.values()]).tolist(), strict=True))
-    total = sum(values.values())
-    if at.first_loss is None:
-        at.first_loss = total
-    wrong = [name for name, value in values.items() if not math.isfinite(value)]
-    if wrong or abs(total) > explosion * (1 + abs(at.first_loss)):
-        name = wrong[0] if wrong else max(values, key=lambda key: abs(values[key]))
-        last = (
-            f"the last good checkpoint is {run.path / 'checkpoint.safetensors'}"
-            if run and at.history
-            else "no checkpoint yet"
-        )
-        raise TrainingFailed(
-            f"step {at.step}: the loss term {name!r} is {values[name]:g} (the first total was {at.first_loss:g}); {last}. "
-            "A lower learning rate or clip_norm usually helps"
-        )
-    for name, value in values.items():
-        at.sums[name] = at.sums.get(name, 0.0) + value
-
-
-def _validate(
-    model: Model, graph: KnowledgeGraph, facts: Tensor, known: KnownTails, memory: int | None
-) -> dict[str, float]:
+def _validate(model: Model, graph: KnowledgeGraph, facts: Tensor, known: KnownTails, memory: int | None) -> Row:
     """The filtered metrics of the validation facts: realistic ties, both directions."""
     ranks = rank_facts(model, graph, facts, known, memory)
     return {f"valid/{name}": value for name, value in metrics(ranks.ranks(), ranks.candidates).items()}
 
 
-def _judge(at: Progress, mrr: float, patience: int | None) -> None:
-    """Notes whether this validation is the best so far, and whether it is time to stop."""
-    if mrr > at.best_mrr or at.best_step == 0:
-        at.best_mrr, at.best_step, at.worse = mrr, at.step, 0
-    else:
-        at.worse += 1
-    at.finished = patience is not None and at.worse >= patience
-
-
-def _report(at: Progress, valid: dict[str, float], lr: float, steps_per_epoch: int) -> None:
-    """Adds a row to the history: mean losses since the row before, and the validation."""
-    since = at.step - (at.history[-1]["step"] if at.history else 0)
-    row = {"step": at.step, "epoch": at.step / steps_per_epoch, "seconds": at.seconds, "lr": lr}
-    at.history.append(row | valid | {f"loss/{name}": value / since for name, value in at.sums.items()})
-    at.sums = {}
-
-
 def _save(
-    run: RunDirectory, model: Model, opt: Optimizer, scheduler: Schedule | None, fabric: Fabric, at: Progress
+    run: RunDirectory,
+    model: Model,
+    objective: Objective,
+    opt: Optimizer,
+    scheduler: Schedule | None,
+    fabric: Fabric,
+    at: Progress,
 ) -> None:
     run.save_checkpoint(
         {
             "model": model.state_dict(),
+            "objective": objective.state_dict(),
             "optimizer": opt.state_dict(),
             "schedule": _plain(scheduler.state_dict()) if scheduler else {},
             "precision": fabric.strategy.precision.state_dict(),
@@ -285,13 +226,19 @@ def _plain(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _restore(
-    run: RunDirectory | None, model: Model, opt: Optimizer, scheduler: Schedule | None, fabric: Fabric
+    run: RunDirectory | None,
+    model: Model,
+    objective: Objective,
+    opt: Optimizer,
+    scheduler: Schedule | None,
+    fabric: Fabric,
 ) -> Progress | None:
     """Continues from the run's checkpoint, if there is one."""
     saved = run.load_checkpoint() if run else None
     if saved is None:
         return None
     model.load_state_dict(saved["model"])
+    objective.load_state_dict(saved["objective"])
     opt.load_state_dict(saved["optimizer"])
     if scheduler:
         scheduler.load_state_dict(saved["schedule"])

@@ -16,7 +16,7 @@ LAYERS = [
     {"experiment"},
     {"parts", "train", "doctor"},
     {"run", "config"},
-    {"checkpoint"},
+    {"checkpoint", "progress"},
     {"evaluation"},
     FAMILIES,
     {"core"},

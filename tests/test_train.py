@@ -23,11 +23,12 @@ from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy, SelfAdversarial
+from gnnkg.progress import TrainingFailed
 from gnnkg.run import RunDirectory
 from gnnkg.samplers import Uniform
 from gnnkg.scorers import DistMult, RotatE
 from gnnkg.terms import Ranking
-from gnnkg.train import TrainingFailed, fit
+from gnnkg.train import fit
 from gnnkg.transforms import EMU
 
 NUM_ENTITIES = 40

@@ -88,7 +88,7 @@ class Names:
 
 
 def closest(name: str, names: Iterable[str], count: int = 5) -> list[str]:
-    """The names that read most like ``name``."""
+    """The names that read most like ``name``; those that hold it come first."""
     wanted = _trigrams(name)
     # trigrams pick a short list among all names; difflib is too slow to see more than a few hundred
     shared = (
@@ -97,8 +97,8 @@ def closest(name: str, names: Iterable[str], count: int = 5) -> list[str]:
         if not wanted.isdisjoint(grams := _trigrams(text))
     )
     short_list = [text for _, text in heapq.nlargest(200, shared)]
-    ratio = {text: difflib.SequenceMatcher(None, name, text).ratio() for text in short_list}
-    return [text for text in sorted(short_list, key=lambda text: -ratio[text]) if ratio[text] > 0.5][:count]
+    likeness = {text: difflib.SequenceMatcher(None, name, text).ratio() + (name in text) for text in short_list}
+    return [text for text in sorted(short_list, key=lambda text: -likeness[text]) if likeness[text] > 0.5][:count]
 
 
 def _grouped(names: Iterable[str]) -> dict[str, list[int]]:

@@ -24,7 +24,7 @@ class RotatE(Scorer):
         super().__init__()
         self.gamma = gamma
         self.radians = math.pi / ((gamma + 2) / dim)
-        self.space = Space(2 * dim, dim, init=uniform((gamma + 2) / dim), inverse=torch.neg, complex=True, tied=True)
+        self.space = Space(2 * dim, dim, init=uniform((gamma + 2) / dim), inverse=torch.neg, complex=True, joined=True)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         angle = relation * self.radians

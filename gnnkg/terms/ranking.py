@@ -1,26 +1,28 @@
 from __future__ import annotations
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnnkg.core import Labels, Loss, Scorer, Transform, Vectors
 
 
-class Ranking:
+class Ranking(nn.Module):
     """weight * the mean loss over the batch, after an optional transform; queries count by their ``labels.weight``.
 
-    ``per_negative`` divides by the number of candidates besides the truth: the scale of EMU's term (specification: L_EMU / N).
+    ``per_negative`` divides by N, the number of columns besides the truth, masked ones included: the scale of EMU's term,
+    L_EMU / N.
     """
 
     def __init__(
         self, loss: Loss, weight: float = 1.0, per_negative: bool = False, transform: Transform | None = None
     ) -> None:
+        super().__init__()
         self.loss = loss
         self.weight = weight
         self.per_negative = per_negative
         self.transform = transform
 
-    def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, ""]:
+    def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, ""]:
         if self.transform is not None:
             vectors, labels = self.transform(scorer, vectors, labels)
         scores = scorer(vectors)

@@ -25,7 +25,8 @@ class EMU:
     components. ``mask_unit="block"`` mutates complex numbers as a whole; shared masks on RotatE always do, since its modulus joins
     the halves. ``count="exact"`` keeps exactly round(keep * D) components instead of a binomial number.
 
-    Raises ValueError where the sampler gives no separate truth (1-vs-all), and for labels of 1 or more.
+    Raises ValueError where the sampler gives no separate truth (1-vs-all), after another EMU, and for labels of 1 or more.
+    ``views`` of the vectors are left as they are.
     """
 
     def __init__(
@@ -55,6 +56,10 @@ class EMU:
                 "EMU mutates sampled negatives towards each query's own tail, which must stand outside the table: "
                 "use the sampler Uniform instead of AllEntities (1-vs-all), or a term without EMU"
             )
+        if vectors.mix is not None:
+            raise ValueError(
+                "these candidates are mutated already: two EMUs with shared masks cannot follow each other"
+            )
         if self.detach_positive:
             own = own.detach()
         value = torch.full((1, 1 + tail.shape[1]), self.label, device=tail.device, dtype=tail.dtype)
@@ -72,7 +77,7 @@ class EMU:
 
     def _mask(self, shape: tuple[int, ...], scorer: Scorer, like: Tensor) -> Float[Tensor, "*shape D"]:
         space = scorer.space
-        block = space.complex and (self.mask_unit == "block" or (space.tied and self.masks != "pair"))
+        block = space.complex and (self.mask_unit == "block" or (space.joined and self.masks != "pair"))
         width = like.shape[-1] // 2 if block else like.shape[-1]
         if self.count == "bernoulli":
             mask = torch.empty(*shape, width, device=like.device, dtype=like.dtype).bernoulli_(self.keep)

@@ -47,6 +47,18 @@ def test_resuming_a_finished_run_changes_nothing(run):
     assert (run / "weights.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["train", "resume"])
+def test_an_interrupted_training_says_how_to_continue(command, experiment, run, tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"gnnkg.experiment.{command}", interrupted)
+    path = tmp_path / "other" if command == "train" else run
+    arguments = [str(experiment), "--run", str(path)] if command == "train" else [str(path)]
+    assert main([command, *arguments]) == 130
+    assert f"to continue: gnnkg resume {path}" in capsys.readouterr().out
+
+
 def test_evaluate_prints_a_table_and_keeps_the_result(run, capsys):
     assert main(["evaluate", str(run), "--split", "valid", "--memory", "1GB"]) == 0
     out = capsys.readouterr().out

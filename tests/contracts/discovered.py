@@ -52,7 +52,7 @@ def _is(family: Any) -> Callable[[type], bool]:
     base = {"gnnkg.scorers": Scorer, "gnnkg.encoders": Encoder}.get(family.__name__)
     if base is not None:
         return lambda cls: issubclass(cls, base) and not inspect.isabstract(cls)
-    return lambda cls: "__call__" in vars(cls)
+    return lambda cls: {"__call__", "forward"} & vars(cls).keys()
 
 
 def variants(cls: type, family: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -39,7 +39,7 @@ def trained(
 
     objective = Objective(recording, {"plain": Ranking(CrossEntropy())})
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for batch in Queries(6, subsampling=True, drop_last=True).of(dataset.graph, seed=1):
+    for batch in Queries(30, subsampling=True, drop_last=True).of(dataset.graph, seed=1):
         optimizer.zero_grad()
         loss = objective(model, batch)["plain"]
         loss.backward()

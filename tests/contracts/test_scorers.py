@@ -53,9 +53,9 @@ def random_vectors(
     mix = None
     if layout != "none":
         shape = (queries,) if layout == "query" else (tables, candidates)
-        width = space.entity_dim // 2 if space.tied else space.entity_dim
+        width = space.entity_dim // 2 if space.joined else space.entity_dim
         keep = torch.randint(2, (*shape, width), generator=draw).to(dtype)
-        mix = Mix(truth, torch.cat([keep, keep], -1) if space.tied else keep)
+        mix = Mix(truth, torch.cat([keep, keep], -1) if space.joined else keep)
     head, relation = normal(queries, space.entity_dim), normal(queries, space.relation_dim)
     return Vectors(head, relation, tail, truth if own else None, mix)
 

@@ -51,3 +51,10 @@ def test_suggestions_among_forty_thousand_names_come_quickly():
 
 def test_the_closest_come_in_order_of_likeness():
     assert closest("fb15k237", ["db15k", "fb15k-237", "umls", "fb15k"])[:2] == ["fb15k-237", "fb15k"]
+
+
+def test_the_end_of_an_iri_suggests_the_whole():
+    names = Names("entity", ["http://example.org/E1234", "http://example.org/E77"], ["http://example.org/E1234", "x"])
+    with pytest.raises(UnknownName) as caught:
+        names.id("E1234")
+    assert caught.value.suggestions == ("http://example.org/E1234",)

@@ -7,7 +7,8 @@
     sine     sum_d |sin((q_d - t_d) / 2)|                   HAKE's phase
 
 Each takes an optional ``Mix`` and then matches mutated candidates (EMU) at nearly the same cost. ``reference.py`` is
-the definition; ``dispatch.py`` chooses Numba on CPU and Triton on GPU.
+the definition; ``dispatch.py`` chooses Numba on CPU and Triton on GPU, which compute the distances in float32 and have one
+derivative. Under ``gnnkg.ops.backends.use_reference()``, and in float64, there are as many as you like.
 """
 
 from gnnkg.ops.matching.dispatch import dot, l1, modulus, sine, squared
