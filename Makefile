@@ -21,5 +21,5 @@ lint: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(if $(PYTHON),,$(error gnnkg needs Python 3.11 or 3.12: install one, or name it with make PYTHON=...))
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	.venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
 	touch $@

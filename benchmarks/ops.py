@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gnnkg.ops import cpu, matching, ranking
 from gnnkg.ops.backends import use_reference
-from gnnkg.ops.matching import Mix
+from gnnkg.ops.matching import Mix, reference
 
 UNITS, ENTITIES, TEST_QUERIES = 100, 14_541, 40_932
 ROOT = Path(__file__).parents[1]
@@ -37,14 +37,6 @@ def milliseconds(call: Callable[[], object], repeats: int) -> float:
         call()
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
-
-
-def in_reference(call: Callable[[], object]) -> Callable[[], object]:
-    def slow() -> object:
-        with use_reference():
-            return call()
-
-    return slow
 
 
 def matching_cases(queries: int, candidates: int, tables: int, backward: bool, layouts: tuple[str, ...] = ("none",)):
@@ -64,22 +56,22 @@ def matching_cases(queries: int, candidates: int, tables: int, backward: bool, l
             keep = (torch.rand(*rows, UNITS) < 0.9).float().repeat(*(1 for _ in rows), width // UNITS)
             mix = None if layout == "none" else Mix(own, keep)
 
-            def timed(forward: Callable[[], Tensor], leaves: list[Tensor] = leaves, gradient: Tensor = gradient):
+            def timed(forward: Callable[[], Tensor], leaves=leaves, gradient=gradient) -> Callable[[], object]:
                 def step() -> object:
                     scores = forward()
                     return torch.autograd.grad(scores, leaves, gradient, allow_unused=True) if backward else scores
 
                 return step
 
-            def ours(op: str = op, query: Tensor = query, tail: Tensor = tail, mix: Mix | None = mix) -> Tensor:
-                return getattr(matching, op)(query, tail, mix)
+            def called(module: object, op=op, query=query, tail=tail, mix=mix) -> Callable[[], Tensor]:
+                return lambda: getattr(module, op)(query, tail, mix)
 
-            others = {"broadcast": in_reference(timed(ours))}
+            others = {"broadcast": timed(called(reference))}
             if op in ("l1", "squared") and mix is None and tables == 1:
                 power = 1 if op == "l1" else 2
                 others["cdist"] = timed(lambda q=query, t=tail, p=power: torch.cdist(q, t[0], p=p))
             name = f"{op} {queries} x {candidates}, {tables} table{'s' * (tables > 1)}"
-            yield name + ("" if mix is None else f", mask a {layout}"), size, timed(ours), others
+            yield name + ("" if mix is None else f", mask a {layout}"), size, timed(called(matching)), others
 
 
 def ranking_case(queries: int):
@@ -91,7 +83,11 @@ def ranking_case(queries: int):
     def ours() -> object:
         return ranking.rank_counts(scores, truth, known)
 
-    return f"rank_counts {queries} x {ENTITIES}", 4 * scores.numel(), ours, {"mask": in_reference(ours)}
+    def mask() -> object:
+        with use_reference():
+            return ours()
+
+    return f"rank_counts {queries} x {ENTITIES}", 4 * scores.numel(), ours, {"mask": mask}
 
 
 def evaluation_case(block: int):

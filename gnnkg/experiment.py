@@ -6,8 +6,10 @@ has the text itself: base files and changed fields.
 
 from __future__ import annotations
 
+import inspect
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +32,6 @@ from gnnkg.evaluation.memory import parse_size
 from gnnkg.evaluation.provenance import provenance
 from gnnkg.parts import MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments
 from gnnkg.run import RunDirectory
-from gnnkg.train import fit
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ class Experiment:
     config: dict[str, Any] = field(default_factory=dict, repr=False)
     """the complete YAML that this was read from, defaults filled in"""
 
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("say how long to train: give either steps or epochs")
+
 
 def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment in a YAML file, with some fields changed, e.g. ``{"seed": 3, "scorer.dim": 70}``.
@@ -93,12 +98,11 @@ def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Ex
         resolved = yaml.safe_load(parser.dump(namespace, skip_unset=False))
         built = parser.instantiate(namespace)
         if built.dataset.lower() not in dataset_names() and Path(built.dataset).is_dir():
-            resolved["dataset"] = str(
-                Path(built.dataset).resolve()
-            )  # so that the run is found again from another folder
+            # so that the run finds its data from any folder
+            resolved["dataset"] = str(Path(built.dataset).resolve())
+        return Experiment(**vars(built), config=resolved)
     except (ArgumentError, ValueError) as error:
         raise ConfigError(f"{source}: {_innermost(error)}") from error
-    return Experiment(**vars(built), config=resolved)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -111,9 +115,8 @@ def _no_tensor(value: object) -> Tensor:
     raise ValueError("a tensor cannot be written in YAML")
 
 
-register_type(
-    Tensor, _no_tensor, _no_tensor
-)  # else jsonargparse takes a loss, which returns one, for a maker of tensors
+# Otherwise jsonargparse takes a loss, which is called and returns a tensor, for a maker of tensors.
+register_type(Tensor, _no_tensor, _no_tensor)
 
 
 def load_dataset(experiment: Experiment) -> Dataset:
@@ -136,15 +139,25 @@ def build(experiment: Experiment, dataset: Dataset) -> tuple[Model, Objective]:
     return Model(encoder, scorer), Objective(experiment.sampler, experiment.terms, experiment.redraw)
 
 
-_FIT = [f.name for f in fields(Experiment)]
-_FIT = _FIT[_FIT.index("queries") : _FIT.index("config")]
+def is_first_process() -> bool:
+    """Whether this process is the one that writes, where several train together (``devices`` above 1)."""
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0) == 0
 
 
 def train(experiment: Experiment, path: Path | str, progress: bool = True) -> RunDirectory:
-    """Trains into a new run directory. Raises FileExistsError where the folder holds a run already."""
+    """Trains an experiment that was read into a new run directory.
+
+    Raises FileExistsError where the folder holds a run already, ValueError for parts that do not go together.
+    """
+    if not experiment.config:
+        raise ValueError(
+            "an experiment that was not read has no config to keep in a run: use from_config, or gnnkg.train.fit"
+        )
     dataset = load_dataset(experiment)
-    run = RunDirectory.create(path, experiment.config, dataset)
-    _fit(experiment, dataset, run, progress)
+    model, objective = build(experiment, dataset)
+    first = is_first_process()
+    run = RunDirectory.create(path, experiment.config, dataset) if first else RunDirectory(Path(path))
+    _fit(experiment, model, objective, dataset, run, progress)
     return run
 
 
@@ -154,25 +167,23 @@ def resume(path: Path | str, progress: bool = True) -> RunDirectory:
     experiment = _read_run(run)
     dataset = load_dataset(experiment)
     run.check(dataset)
-    _fit(experiment, dataset, run, progress)
+    _fit(experiment, *build(experiment, dataset), dataset, run, progress)
     return run
 
 
-def _fit(experiment: Experiment, dataset: Dataset, run: RunDirectory, progress: bool) -> None:
-    model, objective = build(experiment, dataset)
-    settings = {name: getattr(experiment, name) for name in _FIT}
+def _fit(
+    experiment: Experiment, model: Model, objective: Objective, dataset: Dataset, run: RunDirectory, progress: bool
+) -> None:
+    """Fits with those settings of the experiment that bear the names of ``fit``'s own."""
+    from gnnkg.train import fit  # Lightning takes as long to import as torch; evaluating and predicting do without it
+
+    named = [name for name in inspect.signature(fit).parameters if hasattr(experiment, name)]
+    settings: dict[str, Any] = {name: getattr(experiment, name) for name in named}
+    settings["dataset"] = dataset
     settings["memory"] = None if experiment.memory is None else parse_size(experiment.memory)
-    fit(
-        model,
-        objective,
-        dataset,
-        optimizer=experiment.optimizer,
-        schedule=experiment.schedule,
-        run=run,
-        progress=progress,
-        **settings,
-    )
-    run.draw_curve()
+    fit(model, objective, run=run, progress=progress, **settings)
+    if is_first_process():
+        run.draw_curve()
 
 
 def _read_run(run: RunDirectory) -> Experiment:

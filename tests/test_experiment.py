@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,8 @@ REFUSED = [
     ({"terms.mutated.transform.keepp": 3}, "terms.mutated.transform.keepp: EMU accepts no key"),
     ({"terms.mutated.transform.keep": "much"}, "terms.mutated.transform.keep: expected float, found 'much'"),
     ({"terms.mutated.transform.keep": 3.0}, "experiment.yaml: keep is a probability, not 3.0$"),
+    ({"steps": None}, "give either steps or epochs"),
+    ({"epochs": 2}, "give either steps or epochs"),
     ({"queries.batch_size": 0}, "batch_size must be at least 1, not 0"),
     ({"optimizer.lr": "fast"}, "optimizer.lr: expected float"),
     ({"seed": 1.5}, "seed: expected int, found 1.5"),
@@ -224,6 +227,19 @@ def test_a_run_refuses_a_data_set_that_has_changed(file, folder, tmp_path):
     (folder / "test.txt").write_text("p0\tnext\tp5\n")
     with pytest.raises(ValueError, match="trained on 'ring' with data hash"):
         load_run(tmp_path / "run")
+
+
+def test_parts_that_do_not_go_together_leave_no_run_behind(file, folder, tmp_path):
+    wrong = {"dataset": str(folder), "encoder.init": {"class_path": "Uniform", "init_args": {"bound": -1}}}
+    with pytest.raises(RuntimeError, match="uniform_"):
+        train(read(file, wrong), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_what_was_read_can_be_kept_in_a_run(file, folder, tmp_path):
+    experiment = replace(read(file, {"dataset": str(folder)}), config={})
+    with pytest.raises(ValueError, match="no config to keep"):
+        train(experiment, tmp_path / "run")
 
 
 def test_a_run_is_not_overwritten(file, folder, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -23,7 +24,11 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.data.audit import audit
     from gnnkg.data.load import load
 
-    options: dict[str, Any] = {} if arguments.on_error == "raise" else {"on_error": "skip"}
+    options: dict[str, Any] = {"published_split": True}  # what was published, not what we made of it
+    if arguments.on_error == "skip":
+        if not Path(arguments.dataset).is_dir():
+            parser.error("--on-error is for folders: a published data set is read as its manifest says")
+        options["on_error"] = "skip"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SharedFacts)  # the audit says so itself, and more
         found = audit(load(arguments.dataset, **options))

@@ -15,12 +15,13 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
 
-    from gnnkg.experiment import resume
+    from gnnkg.experiment import is_first_process, resume
 
     try:
         resume(arguments.run, progress=not arguments.quiet)
     except KeyboardInterrupt:
         print(f"\nstopped; to continue: gnnkg resume {arguments.run}")
         raise
-    report(arguments.run)
+    if is_first_process():
+        report(arguments.run)
     return 0

@@ -26,18 +26,22 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments, rest = parser.parse_known_args(argv)
 
-    from gnnkg.config import parse_overrides
-    from gnnkg.experiment import read, train
+    from gnnkg.config import ConfigError, parse_overrides
+    from gnnkg.experiment import is_first_process, read, train
 
     experiment = read(arguments.file, parse_overrides(rest))
+    if experiment.devices > 1 and arguments.run is None:
+        raise ConfigError("several processes must agree on the run directory: name it with --run")
     path = arguments.run or Path("runs") / f"{arguments.file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    print(f"run directory: {path}")
+    if is_first_process():
+        print(f"run directory: {path}")
     try:
         done = train(experiment, path, progress=not arguments.quiet)
     except KeyboardInterrupt:
         print(f"\nstopped; to continue: gnnkg resume {path}")
         raise
-    report(done.path)
+    if is_first_process():
+        report(done.path)
     return 0
 
 

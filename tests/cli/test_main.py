@@ -59,6 +59,15 @@ def test_the_module_runs_as_a_program_and_fails_with_one_message(tmp_path):
     assert done.stderr.strip() == f"gnnkg evaluate: there is no folder {tmp_path / 'nothing'}"
 
 
+def test_waiting_threads_sleep_unless_the_user_wants_them_to_spin(monkeypatch, capsys):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    main(["parts", "DistMult"])
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    main(["parts", "DistMult"])
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_a_bug_shows_its_traceback(monkeypatch):
     def broken(argv):
         return int("x")  # a ValueError that nobody raised on purpose

@@ -2,10 +2,11 @@
 
     out[b, k] = sum_u weight[b or k, u] * phi(query[b, u] - scale[b, u] * tail[k, u])
 
-Two families. *Panels* serve tables that many queries share: tails lie transposed in blocks of candidates,
-(S, blocks, D, columns), so the inner loop runs over candidates with the query's component in a register; the backward pass is parallel over units, because a unit's share of the
-gradients of queries and tails belongs to it alone. *Rows* serve tables of few queries, which they read once and in place:
-the inner loop runs over units. A modulus takes two planes, real parts [0, U) and imaginary parts [U, 2U).
+Two families. *Panels* serve tables that many queries share: tails lie in blocks of candidates, each transposed, (S, blocks,
+D, columns), so the inner loop runs over candidates with the query's component in a register; the backward pass is parallel
+over units, because a unit's share of the gradients of queries and tails belongs to it alone. *Rows* serve tables of few
+queries, which they read once and in place, (S, K, D): the inner loop runs over units. A modulus takes two planes, real parts
+[0, U) and imaginary parts [U, 2U).
 
 All in one file: Numba's cache on disk notices a change only in the file that a kernel stands in.
 """
