@@ -9,6 +9,7 @@ from pathlib import Path
 # Before torch and numba are imported: the tensors of tests are small, and more threads than these wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve other processes of the machine
 
 import pytest
 import torch

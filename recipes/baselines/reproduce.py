@@ -11,8 +11,11 @@ come from ``published.yaml``.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin starve the other runs
 
 import yaml
 
