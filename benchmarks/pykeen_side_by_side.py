@@ -4,13 +4,16 @@
     GNNKG_DATASETS=... python benchmarks/pykeen_side_by_side.py [--minutes 2] [--facts 2000] [--out FILE.json]
 
 Each measurement runs in a process of its own, several times in turn, so that both see the same machine; the table gives medians and
-peak memory. Before anything is timed, both libraries rank the same facts with the same vectors, and must agree on the MRR.
+peak memory. Both libraries rank the same facts with the same vectors, and no time is shown unless they agree on the MRR; but for
+RotatE, where PyKEEN takes the root of the sum of squared moduli and ours sums the moduli, as published: equal work, other scores.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import resource
 import statistics
@@ -141,7 +144,7 @@ def peer_step(name: str) -> dict[str, float]:
     from pykeen.triples import CoreTriplesFactory
 
     dataset = data()
-    model, factory, loop = peer_loop(dataset, name)
+    _, factory, loop = peer_loop(dataset, name)
     few = CoreTriplesFactory(factory.mapped_triples[: STEPS * BATCH], factory.num_entities, factory.num_relations)
     start = time.perf_counter()
     loop.train(few, num_epochs=1, batch_size=BATCH, use_tqdm=False, use_tqdm_batch=False)
@@ -188,12 +191,10 @@ def peer_quality(name: str, minutes: float) -> dict[str, float]:
     dataset = data()
     model, factory, loop = peer_loop(dataset, name)
     steps, start = 0, time.perf_counter()
-    try:
+    with contextlib.suppress(TimeIsUp):
         loop.train(
             factory, num_epochs=1000, batch_size=BATCH, use_tqdm=False, use_tqdm_batch=False, callbacks=[Clock()]
         )
-    except TimeIsUp:
-        pass
     own = own_model(dataset, name)  # judged by one and the same ranking
     own.encoder.entity.data.copy_(model.entity_representations[0]._embeddings.weight.data.view_as(own.encoder.entity))
     own.encoder.relation.data.copy_(model.relation_representations[0]._embeddings.weight.data)
@@ -271,7 +272,10 @@ def main() -> None:
     def compare(work: str, own: tuple[Any, ...], peer: tuple[Any, ...], repeats: int = arguments.repeats) -> None:
         pairs = [(measure(*own), measure(*peer)) for _ in range(repeats)]
         ours, theirs = zip(*pairs, strict=True)
-        if "mrr" in ours[0] and "quality" not in work and abs(ours[0]["mrr"] - theirs[0]["mrr"]) > 1e-3:
+        same = (
+            "evaluation" in work and "RotatE" not in work
+        )  # PyKEEN's RotatE takes another norm: other scores, equal work
+        if same and not math.isclose(ours[0]["mrr"], theirs[0]["mrr"], rel_tol=1e-3):
             raise SystemExit(
                 f"{work}: the MRRs differ, {ours[0]['mrr']:.4f} and {theirs[0]['mrr']:.4f}; nothing is timed"
             )

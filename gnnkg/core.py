@@ -115,6 +115,10 @@ class Space:
     joined: bool = False
     """the two halves of a complex number cannot be mutated apart in a shared mask (a modulus joins them)"""
 
+    def __post_init__(self) -> None:
+        if self.entity_dim < 1 or self.relation_dim < 1:
+            raise ValueError(f"vectors need a width of at least 1, not {self.entity_dim} and {self.relation_dim}")
+
 
 class Encoder(nn.Module, ABC):
     """Gives entities and relations their vectors: ``encoder(graph)`` encodes once, the lookup reads ids."""

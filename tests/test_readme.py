@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from gnnkg.evaluation.results import read_results
 from gnnkg.evaluation.tables import report
 
 ROOT = Path(__file__).parents[1]
@@ -13,11 +14,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_python_example_runs(capsys):
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(example.splitlines()) <= 13
+    assert len([line for line in example.splitlines() if line]) <= 12
     exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert float(printed.split()[0]) > 0.25, "the MRR that the example prints"
     assert "Swiss Franc" in printed
+
+
+def test_every_result_has_the_form():
+    results = read_results(ROOT / "recipes")
+    assert len(results) >= 10, "results are missing from recipes/*/results"
+    assert all(result.commit and result.data_hash for result in results.values())
 
 
 def test_the_tables_are_those_of_the_results():

@@ -6,7 +6,7 @@ from torch import Tensor
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
 from gnnkg.ops.matching import Mix
-from gnnkg.scorers.spaces import complex_product, conjugate, uniform
+from gnnkg.scorers.spaces import complex_product, conjugate, initial_range, uniform
 
 
 class ComplEx(Scorer):
@@ -18,7 +18,7 @@ class ComplEx(Scorer):
 
     def __init__(self, dim: int = 100, gamma: float = 24.0) -> None:
         super().__init__()
-        self.space = Space(2 * dim, 2 * dim, init=uniform((gamma + 2) / dim), inverse=conjugate, complex=True)
+        self.space = Space(2 * dim, 2 * dim, init=uniform(initial_range(gamma, dim)), inverse=conjugate, complex=True)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         return complex_product(head, relation)

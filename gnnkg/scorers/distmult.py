@@ -6,7 +6,7 @@ from torch import Tensor
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
 from gnnkg.ops.matching import Mix
-from gnnkg.scorers.spaces import uniform
+from gnnkg.scorers.spaces import initial_range, uniform
 
 
 class DistMult(Scorer):
@@ -19,7 +19,7 @@ class DistMult(Scorer):
 
     def __init__(self, dim: int = 100, gamma: float = 24.0) -> None:
         super().__init__()
-        self.space = Space(dim, dim, init=uniform((gamma + 2) / dim), inverse=_same)
+        self.space = Space(dim, dim, init=uniform(initial_range(gamma, dim)), inverse=_same)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         return head * relation

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
 from gnnkg.ops.matching import Mix
+from gnnkg.scorers.spaces import initial_range
 
 
 class HAKE(Scorer):
@@ -26,7 +27,7 @@ class HAKE(Scorer):
     ) -> None:
         super().__init__()
         self.gamma = gamma
-        span = (gamma + 2) / dim
+        span = initial_range(gamma, dim)
         self.radians = math.pi / span
         self.phase_weight = nn.Parameter(torch.tensor(phase_weight * span))
         self.modulus_weight = nn.Parameter(torch.tensor(modulus_weight))

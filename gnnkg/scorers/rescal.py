@@ -27,10 +27,10 @@ class RESCAL(Scorer):
         self.space = Space(dim, dim * dim, init=init, inverse=self._transpose)
 
     def _transpose(self, relation: Float[Tensor, "B W"]) -> Float[Tensor, "B W"]:
-        return relation.view(-1, self.dim, self.dim).transpose(1, 2).flatten(1)
+        return relation.reshape(-1, self.dim, self.dim).transpose(1, 2).flatten(1)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
-        return torch.bmm(head.unsqueeze(1), relation.view(-1, self.dim, self.dim)).squeeze(1)
+        return torch.bmm(head.unsqueeze(1), relation.reshape(-1, self.dim, self.dim)).squeeze(1)
 
     def match(
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None

@@ -9,7 +9,7 @@ from torch import Tensor
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
 from gnnkg.ops.matching import Mix
-from gnnkg.scorers.spaces import complex_product, uniform
+from gnnkg.scorers.spaces import complex_product, initial_range, uniform
 
 
 class RotatE(Scorer):
@@ -23,8 +23,9 @@ class RotatE(Scorer):
     def __init__(self, dim: int = 100, gamma: float = 9.0) -> None:
         super().__init__()
         self.gamma = gamma
-        self.radians = math.pi / ((gamma + 2) / dim)
-        self.space = Space(2 * dim, dim, init=uniform((gamma + 2) / dim), inverse=torch.neg, complex=True, joined=True)
+        span = initial_range(gamma, dim)
+        self.radians = math.pi / span
+        self.space = Space(2 * dim, dim, init=uniform(span), inverse=torch.neg, complex=True, joined=True)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         angle = relation * self.radians

@@ -10,13 +10,20 @@ from torch import Tensor, nn
 
 
 def uniform(bound: float) -> Callable[[Tensor, Tensor], None]:
-    """U(-bound, bound) for entities and relations: the convention of the RotatE code, with bound (gamma + 2) / d."""
+    """U(-bound, bound) for entities and relations: the convention of the RotatE code, with ``initial_range``."""
 
     def init(entity: Tensor, relation: Tensor) -> None:
         nn.init.uniform_(entity, -bound, bound)
         nn.init.uniform_(relation, -bound, bound)
 
     return init
+
+
+def initial_range(gamma: float, dim: int) -> float:
+    """(gamma + 2) / dim, from which the RotatE code draws. Raises ValueError for a dim below 1."""
+    if dim < 1:
+        raise ValueError(f"dim must be at least 1, not {dim}")
+    return (gamma + 2) / dim
 
 
 def conjugate(z: Float[Tensor, "B W"]) -> Float[Tensor, "B W"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
 from gnnkg.ops.matching import Mix
-from gnnkg.scorers.spaces import uniform
+from gnnkg.scorers.spaces import initial_range, uniform
 
 
 class TransE(Scorer):
@@ -25,7 +25,7 @@ class TransE(Scorer):
             raise ValueError(f"TransE measures with p = 1 or 2, not {p}")
         self.gamma = gamma
         self.p = p
-        self.space = Space(dim, dim, init=uniform((gamma + 2) / dim), inverse=torch.neg)
+        self.space = Space(dim, dim, init=uniform(initial_range(gamma, dim)), inverse=torch.neg)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         return head + relation

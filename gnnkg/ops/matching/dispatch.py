@@ -78,6 +78,8 @@ def _product(query: Tensor, tail: Tensor) -> Tensor:
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     if num_tables == 1:
         return query @ tail[0].t()
+    if num_candidates == 1 and num_tables == num_queries:  # a candidate a query: the matrix product is 8 times slower
+        return (query * tail[:, 0]).sum(1, keepdim=True)
     grouped = query.reshape(num_tables, num_queries // max(num_tables, 1), width)
     return torch.bmm(grouped, tail.transpose(1, 2)).reshape(num_queries, num_candidates)
 
