@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin starve the other runs
@@ -59,9 +60,10 @@ def reproduce(name: str, seed: int, path: Path, again: bool) -> None:
     evaluation = evaluate(model, dataset, "test")
     published = yaml.safe_load((HERE / "published.yaml").read_text(encoding="utf-8"))
     scorer = type(model.scorer).__name__
+    origin = provenance(experiment.config, seed, f"python recipes/baselines/reproduce.py {name} --seed {seed}")
     result = result_from(
         evaluation,
-        provenance(experiment.config, seed, f"python recipes/baselines/reproduce.py {name} --seed {seed}"),
+        replace(origin, commit=run.environment["commit"]),  # of the code that trained
         model=scorer,
         method=method(experiment),
         wall_seconds=float(run.metrics["seconds"].iloc[-1]) + evaluation.wall_seconds,
