@@ -81,11 +81,10 @@ def rank_facts(
             scores = model.scorer(lookup(padded // two_r, padded % two_r))
             asking = order[starts[first] : starts[first + len(block)]]
             row = query_of[asking] - first
-            again = row.diff(prepend=row[:1] - 1) == 0
-            parts = [(asking[~again], None), *zip(asking[again].split(size), row[again].split(size), strict=True)]
-            for places, copied in parts:
-                rows = scores[: len(block)] if copied is None else scores.index_select(0, copied)
-                ranked = rank_counts(rows, asked.tail[places], known.of(asked.head[places], asked.relation[places]))
-                above[places], equal[places], candidates[places] = ranked
+            for places, rows in zip(asking.split(size), row.split(size), strict=True):  # a reference copies its rows
+                known_tails = known.of(asked.head[places], asked.relation[places])
+                above[places], equal[places], candidates[places] = rank_counts(
+                    scores, asked.tail[places], known_tails, row=rows
+                )
     direction = torch.arange(2).repeat_interleave(len(facts))
     return Ranks(above.cpu(), equal.cpu(), candidates.cpu(), direction)
