@@ -39,3 +39,14 @@ def test_the_commands_it_shows_exist():
     shown = set(re.findall(r"^gnnkg ([a-z]+)", README, re.MULTILINE))
     assert len(shown) >= 8
     assert shown <= commands().keys()
+
+
+def test_the_files_it_names_exist():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "gnnkg" / "cli").glob("*.py"))]
+    named = {
+        name
+        for page in pages
+        for name in re.findall(r"\b(?:recipes|benchmarks)/[\w./-]+\.\w+", page.read_text("utf-8"))
+    }
+    assert len(named) >= 5
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

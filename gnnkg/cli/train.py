@@ -20,7 +20,7 @@ def run(argv: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "file", metavar="FILE", type=Path, help="the experiment, e.g. recipes/baselines/distmult_umls.yaml"
+        "file", metavar="FILE", type=Path, help="the experiment, e.g. recipes/baselines/umls_distmult.yaml"
     )
     parser.add_argument("--run", metavar="DIR", type=Path, help="the run directory (default: runs/<name>-<date>)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
