@@ -214,7 +214,7 @@ class KnowledgeGraph:
         kept where they are named 0, 1, 2 ... as by ``to_dgl``. A homogeneous graph: ``edata['etype']`` gives the
         relations if it is there, otherwise there is one.
         """
-        canonical: list[tuple[str, str, str]] = graph.canonical_etypes  # pyright: ignore[reportAssignmentType]
+        canonical: list[tuple[str, str, str]] = graph.canonical_etypes  # pyright: ignore[reportAssignmentType]  # DGL has no types
         types = sorted(canonical, key=lambda e: (0, int(e[1]), "") if e[1].isdigit() else (1, 0, e[1]))
         several = len(graph.ntypes) > 1
         starts, names, total = {}, [], 0

@@ -74,7 +74,7 @@ def assemble(
         told = ", ".join(f"{count:,} of {split}" for split, count in shared.items())
         warnings.warn(f"{name}: facts stand in an earlier split too: {told}", SharedFacts, stacklevel=2)
     identifiers: list[str] = entity_names.to_pylist()  # type: ignore[assignment]  # a vocabulary holds no null
-    relation_identifiers: list[str] = relation_names.to_pylist()  # type: ignore[assignment]
+    relation_identifiers: list[str] = relation_names.to_pylist()  # type: ignore[assignment]  # as above
     train, valid, test = (torch.from_numpy(kept[split]) for split in SPLITS)
     faults = chain.from_iterable(triples.faults for triples in given)
     return Dataset(

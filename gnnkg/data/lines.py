@@ -63,7 +63,7 @@ class Layout:
 def open_text(path: Path) -> io.TextIOWrapper:
     """A text file, gzipped or not, with or without a byte order mark. Bytes that are no UTF-8 become surrogates."""
     raw = gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")  # noqa: SIM115  # closed with the wrapper
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline=None)  # type: ignore[arg-type]
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline=None)  # type: ignore[arg-type]  # GzipFile reads as a buffer
 
 
 def split(line: str, separator: str) -> list[str]:

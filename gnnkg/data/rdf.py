@@ -61,6 +61,7 @@ def read_rdf(path: Path | str, on_error: OnError = "raise") -> Triples:
 
 def _open(path: Path) -> io.BufferedIOBase:
     """A file, gzipped or not, behind its byte order mark if it has one."""
+    # The caller closes it; gzip's type is not a BufferedIOBase to the checker, though it is one.
     file: io.BufferedIOBase = gzip.open(path) if path.suffix == ".gz" else open(path, "rb")  # type: ignore[assignment]  # noqa: SIM115
     if file.read(3) != codecs.BOM_UTF8:
         file.seek(0)

@@ -52,7 +52,7 @@ class Distance(torch.autograd.Function):
         return backend.forward(op, query, scale, tail, weight)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
         return None, None, *_Gradient.apply(ctx.backend, ctx.op, gradient, *ctx.saved_tensors), None
 
 
@@ -75,7 +75,7 @@ class _Gradient(torch.autograd.Function):
         return backend.backward(op, query, scale, tail, weight, gradient.contiguous())
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args
         raise RuntimeError(
             "the fast matching ops can be differentiated once only; compute the scores that are differentiated twice "
             "under gnnkg.ops.backends.use_reference()"
