@@ -1,7 +1,7 @@
 """gnnkg and PyKEEN on the same work, in turns: evaluation, a training step, loading, start-up, and quality after equal time.
 
     pip install -c constraints.txt -e '.[benchmarks]'
-    GNNKG_DATASETS=... python benchmarks/pykeen_side_by_side.py [--minutes 2] [--facts 2000] [--out FILE.json]
+    GNNKG_DATASETS=... python benchmarks/pykeen_side_by_side.py [--minutes 2] [--facts 2000] [--only loading] [--out FILE.json]
 
 Each measurement runs in a process of its own, several times in turn, so that both see the same machine; the table gives medians and
 peak memory. Both libraries rank the same facts with the same vectors, and no time is shown unless they agree on the MRR; but for
@@ -259,6 +259,9 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=0.0, help="also: quality after so many minutes of training each"
     )
+    parser.add_argument(
+        "--only", action="append", metavar="WORDS", help="rows whose name holds these words; may be repeated"
+    )
     parser.add_argument("--out", type=Path, help="write the table as JSON")
     arguments = parser.parse_args()
     if arguments.one:
@@ -274,6 +277,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
 
     def compare(work: str, own: tuple[Any, ...], peer: tuple[Any, ...], repeats: int = arguments.repeats) -> None:
+        if arguments.only and not any(words in work for words in arguments.only):
+            return
         pairs = [(measure(*own), measure(*peer)) for _ in range(repeats)]
         ours, theirs = zip(*pairs, strict=True)
         same = (
