@@ -320,6 +320,8 @@ def main() -> None:
             (peer_quality, "DistMult", arguments.minutes),
             1,
         )
+    if not rows:
+        parser.error(f"no row is named {' or '.join(arguments.only)}; quality is measured with --minutes only")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -120,8 +120,15 @@ class Space:
             raise ValueError(f"vectors need a width of at least 1, not {self.entity_dim} and {self.relation_dim}")
 
 
+Hidden = Literal["nothing", "facts", "pairs"]
+
+
 class Encoder(nn.Module, ABC):
     """Gives entities and relations their vectors: ``encoder(graph)`` encodes once, the lookup reads ids."""
+
+    hides: Hidden = "nothing"
+    """what an objective takes out of the graph before it encodes a batch, so that the answer is not read off the graph: the
+    batch's facts, or every fact between their heads and tails"""
 
     @abstractmethod
     def forward(self, graph: KnowledgeGraph) -> Lookup: ...
@@ -192,7 +199,7 @@ class Objective(nn.Module):
         self.redraw = redraw
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        lookup = model.encoder(batch.graph)
+        lookup = model.encoder(_visible(batch, model.encoder.hides))
         drawn: tuple[Vectors, Labels] | None = None
         losses = {}
         for name, term in self.terms.items():
@@ -201,3 +208,10 @@ class Objective(nn.Module):
                 drawn = lookup(batch.head, batch.relation, candidates), labels
             losses[name] = term(model.scorer, *drawn)
         return losses
+
+
+def _visible(batch: Batch, hides: Hidden) -> KnowledgeGraph:
+    """The graph that a batch is encoded on."""
+    if hides == "nothing":
+        return batch.graph
+    return batch.graph.without(batch.head, batch.relation if hides == "facts" else None, batch.tail)

@@ -10,8 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from gnnkg.ops.message import Adjacency
 
 if TYPE_CHECKING:
     import dgl
@@ -26,6 +28,14 @@ class Edges(NamedTuple):
     head: Int[Tensor, " 2*M"]
     relation: Int[Tensor, " 2*M"]
     tail: Int[Tensor, " 2*M"]
+
+
+class Messages(NamedTuple):
+    """What message passing reads of a graph: its edges, sorted once, and which of them are there."""
+
+    edges: Adjacency
+    weight: Float[Tensor, " E"] | None
+    """0 where an edge was taken away by ``without``, otherwise 1; None: all edges are there"""
 
 
 class Known(NamedTuple):
@@ -92,11 +102,28 @@ def both_directions(facts: Facts, num_relations: int) -> Edges:
     return Edges(torch.cat([head, tail]), torch.cat([relation, relation + num_relations]), torch.cat([tail, head]))
 
 
+def _adjacency(edges: Edges, num_entities: int, num_relations: int) -> Adjacency:
+    return Adjacency.of(edges.head, edges.relation, edges.tail, num_entities, num_relations)
+
+
+def _places(keys: Int[Tensor, " M"], wanted: Int[Tensor, " X"]) -> Int[Tensor, " Y"]:
+    """Where the wanted keys stand in sorted ones, every copy of each."""
+    first = torch.searchsorted(keys, wanted)
+    count = torch.searchsorted(keys, wanted, right=True) - first
+    ends = count.cumsum(0)
+    total = int(ends[-1]) if len(ends) else 0
+    return torch.arange(total, device=keys.device) + torch.repeat_interleave(
+        first - ends + count, count, output_size=total
+    )
+
+
 class KnowledgeGraph:
     """N entities, R relations, and M facts to learn from.
 
     Raises ValueError where a fact names an entity or a relation outside [0, N) or [0, R), or 2 R N^2 does not
     fit into 63 bits. Facts are kept in their order; duplicates are kept too (the readers of ``gnnkg.data`` drop them).
+
+    A graph that ``without`` has made shares the sorted edges of the one it came from, and masks those that are gone.
     """
 
     def __init__(self, facts: Facts, num_entities: int, num_relations: int) -> None:
@@ -116,9 +143,25 @@ class KnowledgeGraph:
                 if low[column] < 0 or high[column] >= limit:
                     worst = low[column] if low[column] < 0 else high[column]
                     raise ValueError(f"{name} ids must lie in [0, {limit}), but there is {worst}")
-        self.facts: Facts = facts
+        self._facts: Facts | None = facts
+        self._whole, self._kept = self, None
         self.num_entities = num_entities
         self.num_relations = num_relations
+
+    def _less(self, gone: Int[Tensor, " X"]) -> KnowledgeGraph:
+        """This graph less some facts of ``_whole``, by their rows there."""
+        whole = self._whole
+        kept = torch.ones(len(whole.facts), dtype=torch.bool, device=gone.device) if self._kept is None else self._kept
+        graph = object.__new__(KnowledgeGraph)
+        graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
+        graph._facts, graph._whole, graph._kept = None, whole, kept.index_fill(0, gone, False)
+        return graph
+
+    @property
+    def facts(self) -> Facts:
+        if self._facts is None:
+            self._facts = self._whole.facts[self._kept]
+        return self._facts
 
     def __repr__(self) -> str:
         sizes = f"{self.num_entities:,} entities, {self.num_relations:,} relations, {len(self.facts):,} facts"
@@ -126,7 +169,7 @@ class KnowledgeGraph:
 
     @property
     def device(self) -> torch.device:
-        return self.facts.device
+        return self._whole.facts.device
 
     def to(self, device: torch.device | str) -> KnowledgeGraph:
         facts = self.facts.to(device)  # the tensor itself where it is there already, also for "cuda" and "cuda:0"
@@ -155,19 +198,49 @@ class KnowledgeGraph:
     ) -> KnowledgeGraph:
         """This graph less the given facts, in whichever direction they are given (relation in [0, 2R)).
 
-        ``relation=None`` removes every fact between each pair of head and tail, in both directions.
+        ``relation=None`` removes every fact between each pair of head and tail, in both directions. O(X log M).
         """
-        h, r, t = self.facts.unbind(1)
-        n, two_r = self.num_entities, 2 * self.num_relations
         if relation is None:
-            gone = torch.cat([head * n + tail, tail * n + head])
-            present = h * n + t
+            keys, rows = self._whole._rows_by_pair
+            gone = torch.cat([head * self.num_entities + tail, tail * self.num_entities + head])
         else:
+            keys, rows = self._whole._rows_by_fact
             back = relation >= self.num_relations
             base = torch.where(back, relation - self.num_relations, relation)
-            gone = (torch.where(back, tail, head) * two_r + base) * n + torch.where(back, head, tail)
-            present = (h * two_r + r) * n + t
-        return KnowledgeGraph(self.facts[~torch.isin(present, gone)], self.num_entities, self.num_relations)
+            source, target = torch.where(back, tail, head), torch.where(back, head, tail)
+            gone = (source * self.num_relations + base) * self.num_entities + target
+        return self._less(rows[_places(keys, torch.unique(gone))])
+
+    @cached_property
+    def _rows_by_fact(self) -> tuple[Tensor, Tensor]:
+        """Keys of the facts, sorted, and the row of each."""
+        head, relation, tail = self.facts.unbind(1)
+        return torch.sort((head * self.num_relations + relation) * self.num_entities + tail)
+
+    @cached_property
+    def _rows_by_pair(self) -> tuple[Tensor, Tensor]:
+        """Keys of the facts' heads and tails, sorted, and the row of each."""
+        return torch.sort(self.facts[:, 0] * self.num_entities + self.facts[:, 2])
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The facts as edges that carry messages, in both directions: head to tail by r, tail to head by r + R."""
+        if self._kept is None:
+            return Messages(_adjacency(self.edges, self.num_entities, 2 * self.num_relations), None)
+        edges = self._whole.messages.edges
+        return Messages(edges, self._kept.float()[edges.order % len(self._kept)])
+
+    @cached_property
+    def messages_by_direction(self) -> tuple[Messages, Messages]:
+        """The edges of ``messages`` apart: those as stated and those backwards, each with relations in [0, R)."""
+        if self._kept is None:
+            head, relation, tail = self.facts.unbind(1)
+            both = Edges(head, relation, tail), Edges(tail, relation, head)
+            forwards, backwards = (_adjacency(way, self.num_entities, self.num_relations) for way in both)
+            return Messages(forwards, None), Messages(backwards, None)
+        forwards, backwards = (way.edges for way in self._whole.messages_by_direction)
+        kept = self._kept.float()
+        return Messages(forwards, kept[forwards.order]), Messages(backwards, kept[backwards.order])
 
     def subgraph(self, entities: Int[Tensor, " X"]) -> tuple[KnowledgeGraph, Int[Tensor, " X"]]:
         """The graph induced by some entities, renumbered 0, 1, ... in ascending order of their old ids, and those ids.

@@ -81,7 +81,7 @@ def rank_facts(
             scores = model.scorer(lookup(padded // two_r, padded % two_r))
             asking = order[starts[first] : starts[first + len(block)]]
             row = query_of[asking] - first
-            for places, rows in zip(asking.split(size), row.split(size), strict=True):  # a reference copies its rows
+            for places, rows in zip(asking.split(size), row.split(size), strict=True):  # the reference copies rows
                 known_tails = known.of(asked.head[places], asked.relation[places])
                 above[places], equal[places], candidates[places] = rank_counts(
                     scores, asked.tail[places], known_tails, row=rows

@@ -1,0 +1,86 @@
+"""The edges of a graph as message passing reads them: sorted by target, with orders by source and by relation beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+class Groups(NamedTuple):
+    """Edges by group, for instance by source: those of group g are ``edges[starts[g]:starts[g + 1]]``, ascending."""
+
+    starts: Int[Tensor, " G+1"]
+    edges: Int[Tensor, " E"]
+
+
+@dataclass(frozen=True, eq=False)
+class Adjacency:
+    """E directed edges (source, relation, target), stably sorted by target (CSC).
+
+    Edge e of the graph it was built from is edge ``place[e]`` here; all other arrays are in the sorted order.
+    """
+
+    num_nodes: int
+    num_relations: int
+    """of the relation ids of the edges; with inverse relations, 2R"""
+    source: Int[Tensor, " E"]
+    relation: Int[Tensor, " E"]
+    target: Int[Tensor, " E"]
+    starts: Int[Tensor, " N+1"]
+    """the in-edges of v are [starts[v], starts[v + 1])"""
+    order: Int[Tensor, " E"]
+    """sorted edge i is edge order[i] of those given"""
+
+    @classmethod
+    def of(
+        cls,
+        source: Int[Tensor, " E"],
+        relation: Int[Tensor, " E"],
+        target: Int[Tensor, " E"],
+        num_nodes: int,
+        num_relations: int,
+    ) -> Adjacency:
+        """Sorts edges. Ids must be in range."""
+        order = torch.argsort(target, stable=True)
+        return cls(
+            num_nodes,
+            num_relations,
+            source[order].contiguous(),
+            relation[order].contiguous(),
+            target[order].contiguous(),
+            _starts(target, num_nodes),
+            order,
+        )
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    @cached_property
+    def by_source(self) -> Groups:
+        return Groups(_starts(self.source, self.num_nodes), torch.argsort(self.source, stable=True))
+
+    @cached_property
+    def by_relation(self) -> Groups:
+        return Groups(_starts(self.relation, self.num_relations), torch.argsort(self.relation, stable=True))
+
+    @cached_property
+    def place(self) -> Int[Tensor, " E"]:
+        """Where each edge stands that was given."""
+        place = torch.empty_like(self.order)
+        place[self.order] = torch.arange(len(self.order), device=self.device)
+        return place
+
+
+def _starts(group: Tensor, num_groups: int) -> Tensor:
+    starts = torch.zeros(num_groups + 1, dtype=torch.int64, device=group.device)
+    torch.cumsum(torch.bincount(group, minlength=num_groups), 0, out=starts[1:])
+    return starts

@@ -1,0 +1,67 @@
+"""The public op: inputs are checked and a backend is chosen by the rule of ``gnnkg.ops.backends``."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gnnkg.ops import backends
+from gnnkg.ops.message import reference
+from gnnkg.ops.message.adjacency import Adjacency
+from gnnkg.ops.message.reference import AGGREGATES, MESSAGES, Aggregate, Message
+
+
+def propagate(
+    x: Float[Tensor, "N B D"],
+    relation: Float[Tensor, "R D"] | Float[Tensor, "R B D"],
+    edges: Adjacency,
+    weight: Float[Tensor, " E"] | None = None,
+    boundary: Float[Tensor, "N B D"] | None = None,
+    message: Message = "mul",
+    aggregate: Aggregate = "sum",
+) -> Float[Tensor, "N B D"] | Float[Tensor, "N B 4*D"]:
+    """out_v = AGG over edges e = (u, r, v) of weight_e * phi(x_u, relation_r), for B independent states of the graph.
+
+    ``relation`` is shared by the batch, (R, D), or of each state's own, (R, B, D). ``weight`` is in the order of ``edges``; an edge
+    of weight 0 is absent, for max, min and the count of a mean as well. ``boundary`` is a message of each node to itself, before
+    all others. A node without any message gets 0 (standard deviation: 1e-3, its smallest). Of equal messages the first has the
+    gradient of a maximum. "pna" gives mean, maximum, minimum and standard deviation, (N, B, 4 D); multiply by ``degree_scales``
+    for the aggregation of Corso et al., "Principal Neighbourhood Aggregation for Graph Nets", NeurIPS 2020.
+
+    x, relation and boundary may be stored in bfloat16; sums are float32. Raises ValueError where shapes or devices disagree.
+    """
+    relation = relation.unsqueeze(1) if relation.dim() == 2 else relation
+    _check(x, relation, edges, weight, boundary, message, aggregate)
+    backend = backends.choose(x, relation, weight, boundary)
+    if backend == "reference":
+        return reference.propagate(x, relation, edges, weight, boundary, message, aggregate)
+    return reference.propagate(x, relation, edges, weight, boundary, message, aggregate)
+
+
+def _check(
+    x: Tensor,
+    relation: Tensor,
+    edges: Adjacency,
+    weight: Tensor | None,
+    boundary: Tensor | None,
+    message: str,
+    aggregate: str,
+) -> None:
+    num_nodes, num_states, width = x.shape
+    expected = (edges.num_relations, num_states, width)
+    if num_nodes != edges.num_nodes:
+        raise ValueError(f"expected a state of each of {edges.num_nodes} nodes, not {num_nodes}")
+    if relation.shape not in (expected, (edges.num_relations, 1, width)):
+        raise ValueError(f"expected relations {expected} or {expected[::2]}, not {tuple(relation.shape)}")
+    if weight is not None and weight.shape != (len(edges),):
+        raise ValueError(f"expected a weight of each of {len(edges)} edges, not {tuple(weight.shape)}")
+    if boundary is not None and boundary.shape != x.shape:
+        raise ValueError(f"expected a boundary of x's shape {tuple(x.shape)}, not {tuple(boundary.shape)}")
+    if message not in MESSAGES:
+        raise ValueError(f"message is one of {', '.join(MESSAGES)}, not {message!r}")
+    if aggregate not in AGGREGATES:
+        raise ValueError(f"aggregate is one of {', '.join(AGGREGATES)}, not {aggregate!r}")
+    if message == "rotate" and width % 2:
+        raise ValueError(f"complex vectors are [re | im], of an even width; this width is {width}")
+    if x.device != edges.device:
+        raise ValueError(f"the states are on {x.device} and the edges on {edges.device}: move the graph with .to()")
