@@ -129,6 +129,10 @@ class Encoder(nn.Module, ABC):
     hides: Hidden = "nothing"
     """what an objective takes out of the graph before it encodes a batch, so that the answer is not read off the graph: the
     batch's facts, or every fact between their heads and tails"""
+    inductive: bool = False
+    """whether it may encode another graph than the one it was built for, with other entities and the same relations"""
+    num_layers: int = 0
+    """how many steps along edges a message makes; 0: it passes none"""
 
     @abstractmethod
     def forward(self, graph: KnowledgeGraph) -> Lookup: ...
@@ -138,6 +142,8 @@ class Scorer(nn.Module, ABC):
     """Scores candidates for queries. Implementations give ``space``, ``query`` and ``match``."""
 
     space: Space
+    reads_head: bool = True
+    """whether scores depend on the head's vector"""
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:

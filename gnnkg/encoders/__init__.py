@@ -1,6 +1,7 @@
 """Encoders: from a graph to the vectors that scorers read. One file each."""
 
 from gnnkg.encoders.init import Normal, Uniform, XavierNormal
+from gnnkg.encoders.nbfnet import NBFNet
 from gnnkg.encoders.table import Table
 
-__all__ = ["Normal", "Table", "Uniform", "XavierNormal"]
+__all__ = ["NBFNet", "Normal", "Table", "Uniform", "XavierNormal"]
