@@ -129,6 +129,9 @@ class Encoder(nn.Module, ABC):
     hides: Hidden = "nothing"
     """what an objective takes out of the graph before it encodes a batch, so that the answer is not read off the graph: the
     batch's facts, or every fact between their heads and tails"""
+    num_layers: int = 0
+    """how many times messages are passed along the edges of the graph; layer t takes ``graph.messages.weight`` where it is of
+    shape (E,), and its row t where it is of shape (T, E). 0: none are passed"""
 
     @abstractmethod
     def forward(self, graph: KnowledgeGraph) -> Lookup: ...
