@@ -132,7 +132,7 @@ class Encoder(nn.Module, ABC):
     inductive: bool = False
     """whether it may encode another graph than the one it was built for, with other entities and the same relations"""
     num_layers: int = 0
-    """how many steps along edges a message makes; 0: it passes none"""
+    """how many times messages are passed along the edges of the graph; layer t takes ``graph.messages.of_layer(t)``. 0: never"""
 
     @abstractmethod
     def forward(self, graph: KnowledgeGraph) -> Lookup: ...
