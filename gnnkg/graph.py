@@ -38,6 +38,11 @@ class Messages(NamedTuple):
     """0 where an edge was taken away by ``without``, otherwise 1, or what ``weighted`` has given: of shape (E,) for every layer,
     of shape (T, E) one row a layer; None: all edges are there, with weight 1"""
 
+    def of_layer(self, layer: int) -> Messages:
+        """The edges with their weights in layer 0, 1 ..., of shape (E,)."""
+        weight = self.weight
+        return Messages(self.edges, weight if weight is None or weight.dim() == 1 else weight[layer])
+
 
 class Known(NamedTuple):
     """Ragged known tails of a batch of queries: those of query b are ``tails[starts[b]:starts[b + 1]]``, ascending."""

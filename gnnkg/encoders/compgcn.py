@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -47,12 +48,9 @@ class CompGCN(Encoder):
         dim = space.entity_dim if dim is None else dim
         self.table = Table(graph, Space(dim, dim, init=_xavier), init=init)
         widths = [dim] + [space.entity_dim] * num_layers
-        self.layers = nn.ModuleList(
-            _Layer(before, after, composition, dropout) for before, after in zip(widths, widths[1:], strict=False)
-        )
-        out = [*widths[1:-1], space.relation_dim]
+        self.layers = nn.ModuleList(_Layer(before, after, composition, dropout) for before, after in pairwise(widths))
         self.relations = nn.ModuleList(
-            nn.Linear(before, after, bias=False) for before, after in zip(widths, out, strict=False)
+            nn.Linear(before, after, bias=False) for before, after in pairwise([*widths[:-1], space.relation_dim])
         )
         self.hidden_dropout = nn.Dropout(hidden_dropout)
 

@@ -78,9 +78,8 @@ class NBFNetLookup:
     def __init__(self, encoder: NBFNet, graph: KnowledgeGraph) -> None:
         self.encoder = encoder
         self.num_entities = graph.num_entities
-        self.edges, self.weight = graph.messages
-        first = self.weight[0] if self.weight is not None and self.weight.dim() == 2 else self.weight
-        self.scales = degree_scales(degrees(self.edges, first))
+        self.messages = graph.messages
+        self.scales = degree_scales(degrees(*self.messages.of_layer(0)))
 
     def states(self, head: Int[Tensor, " B"], query: Float[Tensor, "B D"]) -> Float[Tensor, "N B D"]:
         """h^(T) of every entity, for each query."""
@@ -89,10 +88,7 @@ class NBFNetLookup:
         boundary = boundary.index_put((head, torch.arange(len(head), device=head.device)), query)
         state = boundary
         for number, layer in enumerate(encoder.layers):
-            weight = self.weight
-            if weight is not None and weight.dim() == 2:
-                weight = weight[number]
-            arguments = (state, query, boundary, self.edges, weight, self.scales)
+            arguments = (state, query, boundary, *self.messages.of_layer(number), self.scales)
             if encoder.recompute and torch.is_grad_enabled():
                 update = checkpoint(layer, *arguments, use_reentrant=False, preserve_rng_state=False)
             else:

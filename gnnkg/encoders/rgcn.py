@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gnnkg.core import Encoder, Hidden, Space
 from gnnkg.encoders.table import Table, TableLookup
 from gnnkg.graph import KnowledgeGraph, Messages
-from gnnkg.ops.message import propagate
+from gnnkg.ops.message import Adjacency, propagate
 
 
 class RGCN(Encoder):
@@ -25,8 +25,6 @@ class RGCN(Encoder):
 
     Entity and relation vectors start as the scorer's convention says, or as ``init`` does; ``inverse`` as for ``Table``.
     """
-
-    num_layers = 2
 
     def __init__(
         self,
@@ -95,7 +93,9 @@ class _Basis(nn.Module):
         nn.init.xavier_uniform_(self.basis)
         nn.init.xavier_uniform_(self.share)
 
-    def forward(self, entity: Float[Tensor, "N D"], edges, weight: Float[Tensor, " E"]) -> Float[Tensor, "N D"]:
+    def forward(
+        self, entity: Float[Tensor, "N D"], edges: Adjacency, weight: Float[Tensor, " E"]
+    ) -> Float[Tensor, "N D"]:
         sent = torch.einsum("nd,bde->nbe", entity, self.basis)
         share = self.share.unsqueeze(2).expand(-1, -1, sent.shape[2])
         return propagate(sent, share, edges, weight).sum(1) + self.loop_dropout(self.loop(entity))
@@ -114,7 +114,9 @@ class _Block(nn.Module):
         self.loop_dropout = nn.Dropout(self_loop_dropout)
         nn.init.normal_(self.diagonal, std=block_size**-0.5)
 
-    def forward(self, entity: Float[Tensor, "N D"], edges, weight: Float[Tensor, " E"]) -> Float[Tensor, "N D"]:
+    def forward(
+        self, entity: Float[Tensor, "N D"], edges: Adjacency, weight: Float[Tensor, " E"]
+    ) -> Float[Tensor, "N D"]:
         blocks = entity.unflatten(1, (-1, self.block_size))
         turned = torch.stack([blocks.roll(-s, dims=2).flatten(1) for s in range(self.block_size)], 1)
         return propagate(turned, self.diagonal, edges, weight).sum(1) + self.loop_dropout(self.loop(entity))
