@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -10,7 +8,8 @@ from torch.utils.checkpoint import checkpoint
 
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Hidden, Space, Vectors
 from gnnkg.graph import KnowledgeGraph
-from gnnkg.ops.message import Adjacency, Message, degree_scales, degrees, propagate
+from gnnkg.ops.message import Adjacency, Aggregate, Message, degree_scales, degrees, propagate
+from gnnkg.ops.update import update
 
 
 class NBFNet(Encoder):
@@ -39,7 +38,7 @@ class NBFNet(Encoder):
         num_layers: int = 6,
         dim: int | None = None,
         message: Message = "mul",
-        aggregate: Literal["pna", "sum", "mean", "max"] = "pna",
+        aggregate: Aggregate = "pna",
         dependent: bool = True,
         layer_norm: bool = True,
         shortcut: bool = True,
@@ -53,11 +52,11 @@ class NBFNet(Encoder):
         self.num_relations = graph.num_relations
         self.num_layers = num_layers
         self.hides = hides
-        self.shortcut = shortcut
         self.recompute = recompute
         self.query = nn.Embedding(2 * graph.num_relations, dim)
         self.layers = nn.ModuleList(
-            _Layer(dim, 2 * graph.num_relations, message, aggregate, dependent, layer_norm) for _ in range(num_layers)
+            _Layer(dim, 2 * graph.num_relations, message, aggregate, dependent, layer_norm, shortcut)
+            for _ in range(num_layers)
         )
         # vectors of the width that the scorer reads, where it is another
         self.to_entity = nn.Identity() if dim == space.entity_dim else nn.Linear(dim, space.entity_dim)
@@ -79,7 +78,7 @@ class NBFNetLookup:
         self.encoder = encoder
         self.num_entities = graph.num_entities
         self.messages = graph.messages
-        self.scales = degree_scales(degrees(*self.messages.of_layer(0)))
+        self.scales = degree_scales(degrees(*self.messages.of_layer(0)), encoder.query.weight.dtype)
 
     def states(self, head: Int[Tensor, " B"], query: Float[Tensor, "B D"]) -> Float[Tensor, "N B D"]:
         """h^(T) of every entity, for each query."""
@@ -90,10 +89,9 @@ class NBFNetLookup:
         for number, layer in enumerate(encoder.layers):
             arguments = (state, query, boundary, *self.messages.of_layer(number), self.scales)
             if encoder.recompute and torch.is_grad_enabled():
-                update = checkpoint(layer, *arguments, use_reentrant=False, preserve_rng_state=False)
+                state = checkpoint(layer, *arguments, use_reentrant=False, preserve_rng_state=False)
             else:
-                update = layer(*arguments)
-            state = state + update if encoder.shortcut else update
+                state = layer(*arguments)
         return state
 
     def __call__(
@@ -113,18 +111,26 @@ class NBFNetLookup:
 
 
 class _Layer(nn.Module):
-    """One Bellman-Ford iteration, before the shortcut."""
+    """One Bellman-Ford iteration."""
 
     def __init__(
-        self, dim: int, num_relations: int, message: Message, aggregate: str, dependent: bool, layer_norm: bool
+        self,
+        dim: int,
+        num_relations: int,
+        message: Message,
+        aggregate: Aggregate,
+        dependent: bool,
+        layer_norm: bool,
+        shortcut: bool,
     ) -> None:
         super().__init__()
         self.message: Message = message
-        self.aggregate = aggregate
+        self.aggregate: Aggregate = aggregate
+        self.shortcut = shortcut
         self.relation = nn.Linear(dim, num_relations * dim) if dependent else nn.Embedding(num_relations, dim)
         # PNA's four statistics, times three scalers of the degree
         self.linear = nn.Linear(13 * dim if aggregate == "pna" else 2 * dim, dim)
-        self.norm = nn.LayerNorm(dim) if layer_norm else nn.Identity()
+        self.norm = nn.LayerNorm(dim) if layer_norm else None
 
     def forward(
         self,
@@ -135,17 +141,19 @@ class _Layer(nn.Module):
         weight: Float[Tensor, " E"] | None,
         scales: Float[Tensor, "N 3"],
     ) -> Float[Tensor, "N B D"]:
-        num_queries, dim = query.shape
+        received = propagate(state, self.relations(query), edges, weight, boundary, self.message, self.aggregate)
+        dim = query.shape[1]
+        # W [state; received], or with PNA W [state; received * each scaler], without the joined vector
+        scales = scales if self.aggregate == "pna" else scales[:, :1]
+        of_state, *of_received = self.linear.weight.split([dim] + scales.shape[1] * [received.shape[-1]], dim=1)
+        own = functional.linear(state, of_state, self.linear.bias)
+        parts = functional.linear(received, torch.cat(of_received)).unflatten(-1, (-1, dim))
+        norm = None if self.norm is None else (self.norm.weight, self.norm.bias)
+        return update(own, parts, scales, norm, state if self.shortcut else None)
+
+    def relations(self, query: Float[Tensor, "B D"]) -> Float[Tensor, "R D"] | Float[Tensor, "R B D"]:
+        """The vectors of the edges' relations: free ones, or a linear map of each query."""
         if isinstance(self.relation, nn.Embedding):
-            relation = self.relation.weight  # (R, D)
-        else:
-            relation = self.relation(query).view(num_queries, -1, dim).transpose(0, 1)  # (R, B, D)
-        received = propagate(state, relation, edges, weight, boundary, self.message, self.aggregate)  # type: ignore[arg-type]  # checked there
-        if self.aggregate == "pna":
-            # W [state; received * each scaler] without the joined vector, of width 13 D
-            own, *parts = self.linear.weight.split([dim, 4 * dim, 4 * dim, 4 * dim], dim=1)
-            scaled = functional.linear(received, torch.cat(parts)).unflatten(-1, (3, dim))  # (N, B, 3, D)
-            update = functional.linear(state, own, self.linear.bias) + (scaled * scales[:, None, :, None]).sum(2)
-        else:
-            update = self.linear(torch.cat([state, received], -1))
-        return torch.relu(self.norm(update))
+            return self.relation.weight
+        matrices = self.relation.weight.unflatten(0, (-1, query.shape[1]))  # (R, D, D)
+        return query @ matrices.transpose(1, 2) + self.relation.bias.view(-1, 1, query.shape[1])
