@@ -14,7 +14,7 @@ from torch import Tensor
 class Groups(NamedTuple):
     """Edges by group, for instance by source: those of group g are ``edges[starts[g]:starts[g + 1]]``, ascending."""
 
-    starts: Int[Tensor, " G+1"]
+    starts: Int[Tensor, " starts"]
     edges: Int[Tensor, " E"]
 
 
@@ -31,7 +31,7 @@ class Adjacency:
     source: Int[Tensor, " E"]
     relation: Int[Tensor, " E"]
     target: Int[Tensor, " E"]
-    starts: Int[Tensor, " N+1"]
+    starts: Int[Tensor, " starts"]
     """the in-edges of v are [starts[v], starts[v + 1])"""
     order: Int[Tensor, " E"]
     """sorted edge i is edge order[i] of those given"""

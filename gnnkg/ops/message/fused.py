@@ -91,9 +91,9 @@ class _Gradient(torch.autograd.Function):
         needs: Needs,
         gradient: Tensor,
         out: Tensor,
-        *saved: Tensor,
+        *saved: Tensor | None,
     ):
-        inputs, kept = Inputs(*saved[:4]), saved[4:]
+        inputs, kept = Inputs(*saved[:4]), saved[4:]  # type: ignore[arg-type]
         found = backend.backward(gradient.contiguous(), inputs, edges, message, aggregate, out, kept, needs)
         return tuple(value if needed else None for value, needed in zip(found, needs, strict=True))
 
