@@ -28,11 +28,11 @@ class Parts(NamedTuple):
     stop: Int[Tensor, " P"]
     slot: Int[Tensor, " P"]
     split: Int[Tensor, " G"]
-    slots: Int[Tensor, " G+1"]
+    slots: Int[Tensor, " ends"]
     num_slots: int
 
     @classmethod
-    def of(cls, starts: Int[Tensor, " N+1"], longest: int) -> Parts:
+    def of(cls, starts: Int[Tensor, " starts"], longest: int) -> Parts:
         length = starts.diff()
         pieces = ((length + longest - 1) // longest).clamp(min=1)
         group = torch.repeat_interleave(pieces)

@@ -37,11 +37,12 @@ class Sizes(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, message: Message) -> Sizes:
-        """A warp's tile: at most 128 units, four a lane, and at most 512 messages."""
+        """A warp's tile: at most 128 columns, four a lane, and at most 512 numbers."""
         _, num_states, dim = x.shape
-        span = dim // 2 if message == "rotate" else dim
-        tile_u = min(128, triton.next_power_of_2(num_states * span))
-        return cls(num_states * span, span, min(32, 512 // tile_u), tile_u)
+        planes = 2 if message == "rotate" else 1
+        span = dim // planes
+        tile_u = min(128 // planes, triton.next_power_of_2(num_states * span))
+        return cls(num_states * span, span, min(32, 512 // (planes * tile_u)), tile_u)
 
     @property
     def blocks(self) -> int:
