@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -93,7 +93,7 @@ class _Gradient(torch.autograd.Function):
         out: Tensor,
         *saved: Tensor | None,
     ):
-        inputs, kept = Inputs(*saved[:4]), saved[4:]  # type: ignore[arg-type]
+        inputs, kept = Inputs(*saved[:4]), cast(tuple[Tensor, ...], saved[4:])  # type: ignore[arg-type]
         found = backend.backward(gradient.contiguous(), inputs, edges, message, aggregate, out, kept, needs)
         return tuple(value if needed else None for value, needed in zip(found, needs, strict=True))
 
