@@ -98,7 +98,7 @@ class _Gradient(torch.autograd.Function):
         return tuple(value if needed else None for value, needed in zip(found, needs, strict=True))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor):  # type: ignore[override]  # torch declares *args
+    def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args
         raise RuntimeError(
             "the fast message-passing ops have one derivative: to differentiate twice, call them under "
             "gnnkg.ops.backends.use_reference()"
