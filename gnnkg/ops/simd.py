@@ -82,6 +82,7 @@ _operator(operator.gt, FLOATS, MASK, lambda builder, a, b: builder.fcmp_ordered(
 _operator(operator.le, FLOATS, MASK, lambda builder, a, b: builder.fcmp_ordered("<=", a, b))
 _operator(operator.eq, INTS, MASK, lambda builder, a, b: builder.icmp_signed("==", a, b))
 _operator(operator.and_, MASK, MASK, lambda builder, a, b: builder.and_(a, b))
+_operator(operator.or_, MASK, MASK, lambda builder, a, b: builder.or_(a, b))
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index_type: Any, index: Any, scale: int) -> Any:
@@ -224,3 +225,33 @@ def some(typing: Any, mask: Any) -> Any:
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return types.boolean(mask), build
+
+
+@intrinsic
+def nan(typing: Any, vector: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fcmp_unordered("uno", args[0], args[0])
+
+    return MASK(FLOATS), build
+
+
+@intrinsic
+def prefetch(typing: Any, table: Any, row: Any, column: Any) -> Any:
+    """Asks for the cache line that table[row, column] lies in; the row may lie outside."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        row, column = (
+            context.cast(builder, value, kind, types.intp) for value, kind in zip(args[1:], sig.args[1:], strict=True)
+        )
+        stride, size = builder.extract_value(array.strides, 0), array.itemsize
+        offset = builder.add(builder.mul(row, stride), builder.mul(column, size))
+        address = builder.inttoptr(builder.add(builder.ptrtoint(array.data, offset.type), offset), byte)
+        name = "llvm.prefetch.p0"
+        function = builder.module.globals.get(name)
+        function = function or ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [byte, *[word] * 3]), name)
+        builder.call(function, [address, *(ir.Constant(word, flag) for flag in (1, 3, 1))])  # to write, keep it, data
+        return context.get_dummy_value()
+
+    return types.void(table, row, column), build

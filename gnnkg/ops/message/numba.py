@@ -7,6 +7,7 @@ message was the largest or smallest, 4 bytes each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -78,10 +79,8 @@ def _present(edges: Adjacency, weight: Tensor | None) -> Edges:
     if weight is None:
         nothing = np.empty(0, np.int32)
         return Edges(starts, source, relation, np.empty(0, np.float32), nothing)
-    kept = Edges(
-        *(np.empty_like(array) for array in (starts, source, relation)), np.empty(len(edges), np.float32), source
-    )
-    kept = kept._replace(place=np.empty_like(source))
+    starts_kept, source_kept, relation_kept, place = (np.empty_like(a) for a in (starts, source, relation, source))
+    kept = Edges(starts_kept, source_kept, relation_kept, np.empty(len(edges), np.float32), place)
     kernels.present(starts, source, relation, weight.detach().numpy(), *kept)
     count = kept.starts[-1]
     return Edges(kept.starts, *(array[:count] for array in kept[1:]))
@@ -91,6 +90,13 @@ def _matrix(tensor: Tensor) -> np.ndarray:
     """(N, B, D) as (N, B * D); bfloat16 as int16, which NumPy lacks."""
     tensor = tensor.detach().flatten(1)
     return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _empty_like(tensor: Tensor, *shape: int) -> Tensor:
+    if tensor.dtype == torch.float32:
+        return cpu.empty(*shape)
+    size = math.prod(shape)
+    return cpu.empty(-(-size // 2)).view(tensor.dtype)[:size].view(shape)
 
 
 def _block(rows: int) -> np.ndarray:
@@ -142,7 +148,7 @@ def forward(
     loops = kernels.loops(kernels.MESSAGES[message], weighted)
     x, relation = _matrix(inputs.x), _matrix(inputs.relation)
     boundary = None if inputs.boundary is None else _matrix(inputs.boundary)
-    out = inputs.x.new_empty(num_nodes, num_states, parts * width)
+    out = _empty_like(inputs.x, num_nodes, num_states, parts * width)
     results = _matrix(out)
     num_blocks = len(columns.state)
     extremes = {"max": 1, "min": 1, "pna": 2}.get(aggregate, 0)
@@ -197,8 +203,8 @@ def backward(
     loops = kernels.loops(kernels.MESSAGES[message], weighted)
     x, relation, upstream = _matrix(inputs.x), _matrix(inputs.relation), _matrix(gradient)
     boundary = None if inputs.boundary is None else _matrix(inputs.boundary)
-    d_x = torch.empty_like(inputs.x)
-    d_boundary = None if inputs.boundary is None else torch.empty_like(inputs.boundary)
+    d_x = _empty_like(inputs.x, *inputs.x.shape)
+    d_boundary = None if inputs.boundary is None else _empty_like(inputs.x, *inputs.x.shape)
     num_blocks, num_relations = len(columns.state), relation.shape[0]
     relation_blocks = cpu.empty(num_blocks, num_relations, LANES).numpy()
     # Blocks of one group take turns, so that they can share the gradient of the weights.

@@ -26,8 +26,11 @@ from gnnkg.ops.simd import (
     fma,
     inlined,
     load,
+    nan,
+    prefetch,
     root,
     select,
+    some,
     splat,
     store,
     strict,
@@ -44,6 +47,8 @@ SMALLEST_DEVIATION = np.sqrt(SMALLEST)
 HUNDRED = np.float32(100)
 NOWHERE = np.int32(-1)
 HALF = LANES // 2
+AHEAD = 16
+"""rows that are asked for before their turn: in a wide matrix each lies in a page of its own"""
 
 
 @kernel
@@ -55,6 +60,7 @@ def take(table, columns, block):
         straight &= columns[lane] == c + lane
     for n in range(table.shape[0]):
         if straight:
+            prefetch(table, n + AHEAD, c)
             for lane in range(LANES):
                 block[n, lane] = table[n, c + lane]
         else:
@@ -71,6 +77,7 @@ def take_half(table, columns, block):
         straight &= columns[lane] == c + lane
     for n in range(table.shape[0]):
         if straight:
+            prefetch(table, n + AHEAD, c)
             for lane in range(LANES):
                 block[n, lane] = np.int32(table[n, c + lane]) << np.int32(16)
         else:
@@ -87,6 +94,7 @@ def put(block, columns, table):
         straight &= columns[lane] == c + lane
     for n in range(table.shape[0]):
         if straight:
+            prefetch(table, n + AHEAD, c)
             for lane in range(LANES):
                 table[n, c + lane] = block[n, lane]
         else:
@@ -112,6 +120,7 @@ def put_half(block, columns, table):
         straight &= columns[lane] == c + lane
     for n in range(table.shape[0]):
         if straight:
+            prefetch(table, n + AHEAD, c)
             for lane in range(LANES):
                 table[n, c + lane] = rounded(block[n, lane])
         else:
@@ -180,6 +189,14 @@ def sent(message, weighted, e, source, relation, weight, x, w):
 
 
 @inlined
+def added(message, weighted, result, e, source, relation, weight, x, w):
+    """result + the message of edge e"""
+    if message == MUL and not weighted:
+        return fma(load(x, at(source, e)), load(w, at(relation, e)), result)
+    return result + sent(message, weighted, e, source, relation, weight, x, w)
+
+
+@inlined
 def spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted):
     """A message's gradient, to all that it was made of."""
     u, r = at(source, e), at(relation, e)
@@ -218,8 +235,15 @@ def loops(message: int, weighted: bool) -> Loops:
         for v in range(out.shape[0]):
             begin, end = at(starts, v), at(starts, v + 1)
             result = load(boundary, v) if with_boundary else splat(ZERO)
-            for e in range(begin, end):
-                result = result + sent(message, weighted, e, source, relation, weight, x, w)
+            other = splat(ZERO)  # two sums, as one addition would wait for the other
+            e = begin
+            while e + 1 < end:
+                result = added(message, weighted, result, e, source, relation, weight, x, w)
+                other = added(message, weighted, other, e + 1, source, relation, weight, x, w)
+                e += 2
+            if e < end:
+                result = added(message, weighted, result, e, source, relation, weight, x, w)
+            result = result + other
             if mean:
                 result = result / splat(np.float32(max(end - begin + with_boundary, 1)))
             store(out, v, result)
@@ -239,10 +263,19 @@ def loops(message: int, weighted: bool) -> Loops:
                     splat(np.int32(begin)),
                 )
                 begin += 1
+            first, first_place = best, best_place
+            unknown = nan(best)
             for e in range(begin, end):
                 m = signs * sent(message, weighted, e, source, relation, weight, x, w)
-                better = above(m, best)
-                best, best_place = select(better, m, best), select(better, splat(np.int32(e)), best_place)
+                best_place = select(m > best, splat(np.int32(e)), best_place)
+                best = select(m > best, m, best)
+                unknown = unknown | nan(m)
+            if some(unknown):  # rare, and slower to look out for
+                best, best_place = first, first_place
+                for e in range(begin, end):
+                    m = signs * sent(message, weighted, e, source, relation, weight, x, w)
+                    better = above(m, best)
+                    best, best_place = select(better, m, best), select(better, splat(np.int32(e)), best_place)
             store(out, v, signs * best)
             store(place, v, best_place)
 
@@ -293,13 +326,36 @@ def loops(message: int, weighted: bool) -> Loops:
                 difference = m - shift
                 sums = sums + difference
                 squares = fma(difference, difference, squares)
-                higher, lower = above(m, largest), below(m, smallest)
-                largest = select(higher, m, largest)
-                largest_place = select(higher, splat(np.int32(e)), largest_place)
-                smallest = select(lower, m, smallest)
-                smallest_place = select(lower, splat(np.int32(e)), smallest_place)
+                largest_place = select(m > largest, splat(np.int32(e)), largest_place)
+                largest = select(m > largest, m, largest)
+                smallest_place = select(m < smallest, splat(np.int32(e)), smallest_place)
+                smallest = select(m < smallest, m, smallest)
             beside = sums / count
             mean, variance = shift + beside, squares / count - beside * beside
+            unsure = splat(HUNDRED) * variance < beside * beside
+            if some(unsure):  # the first message lies far from the others
+                shift = mean
+                sums, squares = splat(ZERO), splat(ZERO)
+                if with_boundary:
+                    sums = first - shift
+                    squares = sums * sums
+                for e in range(at(starts, v), end):
+                    difference = sent(message, weighted, e, source, relation, weight, x, w) - shift
+                    sums = sums + difference
+                    squares = fma(difference, difference, squares)
+                beside = sums / count
+                mean = select(unsure, shift + beside, mean)
+                variance = select(unsure, squares / count - beside * beside, variance)
+            if some(nan(variance)):  # rare, and slower to look out for
+                largest = smallest = first
+                largest_place = smallest_place = first_place
+                for e in range(begin, end):
+                    m = sent(message, weighted, e, source, relation, weight, x, w)
+                    higher, lower = above(m, largest), below(m, smallest)
+                    largest = select(higher, m, largest)
+                    largest_place = select(higher, splat(np.int32(e)), largest_place)
+                    smallest = select(lower, m, smallest)
+                    smallest_place = select(lower, splat(np.int32(e)), smallest_place)
             store(out_mean, v, mean)
             store(out_max, v, largest)
             store(out_min, v, smallest)
