@@ -31,8 +31,8 @@ class Adjacency:
     source: Int[Tensor, " E"]
     relation: Int[Tensor, " E"]
     target: Int[Tensor, " E"]
-    starts: Int[Tensor, " N+1"]
-    """the in-edges of v are [starts[v], starts[v + 1])"""
+    starts: Int[Tensor, " S"]
+    """N + 1 of them: the in-edges of v are [starts[v], starts[v + 1])"""
     order: Int[Tensor, " E"]
     """sorted edge i is edge order[i] of those given"""
 
