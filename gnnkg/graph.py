@@ -6,6 +6,7 @@ a fact is (tail, relation + R, head). A graph holds *training* facts only; those
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     import torch_geometric.data
 
 Facts = Int[Tensor, "M 3"]
+
+
+class Vocabulary(NamedTuple):
+    """What ids stand for."""
+
+    entities: tuple[str, ...]
+    relations: tuple[str, ...]
 
 
 class Edges(NamedTuple):
@@ -126,7 +134,12 @@ class KnowledgeGraph:
     A graph that ``without`` has made shares the sorted edges of the one it came from, and masks those that are gone.
     """
 
-    def __init__(self, facts: Facts, num_entities: int, num_relations: int) -> None:
+    vocabulary: Vocabulary | None
+    """the names behind the ids, by which graphs of other entities or relations are told apart; None: they are not known"""
+
+    def __init__(
+        self, facts: Facts, num_entities: int, num_relations: int, vocabulary: Vocabulary | None = None
+    ) -> None:
         if facts.dim() != 2 or facts.shape[1] != 3:
             raise ValueError(f"facts must be a tensor of shape (M, 3), not {tuple(facts.shape)}")
         if 2 * num_relations * num_entities**2 >= 2**63:
@@ -147,6 +160,15 @@ class KnowledgeGraph:
         self._whole, self._kept = self, None
         self.num_entities = num_entities
         self.num_relations = num_relations
+        self.vocabulary = vocabulary
+
+    def named(self, vocabulary: Vocabulary) -> KnowledgeGraph:
+        """This graph, with the names that its ids stand for."""
+        graph = copy.copy(self)
+        graph.vocabulary = vocabulary
+        if self._whole is self:
+            graph._whole = graph
+        return graph
 
     def _less(self, gone: Int[Tensor, " X"]) -> KnowledgeGraph:
         """This graph less some facts of ``_whole``, by their rows there."""
@@ -155,6 +177,7 @@ class KnowledgeGraph:
         graph = object.__new__(KnowledgeGraph)
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
         graph._facts, graph._whole, graph._kept = None, whole, kept.index_fill(0, gone, False)
+        graph.vocabulary = self.vocabulary
         return graph
 
     @property
@@ -173,7 +196,9 @@ class KnowledgeGraph:
 
     def to(self, device: torch.device | str) -> KnowledgeGraph:
         facts = self.facts.to(device)  # the tensor itself where it is there already, also for "cuda" and "cuda:0"
-        return self if facts is self.facts else KnowledgeGraph(facts, self.num_entities, self.num_relations)
+        if facts is self.facts:
+            return self
+        return KnowledgeGraph(facts, self.num_entities, self.num_relations, self.vocabulary)
 
     @cached_property
     def edges(self) -> Edges:
@@ -253,7 +278,10 @@ class KnowledgeGraph:
         head, relation, tail = new[self.facts[:, 0]], self.facts[:, 1], new[self.facts[:, 2]]
         inside = (head >= 0) & (tail >= 0)
         facts = torch.stack([head, relation, tail], 1)[inside]
-        return KnowledgeGraph(facts, len(kept), self.num_relations), kept
+        names = self.vocabulary
+        if names is not None:
+            names = Vocabulary(tuple(names.entities[i] for i in kept.tolist()), names.relations)
+        return KnowledgeGraph(facts, len(kept), self.num_relations, names), kept
 
     @cached_property
     def heterograph(self) -> dgl.DGLGraph:
