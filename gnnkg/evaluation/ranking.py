@@ -83,7 +83,7 @@ class Evaluation:
         title = f"{self.dataset}, {self.split}: {self.num_facts:,} facts in {self.wall_seconds:.1f} s"
         drawn = ["of 50"] if SAMPLED in self.metrics else []
         heads = ["", "queries", "MRR", "Hits@1", "Hits@3", "Hits@10", *drawn, "MR", "AMRI"]
-        table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.columns[0].no_wrap = True
         for column in table.columns[1:]:
             column.justify = "right"
@@ -170,7 +170,8 @@ def _cells(row: Mapping[str, float]) -> list[str]:
     queries = f"{row['queries']:,.0f}" if "queries" in row else ""
     shown = ("mrr", "hits@1", "hits@3", "hits@10", SAMPLED)
     figures = [f"{row[metric]:.4f}" for metric in shown if metric in row]
-    return [queries, *figures, f"{row['mr']:,.1f}", f"{row['amri']:.4f}"]
+    mean_rank = f"{row['mr']:,.1f}" if row["mr"] < 1000 else f"{row['mr']:,.0f}"
+    return [queries, *figures, mean_rank, f"{row['amri']:.4f}"]
 
 
 def _without_nan(value: Any) -> Any:
