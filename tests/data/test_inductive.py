@@ -85,7 +85,7 @@ def test_the_pairs_of_grail_have_one_relation_vocabulary(name):
     assert len(PAIRS) == 8
     known = manifest(name)
     assert known is not None
-    assert known.pairs_with == f"{name}_ind"
+    assert known.pairs_with == known.new_entities == f"{name}_ind"
     trained, other = load(name), load(known.pairs_with)
     asked = other.for_model_of(trained)
     assert asked.relations == trained.relations
