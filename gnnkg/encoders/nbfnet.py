@@ -45,7 +45,7 @@ class NBFNet(Encoder):
         hides: Hidden = "facts",
         recompute: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(graph)
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         dim = space.entity_dim if dim is None else dim

@@ -42,7 +42,7 @@ class RGCN(Encoder):
         hides: Hidden = "nothing",
         init: Callable[[Tensor, Tensor], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(graph)
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         self.num_layers = num_layers

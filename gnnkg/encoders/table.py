@@ -31,7 +31,7 @@ class Table(Encoder):
         relation_dropout: float = 0.0,
         init: Callable[[Tensor, Tensor], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(graph)
         if inverse == "tied" and space.inverse is None:
             raise ValueError("this scorer has no analytic inverse: use inverse='learned'")
         self.num_relations = graph.num_relations

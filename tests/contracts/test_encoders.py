@@ -11,7 +11,8 @@ import torch
 from torch.testing import assert_close
 
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Scorer, Vectors
-from gnnkg.graph import KnowledgeGraph
+from gnnkg.graph import KnowledgeGraph, Vocabulary
+from gnnkg.scorers import DistMult
 from tests.contracts import discovered
 from tests.random_data import random_graph
 
@@ -35,6 +36,7 @@ PAIRS = [
 ]
 """every encoder for the space of every scorer class"""
 
+every_encoder = pytest.mark.parametrize("make", discovered.encoders)
 every_encoder_and_space = pytest.mark.parametrize(("make", "make_scorer"), PAIRS)
 
 
@@ -94,6 +96,30 @@ def test_another_number_of_entities(
         assert str(larger.num_entities) in refusal
     else:
         assert vectors.tail.shape[1] == larger.num_entities
+
+
+@every_encoder
+def test_other_names(make: MakeEncoder, graph: KnowledgeGraph) -> None:
+    """Another graph of the same size: one of other relations is refused, one of other entities too unless it is inductive."""
+    entities = tuple(f"e{i}" for i in range(graph.num_entities))
+    relations = tuple(f"r{i}" for i in range(graph.num_relations))
+    known = graph.named(Vocabulary(entities, relations))
+    encoder = make(known, DistMult(4).space)
+    encoder(known)(*queries(known))
+    encoder(
+        known.named(Vocabulary(tuple(f"e{i}" for i in range(graph.num_entities)), relations))
+    )  # equal names, read anew
+    hint = "does it give its graph to super().__init__()?"
+    assert refuses(encoder, known.named(Vocabulary(entities, relations[::-1]))), hint
+    assert refuses(encoder, known.named(Vocabulary(entities[::-1], relations))) != encoder.inductive, hint
+
+
+def refuses(encoder: Encoder, graph: KnowledgeGraph) -> bool:
+    try:
+        encoder(graph)
+    except ValueError as error:
+        return type(encoder).__name__ in str(error)
+    return False
 
 
 @every_encoder_and_space
