@@ -189,14 +189,6 @@ def sent(message, weighted, e, source, relation, weight, x, w):
 
 
 @inlined
-def added(message, weighted, result, e, source, relation, weight, x, w):
-    """result + the message of edge e"""
-    if message == MUL and not weighted:
-        return fma(load(x, at(source, e)), load(w, at(relation, e)), result)
-    return result + sent(message, weighted, e, source, relation, weight, x, w)
-
-
-@inlined
 def spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted):
     """A message's gradient, to all that it was made of."""
     u, r = at(source, e), at(relation, e)
@@ -238,11 +230,15 @@ def loops(message: int, weighted: bool) -> Loops:
             other = splat(ZERO)  # two sums, as one addition would wait for the other
             e = begin
             while e + 1 < end:
-                result = added(message, weighted, result, e, source, relation, weight, x, w)
-                other = added(message, weighted, other, e + 1, source, relation, weight, x, w)
+                if message == MUL and not weighted:
+                    result = fma(load(x, at(source, e)), load(w, at(relation, e)), result)
+                    other = fma(load(x, at(source, e + 1)), load(w, at(relation, e + 1)), other)
+                else:
+                    result = result + sent(message, weighted, e, source, relation, weight, x, w)
+                    other = other + sent(message, weighted, e + 1, source, relation, weight, x, w)
                 e += 2
             if e < end:
-                result = added(message, weighted, result, e, source, relation, weight, x, w)
+                result = result + sent(message, weighted, e, source, relation, weight, x, w)
             result = result + other
             if mean:
                 result = result / splat(np.float32(max(end - begin + with_boundary, 1)))
