@@ -10,9 +10,10 @@ is the processor time over the number of threads, which other processes disturb 
     edge bytes        what edges read and write one by one: x_u and w_r forward, x_u, w_r, dx_u and dw_r backward, and the last two
                       written; most of it from caches
 
-Bandwidth is smallest bytes over time, to be seen beside that of a copy. Peak memory is what a pass adds to its inputs, each in a
-process of its own. DGL takes a relation vector for each edge, gathered before (``with gather``: inside the time); the sum alone,
-as its PNA would be four such passes. Plain torch is the definition, which keeps several vectors an edge.
+Bandwidth is smallest bytes over time, to be seen beside that of a copy. Memory is the most that a pass adds to its inputs
+(resident, looked at every millisecond), each in a process of its own. DGL takes a relation vector for each edge, gathered before
+(``with gather``: inside the time); the sum alone, as its PNA would be four such passes. Plain torch is the definition, which
+keeps several vectors an edge.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -164,10 +166,6 @@ def timed(found: dict[str, Pass], repeats: int) -> dict[str, dict[str, float]]:
     }
 
 
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def added_memory(work: Work, name: str, threads: int) -> int:
     """Bytes that one pass adds to its inputs, measured in a process of its own."""
     command = [sys.executable, __file__, "--threads", str(threads), "--peak", json.dumps([*work]), name]
@@ -179,9 +177,22 @@ def print_peak(work: Work, name: str) -> None:
     small = Adjacency.of(*(torch.zeros(1, dtype=torch.int64) for _ in range(3)), 1, 1)
     candidates(work._replace(width=16, states=1 + work.nbfnet), small)["gnnkg"]()  # compiles
     call = candidates(work, edges)[name]
-    before = peak()
-    call()
-    print(peak() - before)
+    process, done = psutil.Process(), threading.Event()
+    before = process.memory_info().rss
+    seen = [before]
+
+    def watch() -> None:
+        while not done.wait(0.001):
+            seen.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    kept = call()
+    seen.append(process.memory_info().rss)
+    done.set()
+    watcher.join()
+    del kept
+    print(max(seen) - before)
 
 
 def copy_bandwidth() -> float:

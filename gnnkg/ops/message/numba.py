@@ -153,7 +153,8 @@ def forward(
     num_blocks = len(columns.state)
     extremes = {"max": 1, "min": 1, "pna": 2}.get(aggregate, 0)
     places = cpu.empty(extremes, num_blocks, num_nodes, LANES).numpy().view(np.int32)
-    moments = cpu.empty(2 if aggregate == "pna" else 0, num_blocks, num_nodes, LANES).numpy()
+    # Mean and standard deviation as they were before out rounded them.
+    moments = cpu.empty(2 if parts == 4 and out.dtype != torch.float32 else 0, num_blocks, num_nodes, LANES).numpy()
 
     def worker() -> Callable[[int], None]:
         x_block, out_blocks = _block(num_nodes), [_block(num_nodes) for _ in range(parts)]
@@ -173,7 +174,8 @@ def forward(
                 loops.forward_extreme(*graph, sign, out_blocks[0], places[0, block])
             else:
                 loops.forward_pna(*graph, *out_blocks, *places[:, block])
-                moments[0, block], moments[1, block] = out_blocks[0], out_blocks[3]
+                if len(moments):
+                    moments[0, block], moments[1, block] = out_blocks[0], out_blocks[3]
             for part, result in enumerate(out_blocks):
                 _put(result, columns.out[part][block], results)
 
@@ -201,7 +203,7 @@ def backward(
     here = _present(edges, None) if inputs.weight is None else Edges(*(tensor.numpy() for tensor in kept[2:]))
     weighted = needs.weight or bool((here.weight != 1).any())
     loops = kernels.loops(kernels.MESSAGES[message], weighted)
-    x, relation, upstream = _matrix(inputs.x), _matrix(inputs.relation), _matrix(gradient)
+    x, relation, upstream, results = (_matrix(t) for t in (inputs.x, inputs.relation, gradient, out))
     boundary = None if inputs.boundary is None else _matrix(inputs.boundary)
     d_x = _empty_like(inputs.x, *inputs.x.shape)
     d_boundary = None if inputs.boundary is None else _empty_like(inputs.x, *inputs.x.shape)
@@ -215,6 +217,7 @@ def backward(
     def worker() -> Callable[[int], None]:
         x_block, dx_block = _block(num_nodes), _block(num_nodes)
         gradient_blocks = [_block(num_nodes) for _ in range(parts)]
+        moment_blocks = [_block(num_nodes) for _ in range(parts // 2)]
         rows, d_rows = (_block(num_relations * (2 if message == "rotate" else 1)) for _ in range(2))
         boundary_block, d_boundary_block = x_block, x_block
         if boundary is not None:
@@ -233,16 +236,23 @@ def backward(
             d_rows.fill(0)
             graph = *here[:4], x_block, rows
             given = int(boundary is not None)
-            results = dx_block, d_rows, d_weight, needs.weight, d_boundary_block
+            found = dx_block, d_rows, d_weight, needs.weight, d_boundary_block
             if aggregate in ("sum", "mean"):
-                loops.backward_sum(*graph, given, aggregate == "mean", gradient_blocks[0], *results)
+                loops.backward_sum(*graph, given, aggregate == "mean", gradient_blocks[0], *found)
             elif aggregate != "pna":
-                loops.backward_extreme(*graph, given, gradient_blocks[0], places[0, block], *results)
+                loops.backward_extreme(*graph, given, gradient_blocks[0], places[0, block], *found)
             else:
                 if boundary is not None:
                     _take(boundary, columns.state[block], boundary_block)
+                if len(moments):
+                    mean, deviation = moments[:, block]
+                else:
+                    mean, deviation = (
+                        _take(results, columns.out[part][block], m)
+                        for part, m in zip((0, 3), moment_blocks, strict=True)
+                    )
                 loops.backward_pna(
-                    *graph, boundary_block, given, *moments[:, block], *places[:, block], *gradient_blocks, *results
+                    *graph, boundary_block, given, mean, deviation, *places[:, block], *gradient_blocks, *found
                 )
             _put(dx_block, columns.state[block], _matrix(d_x))
             if d_boundary is not None:
