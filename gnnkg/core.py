@@ -135,6 +135,8 @@ class Encoder(nn.Module, ABC):
     batch's facts, or every fact between their heads and tails"""
     inductive: bool = False
     """whether it may encode another graph than the one it was built for, with other entities and the same relations"""
+    num_layers: int = 0
+    """how many times messages are passed along the edges of the graph; layer t takes ``graph.messages.of_layer(t)``. 0: never"""
 
     def __init__(self, graph: KnowledgeGraph | None = None) -> None:
         super().__init__()
@@ -174,6 +176,8 @@ class Scorer(nn.Module, ABC):
     """Scores candidates for queries. Implementations give ``space``, ``query`` and ``match``."""
 
     space: Space
+    reads_head: bool = True
+    """whether scores depend on the head's vector"""
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:

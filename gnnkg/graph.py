@@ -39,11 +39,17 @@ class Edges(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """What message passing reads of a graph: its edges, sorted once, and which of them are there."""
+    """What message passing reads of a graph: its edges, sorted once, and how much each counts."""
 
     edges: Adjacency
-    weight: Float[Tensor, " E"] | None
-    """0 where an edge was taken away by ``without``, otherwise 1; None: all edges are there"""
+    weight: Float[Tensor, " E"] | Float[Tensor, "T E"] | None
+    """0 where an edge was taken away by ``without``, otherwise 1, or what ``weighted`` has given: of shape (E,) for every layer,
+    of shape (T, E) one row a layer; None: all edges are there, with weight 1"""
+
+    def of_layer(self, layer: int) -> Messages:
+        """The edges with their weights in layer 0, 1 ..., of shape (E,)."""
+        weight = self.weight
+        return Messages(self.edges, weight if weight is None or weight.dim() == 1 else weight[layer])
 
 
 class Known(NamedTuple):
@@ -131,7 +137,8 @@ class KnowledgeGraph:
     Raises ValueError where a fact names an entity or a relation outside [0, N) or [0, R), or 2 R N^2 does not
     fit into 63 bits. Facts are kept in their order; duplicates are kept too (the readers of ``gnnkg.data`` drop them).
 
-    A graph that ``without`` has made shares the sorted edges of the one it came from, and masks those that are gone.
+    A graph that ``without`` has made shares the sorted edges of the one it came from, and masks those that are gone. So does
+    one that ``weighted`` has made. Weights are for message passing: ``facts``, ``subgraph`` and other formats know nothing of them.
     """
 
     vocabulary: Vocabulary | None
@@ -157,7 +164,7 @@ class KnowledgeGraph:
                     worst = low[column] if low[column] < 0 else high[column]
                     raise ValueError(f"{name} ids must lie in [0, {limit}), but there is {worst}")
         self._facts: Facts | None = facts
-        self._whole, self._kept = self, None
+        self._whole, self._kept, self._weight = self, None, None
         self.num_entities = num_entities
         self.num_relations = num_relations
         self.vocabulary = vocabulary
@@ -178,6 +185,7 @@ class KnowledgeGraph:
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
         graph._facts, graph._whole, graph._kept = None, whole, kept.index_fill(0, gone, False)
         graph.vocabulary = self.vocabulary
+        graph._weight = self._weight
         return graph
 
     @property
@@ -198,7 +206,10 @@ class KnowledgeGraph:
         facts = self.facts.to(device)  # the tensor itself where it is there already, also for "cuda" and "cuda:0"
         if facts is self.facts:
             return self
-        return KnowledgeGraph(facts, self.num_entities, self.num_relations, self.vocabulary)
+        moved = KnowledgeGraph(facts, self.num_entities, self.num_relations, self.vocabulary)
+        if self._weight is not None:
+            moved._weight = self._weight[..., self._kept_edges].to(device)
+        return moved
 
     @cached_property
     def edges(self) -> Edges:
@@ -236,6 +247,24 @@ class KnowledgeGraph:
             gone = (source * self.num_relations + base) * self.num_entities + target
         return self._less(rows[_places(keys, torch.unique(gone))])
 
+    def weighted(self, weight: Float[Tensor, " E"] | Float[Tensor, "T E"]) -> KnowledgeGraph:
+        """This graph with a weight of each edge in every layer, (E,), or of each layer's own, (T, E), in place of earlier ones.
+
+        Weights are in the order of ``messages.edges``, and ``messages.weight`` is that very tensor. Edges that ``without`` takes
+        away, before or after, keep their places and get weight 0. Raises ValueError where there is not one weight an edge.
+        """
+        num_edges = 2 * len(self._whole.facts)
+        if weight.dim() not in (1, 2) or weight.shape[-1] != num_edges:
+            shapes = f"({num_edges},), or a row of these for each layer"
+            raise ValueError(f"expected a weight of each edge, of shape {shapes}, not {tuple(weight.shape)}")
+        if weight.device != self.device:
+            raise ValueError(f"the weights are on {weight.device} and the graph on {self.device}: move them with .to()")
+        graph = object.__new__(KnowledgeGraph)
+        graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
+        graph._facts, graph._whole, graph._kept, graph._weight = self._facts, self._whole, self._kept, weight
+        graph.vocabulary = self.vocabulary
+        return graph
+
     @cached_property
     def _rows_by_fact(self) -> tuple[Tensor, Tensor]:
         """Keys of the facts, sorted, and the row of each."""
@@ -247,23 +276,43 @@ class KnowledgeGraph:
         """Keys of the facts' heads and tails, sorted, and the row of each."""
         return torch.sort(self.facts[:, 0] * self.num_entities + self.facts[:, 2])
 
+    @property
+    def _kept_edges(self) -> Bool[Tensor, " E"]:
+        """Which of the edges that are shared are there."""
+        order = self._whole.messages.edges.order
+        if self._kept is None:
+            return torch.ones_like(order, dtype=torch.bool)
+        return self._kept[order % len(self._kept)]
+
     @cached_property
     def messages(self) -> Messages:
         """The facts as edges that carry messages, in both directions: head to tail by r, tail to head by r + R."""
-        if self._kept is None:
-            return Messages(_adjacency(self.edges, self.num_entities, 2 * self.num_relations), None)
-        edges = self._whole.messages.edges
-        return Messages(edges, self._kept.float()[edges.order % len(self._kept)])
+        if self._whole is not self:
+            edges = self._whole.messages.edges
+            if self._kept is None:
+                return Messages(edges, self._weight)
+            kept = self._kept_edges.float()
+            return Messages(edges, kept if self._weight is None else self._weight * kept)
+        return Messages(_adjacency(self.edges, self.num_entities, 2 * self.num_relations), self._weight)
 
     @cached_property
     def messages_by_direction(self) -> tuple[Messages, Messages]:
         """The edges of ``messages`` apart: those as stated and those backwards, each with relations in [0, R)."""
-        if self._kept is None:
+        whole = self._whole
+        if whole is not self:
+            forwards, backwards = (way.edges for way in whole.messages_by_direction)
+        else:
             head, relation, tail = self.facts.unbind(1)
             both = Edges(head, relation, tail), Edges(tail, relation, head)
             forwards, backwards = (_adjacency(way, self.num_entities, self.num_relations) for way in both)
+        if self._weight is not None:
+            edges, weight = self.messages
+            assert weight is not None
+            there, back = edges.place.chunk(2)  # of each fact
+            there, back = there[forwards.order], back[backwards.order]
+            return Messages(forwards, weight[..., there]), Messages(backwards, weight[..., back])
+        if self._kept is None:
             return Messages(forwards, None), Messages(backwards, None)
-        forwards, backwards = (way.edges for way in self._whole.messages_by_direction)
         kept = self._kept.float()
         return Messages(forwards, kept[forwards.order]), Messages(backwards, kept[backwards.order])
 

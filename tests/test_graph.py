@@ -212,3 +212,69 @@ def test_a_graph_too_large_for_its_keys_is_refused():
 def test_a_graph_stays_where_it_is():
     graph = graph_of([(0, 0, 1)])
     assert graph.to("cpu") is graph
+
+
+def weighted_edges(graph: KnowledgeGraph, weight: torch.Tensor) -> dict[tuple[int, int, int], list[float]]:
+    """The edges of ``messages`` and their weights, those of weight 0 left out; of a graph without duplicates."""
+    edges = graph.messages.edges
+    triples = zip(edges.source.tolist(), edges.relation.tolist(), edges.target.tolist(), strict=True)
+    weights = torch.atleast_2d(weight).T.tolist()
+    return {triple: w for triple, w in zip(triples, weights, strict=True) if any(w)}
+
+
+@given(st.lists(fact, max_size=20, unique=True), st.lists(query, max_size=6))
+def test_weights_and_what_is_taken_away_commute(rows, gone):
+    graph = graph_of(rows)
+    weight = torch.rand(2, 2 * len(rows)) + 0.5
+    given_weights = weighted_edges(graph, weight)
+    missing = tensor(gone).unbind(1)
+    removed = {as_stated(*row) for row in gone}
+    expected = {edge: w for edge, w in given_weights.items() if as_stated(*edge) not in removed}
+    for left in (graph.weighted(weight).without(*missing), graph.without(*missing).weighted(weight)):
+        assert left.messages.weight is not None
+        assert weighted_edges(left, left.messages.weight) == expected
+        assert left.messages.edges is graph.messages.edges
+        assert rows_of(left) == rows_of(graph.without(*missing))
+
+
+@given(st.lists(fact, max_size=20, unique=True), st.lists(query, max_size=3))
+def test_weights_by_direction_are_the_same_weights(rows, gone):
+    graph = graph_of(rows).weighted(torch.rand(2, 2 * len(rows)) + 0.5).without(*tensor(gone).unbind(1))
+    found = {}
+    for way, (edges, weight) in enumerate(graph.messages_by_direction):
+        assert weight is not None
+        for i, row in enumerate(
+            zip(edges.source.tolist(), edges.relation.tolist(), edges.target.tolist(), strict=True)
+        ):
+            found[row[0], row[1] + way * R, row[2]] = weight[:, i].tolist()
+    assert graph.messages.weight is not None
+    assert {edge: w for edge, w in found.items() if any(w)} == weighted_edges(graph, graph.messages.weight)
+
+
+def test_weights_are_the_tensor_that_was_given_and_the_last_counts():
+    graph = graph_of([(0, 0, 1), (1, 2, 3)])
+    weight = torch.rand(3, 4, requires_grad=True)
+    assert graph.weighted(torch.rand(4)).weighted(weight).messages.weight is weight
+    assert graph.messages.weight is None
+    taken = torch.autograd.grad(
+        graph.weighted(weight).without(*tensor([(0, 0, 1)]).unbind(1)).messages.weight.sum(), weight
+    )
+    assert taken[0].sum() == 3 * 2
+    assert torch.equal(graph.weighted(weight).to("cpu").messages.weight, weight)
+
+
+@pytest.mark.gpu
+def test_weights_go_with_their_edges_to_another_device():
+    graph = graph_of([(0, 0, 1), (1, 2, 3), (4, 1, 1)])
+    left = graph.without(*tensor([(1, 2, 3)]).unbind(1)).weighted(torch.arange(6.0) + 1)
+    moved = left.to("cuda")
+    assert weighted_edges(moved, moved.messages.weight) == weighted_edges(left, left.messages.weight)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 2)])
+def test_weights_of_another_shape_are_refused(shape):
+    graph = graph_of([(0, 0, 1), (1, 2, 3)])
+    with pytest.raises(ValueError, match=r"a weight of each edge, of shape \(4,\)"):
+        graph.weighted(torch.ones(shape))
+    with pytest.raises(ValueError, match=r"are on meta and the graph on cpu"):
+        graph.weighted(torch.ones(4, device="meta"))
