@@ -12,7 +12,6 @@ from torch.testing import assert_close
 
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Scorer, Vectors
 from gnnkg.graph import KnowledgeGraph, Vocabulary
-from gnnkg.scorers import DistMult
 from tests.contracts import discovered
 from tests.random_data import random_graph
 
@@ -98,17 +97,21 @@ def test_another_number_of_entities(
         assert vectors.tail.shape[1] == larger.num_entities
 
 
+<<<<<<< HEAD
 @every_encoder
 def test_other_names(make: MakeEncoder, graph: KnowledgeGraph) -> None:
+=======
+@every_encoder_and_space
+def test_other_names(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+>>>>>>> inductive
     """Another graph of the same size: one of other relations is refused, one of other entities too unless it is inductive."""
     entities = tuple(f"e{i}" for i in range(graph.num_entities))
     relations = tuple(f"r{i}" for i in range(graph.num_relations))
     known = graph.named(Vocabulary(entities, relations))
-    encoder = make(known, DistMult(4).space)
+    encoder = make(known, make_scorer().space)
     encoder(known)(*queries(known))
-    encoder(
-        known.named(Vocabulary(tuple(f"e{i}" for i in range(graph.num_entities)), relations))
-    )  # equal names, read anew
+    again = tuple(f"e{i}" for i in range(graph.num_entities))
+    encoder(known.named(Vocabulary(again, relations)))  # equal names, read anew
     hint = "does it give its graph to super().__init__()?"
     assert refuses(encoder, known.named(Vocabulary(entities, relations[::-1]))), hint
     assert refuses(encoder, known.named(Vocabulary(entities[::-1], relations))) != encoder.inductive, hint

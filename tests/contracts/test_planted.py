@@ -57,8 +57,8 @@ class ForgetsWhoItWasMadeFor(Table):
 
 
 def test_encoder_that_takes_one_entity_for_another(graph: KnowledgeGraph) -> None:
-    test_encoders.test_other_names(Table, graph)
-    caught(test_encoders.test_other_names, ForgetsWhoItWasMadeFor, graph)
+    test_encoders.test_other_names(Table, lambda: DistMult(4), graph)
+    caught(test_encoders.test_other_names, ForgetsWhoItWasMadeFor, lambda: DistMult(4), graph)
 
 
 def test_scorer_with_a_wrong_inverse() -> None:
