@@ -20,7 +20,7 @@ from gnnkg.graph import KnowledgeGraph
 
 Kind = Literal["path", "similar fact", "short path"]
 MEANING: dict[Kind, str] = {
-    "path": "how fast the score grows with the weights of the path's edges",
+    "path": "how fast the score grows with the weight of an edge, on average over the path's edges",
     "similar fact": "mean cosine similarity of its two ends to those of the answer, in the model's vectors",
     "short path": "probability of that path for a random walk along the same relations; the model has no part in it",
 }
@@ -75,11 +75,12 @@ def explain(
 
     A model that passes messages in T layers is explained as in NBFNet's paper (Zhu et al., "Neural Bellman-Ford Networks",
     NeurIPS 2021, section 3.4): every edge has a weight of 1 in every layer, the importance of an edge in a layer is the gradient
-    of the answer's score by that weight, and a path's is the sum of its edges' (the paper's code divides by the length). Paths
-    have at most T edges and end in the last layer; see ``heaviest_paths``. Where no path leads to the answer, or the model is
-    shallow, the reasons are supporting facts instead, and their kind says so: known facts of the same relation whose ends the
-    model places near those of the answer, and short paths, by the probability that a random walk from the head which follows the
-    relations of the path takes it: the product over its steps of 1 / how many such edges leave the entity.
+    of the answer's score by that weight, and a path's is the mean of its edges'. The paper's text has their sum, its published
+    code the mean: in a sum a long detour wins that shares but its last edges with the path that counts. Paths have at most T edges
+    and end in the last layer; see ``heaviest_paths``. Where no path leads to the answer, or the model is shallow, the reasons are
+    supporting facts instead, and their kind says so: known facts of the same relation whose ends the model places near those of
+    the answer, and short paths, by the probability that a random walk from the head which follows the relations of the path takes
+    it: the product over its steps of 1 / how many edges of the relation leave the entity.
 
     Raises UnknownName for a name that the data set has not, ValueError where not exactly one of head and tail is given.
     """
@@ -131,7 +132,8 @@ def _gradient_paths(
     model: Model, graph: KnowledgeGraph, head: int, relation: int, answer: int, count: int, beam: int
 ) -> list[Path]:
     importance = edge_importance(model, graph, head, relation, answer)
-    return heaviest_paths(graph.messages.edges, importance, head, answer, count, max(beam, count), _present(graph))
+    edges, present = graph.messages.edges, _present(graph)
+    return heaviest_paths(edges, importance, head, answer, count, max(beam, count), mean=True, present=present)
 
 
 def _similar_facts(
@@ -159,7 +161,7 @@ def _short_paths(graph: KnowledgeGraph, head: int, answer: int, count: int, beam
     _, group = torch.unique(key, return_inverse=True)
     choices = torch.bincount(group, weights=None if present is None else present.double())
     log = -choices[group].double().log()  # of an edge that is gone: never read
-    paths = heaviest_paths(edges, log.expand(SHORT, -1), head, answer, count, max(beam, count), present)
+    paths = heaviest_paths(edges, log.expand(SHORT, -1), head, answer, count, max(beam, count), present=present)
     return [Path(math.exp(path.weight), path.steps) for path in paths]
 
 

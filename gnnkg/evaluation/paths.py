@@ -15,7 +15,7 @@ class Path(NamedTuple):
     """A way from one entity to another."""
 
     weight: float
-    """the sum of its edges' weights"""
+    """the sum of its edges' weights, or their mean"""
     steps: tuple[tuple[int, int, int], ...]
     """its edges as (head, relation, tail), in the order in which they are walked; relation in [0, 2R)"""
 
@@ -37,16 +37,17 @@ def heaviest_paths(
     answer: int,
     count: int,
     beam: int,
+    mean: bool = False,
     present: Bool[Tensor, " E"] | None = None,
 ) -> list[Path]:
     """Up to ``count`` paths of at most T edges from head to answer, the heaviest first; of equal ones the shorter first.
 
     A path of L edges takes the last L layers: its edge i weighs ``weight[T - L + i]``. It may begin in any layer, as a message of
     the head does, and ends in the answer after the last. It meets no entity twice, so there is none where head is answer.
-    ``present`` says which edges are there; None: all.
+    A path weighs the sum of its edges, or with ``mean`` that by its length. ``present`` says which edges are there; None: all.
 
-    Layer by layer, each entity keeps the ``beam`` heaviest walks that end there and can still reach the answer in time. The
-    paths found are the heaviest there are where no entity had to drop a walk; for T <= 3 a beam of ``count`` is enough.
+    Layer by layer, each entity keeps the ``beam`` heaviest walks of each length that end there and can still reach the answer in
+    time. The paths found are the heaviest there are where no entity had to drop a walk; for T <= 3 a beam of ``count`` is enough.
     """
     num_layers = len(weight)
     within = _within_reach(edges, num_layers, answer, present)
@@ -61,7 +62,12 @@ def heaviest_paths(
         usable = within[left][edges.target]
         usable = torch.nonzero(usable if present is None else usable & present).squeeze(1)
         walks = _extended(walks, edges, weight[layer], usable, layer)
-        walks = _heaviest(walks, walks.entities[:, layer + 1], beam if left else count)
+        length = (walks.edges >= 0).sum(1)
+        if left:
+            walks = _heaviest(walks, walks.entities[:, layer + 1] * num_layers + length, beam)
+        else:
+            walks = walks._replace(weight=walks.weight / length) if mean else walks
+            walks = _heaviest(walks, torch.zeros_like(length), count)
     found: dict[tuple[tuple[int, int, int], ...], float] = {}  # a fact that is stated twice makes one path
     for total, taken in zip(walks.weight.tolist(), walks.edges, strict=True):
         taken = taken[taken >= 0]
@@ -105,13 +111,12 @@ def _extended(
     return _Walks(walks.weight[walk] + weight[edge], entities, taken)
 
 
-def _heaviest(walks: _Walks, end: Int[Tensor, " P"], count: int) -> _Walks:
-    """The heaviest walks to each end, together and in order."""
+def _heaviest(walks: _Walks, group: Int[Tensor, " P"], count: int) -> _Walks:
+    """The heaviest walks of each group, together and in order."""
     order = torch.argsort((walks.edges >= 0).sum(1), stable=True)
-    for key, descending in ((walks.weight, True), (end, False)):
+    for key, descending in ((walks.weight, True), (group, False)):
         order = order[torch.argsort(key[order], stable=True, descending=descending)]
-    end = end[order]
-    _, sizes = torch.unique_consecutive(end, return_counts=True)
-    rank = torch.arange(len(end), device=end.device) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    _, sizes = torch.unique_consecutive(group[order], return_counts=True)
+    rank = torch.arange(len(order), device=order.device) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
     order = order[rank < count]
     return _Walks(*(rows[order] for rows in walks))
