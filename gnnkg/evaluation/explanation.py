@@ -74,7 +74,7 @@ def explain(
     explained may be another score than ``predict`` has given.
 
     A model that passes messages in T layers is explained as in NBFNet's paper (Zhu et al., "Neural Bellman-Ford Networks",
-    NeurIPS 2021, section 3.4): every edge has a weight of 1 in every layer, the importance of an edge in a layer is the gradient
+    NeurIPS 2021): every edge has a weight of 1 in every layer, the importance of an edge in a layer is the gradient
     of the answer's score by that weight, and a path's is the mean of its edges'. The paper's text has their sum, its published
     code the mean: in a sum a long detour wins that shares but its last edges with the path that counts. Paths have at most T edges
     and end in the last layer; see ``heaviest_paths``. Where no path leads to the answer, or the model is shallow, the reasons are
