@@ -124,23 +124,60 @@ Hidden = Literal["nothing", "facts", "pairs"]
 
 
 class Encoder(nn.Module, ABC):
-    """Gives entities and relations their vectors: ``encoder(graph)`` encodes once, the lookup reads ids."""
+    """Gives entities and relations their vectors: ``encoder(graph)`` encodes once, the lookup reads ids.
+
+    One that was made for a graph refuses, with ValueError, a graph whose ids have other names: of other relations always, of other
+    entities unless it is ``inductive``.
+    """
 
     hides: Hidden = "nothing"
     """what an objective takes out of the graph before it encodes a batch, so that the answer is not read off the graph: the
     batch's facts, or every fact between their heads and tails"""
+    inductive: bool = False
+    """whether it may encode another graph than the one it was built for, with other entities and the same relations"""
     num_layers: int = 0
-    """how many times messages are passed along the edges of the graph; layer t takes ``graph.messages.weight`` where it is of
-    shape (E,), and its row t where it is of shape (T, E). 0: none are passed"""
+    """how many times messages are passed along the edges of the graph; layer t takes ``graph.messages.of_layer(t)``. 0: never"""
+
+    def __init__(self, graph: KnowledgeGraph | None = None) -> None:
+        super().__init__()
+        self.vocabulary = None if graph is None else graph.vocabulary
+
+    def __call__(self, graph: KnowledgeGraph) -> Lookup:
+        self._check(graph)
+        return super().__call__(graph)
 
     @abstractmethod
     def forward(self, graph: KnowledgeGraph) -> Lookup: ...
+
+    def _check(self, graph: KnowledgeGraph) -> None:
+        ours, theirs = self.vocabulary, graph.vocabulary
+        if ours is None or theirs is None or theirs is ours:
+            return
+        if theirs.relations != ours.relations:
+            raise ValueError(
+                f"{type(self).__name__} was made for {_told(ours.relations, 'relations')}, and this graph has "
+                f"{_told(theirs.relations, 'relations')}: the same id would mean another relation. "
+                "Dataset.for_model_of gives a data set the relation ids of the one that was trained on"
+            )
+        if not self.inductive and theirs.entities != ours.entities:
+            raise ValueError(
+                f"{type(self).__name__} has a vector of its own for each entity that it was trained on, "
+                f"{_told(ours.entities, 'entities')}, and none for those of this graph, {_told(theirs.entities, 'entities')}. "
+                "New entities need an inductive encoder, which computes vectors from the graph, such as NBFNet"
+            )
+
+
+def _told(names: tuple[str, ...], kind: str) -> str:
+    """``4 entities (a, b, ...)``"""
+    return f"{len(names):,} {kind} ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})"
 
 
 class Scorer(nn.Module, ABC):
     """Scores candidates for queries. Implementations give ``space``, ``query`` and ``match``."""
 
     space: Space
+    reads_head: bool = True
+    """whether scores depend on the head's vector"""
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:

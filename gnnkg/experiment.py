@@ -31,7 +31,7 @@ from gnnkg.evaluation import Evaluation, evaluate
 from gnnkg.evaluation.memory import parse_size
 from gnnkg.evaluation.provenance import provenance
 from gnnkg.parts import MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments
-from gnnkg.run import RunDirectory
+from gnnkg.run import RunDirectory, result_name
 
 
 @dataclass(frozen=True)
@@ -190,19 +190,24 @@ def _read_run(run: RunDirectory) -> Experiment:
     return from_config(run.config, str(run.path / "config.yaml"))
 
 
-def evaluate_run(path: Path | str, split: str = "test", memory: int | None = None) -> Evaluation:
-    """Judges a run's best weights, and keeps the result with its provenance in ``results/<split>.json``. Raises as ``load_run``."""
-    experiment, dataset, model, run = load_run(path)
+def evaluate_run(path: Path | str, split: str = "test", memory: int | None = None, on: str | None = None) -> Evaluation:
+    """Judges a run's best weights, and keeps the result with its provenance in ``results``. ``on`` as in ``load_run``.
+
+    Raises as ``load_run``; ValueError where the model has vectors for other entities than ``on`` has.
+    """
+    experiment, dataset, model, run = load_run(path, on)
     evaluation = evaluate(model, dataset, split, memory=memory)
     origin = provenance(experiment.config, experiment.seed)
-    run.write_result(split, {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()})
+    run.write_result(result_name(split, on), {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()})
     return evaluation
 
 
-def load_run(path: Path | str) -> tuple[Experiment, Dataset, Model, RunDirectory]:
+def load_run(path: Path | str, on: str | None = None) -> tuple[Experiment, Dataset, Model, RunDirectory]:
     """A run with the data set that it was trained on and the model with its best weights.
 
-    Raises NotARun; DamagedFile, which names the file; ValueError where the data set is no longer the same.
+    ``on``: another data set to ask the model about, by name or folder, in place of that one; relations are matched by identifier
+    (``Dataset.for_model_of``), entities are new unless the model's are the same. Raises NotARun; DamagedFile, which names the file;
+    ValueError where the data set is no longer the same, or ``on`` has relations that it has not.
     """
     run = RunDirectory.open(path)
     experiment = _read_run(run)
@@ -210,4 +215,5 @@ def load_run(path: Path | str) -> tuple[Experiment, Dataset, Model, RunDirectory
     run.check(dataset)
     model, _ = build(experiment, dataset)
     run.load_weights(model)
-    return experiment, dataset, model.eval(), run
+    asked = dataset if on is None else load(on).for_model_of(dataset)
+    return experiment, asked, model.eval(), run

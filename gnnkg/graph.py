@@ -6,6 +6,7 @@ a fact is (tail, relation + R, head). A graph holds *training* facts only; those
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     import torch_geometric.data
 
 Facts = Int[Tensor, "M 3"]
+
+
+class Vocabulary(NamedTuple):
+    """What ids stand for."""
+
+    entities: tuple[str, ...]
+    relations: tuple[str, ...]
 
 
 class Edges(NamedTuple):
@@ -37,6 +45,11 @@ class Messages(NamedTuple):
     weight: Float[Tensor, " E"] | Float[Tensor, "T E"] | None
     """0 where an edge was taken away by ``without``, otherwise 1, or what ``weighted`` has given: of shape (E,) for every layer,
     of shape (T, E) one row a layer; None: all edges are there, with weight 1"""
+
+    def of_layer(self, layer: int) -> Messages:
+        """The edges with their weights in layer 0, 1 ..., of shape (E,)."""
+        weight = self.weight
+        return Messages(self.edges, weight if weight is None or weight.dim() == 1 else weight[layer])
 
 
 class Known(NamedTuple):
@@ -128,7 +141,12 @@ class KnowledgeGraph:
     one that ``weighted`` has made. Weights are for message passing: ``facts``, ``subgraph`` and other formats know nothing of them.
     """
 
-    def __init__(self, facts: Facts, num_entities: int, num_relations: int) -> None:
+    vocabulary: Vocabulary | None
+    """the names behind the ids, by which graphs of other entities or relations are told apart; None: they are not known"""
+
+    def __init__(
+        self, facts: Facts, num_entities: int, num_relations: int, vocabulary: Vocabulary | None = None
+    ) -> None:
         if facts.dim() != 2 or facts.shape[1] != 3:
             raise ValueError(f"facts must be a tensor of shape (M, 3), not {tuple(facts.shape)}")
         if 2 * num_relations * num_entities**2 >= 2**63:
@@ -149,6 +167,15 @@ class KnowledgeGraph:
         self._whole, self._kept, self._weight = self, None, None
         self.num_entities = num_entities
         self.num_relations = num_relations
+        self.vocabulary = vocabulary
+
+    def named(self, vocabulary: Vocabulary) -> KnowledgeGraph:
+        """This graph, with the names that its ids stand for."""
+        graph = copy.copy(self)
+        graph.vocabulary = vocabulary
+        if self._whole is self:
+            graph._whole = graph
+        return graph
 
     def _less(self, gone: Int[Tensor, " X"]) -> KnowledgeGraph:
         """This graph less some facts of ``_whole``, by their rows there."""
@@ -157,7 +184,7 @@ class KnowledgeGraph:
         graph = object.__new__(KnowledgeGraph)
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
         graph._facts, graph._whole, graph._kept = None, whole, kept.index_fill(0, gone, False)
-        graph._weight = self._weight
+        graph._weight, graph.vocabulary = self._weight, self.vocabulary
         return graph
 
     @property
@@ -178,7 +205,7 @@ class KnowledgeGraph:
         facts = self.facts.to(device)  # the tensor itself where it is there already, also for "cuda" and "cuda:0"
         if facts is self.facts:
             return self
-        moved = KnowledgeGraph(facts, self.num_entities, self.num_relations)
+        moved = KnowledgeGraph(facts, self.num_entities, self.num_relations, self.vocabulary)
         if self._weight is not None:
             moved._weight = self._weight[..., self._kept_edges].to(device)
         return moved
@@ -234,6 +261,7 @@ class KnowledgeGraph:
         graph = object.__new__(KnowledgeGraph)
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
         graph._facts, graph._whole, graph._kept, graph._weight = self._facts, self._whole, self._kept, weight
+        graph.vocabulary = self.vocabulary
         return graph
 
     @cached_property
@@ -298,7 +326,10 @@ class KnowledgeGraph:
         head, relation, tail = new[self.facts[:, 0]], self.facts[:, 1], new[self.facts[:, 2]]
         inside = (head >= 0) & (tail >= 0)
         facts = torch.stack([head, relation, tail], 1)[inside]
-        return KnowledgeGraph(facts, len(kept), self.num_relations), kept
+        names = self.vocabulary
+        if names is not None:
+            names = Vocabulary(tuple(names.entities[i] for i in kept.tolist()), names.relations)
+        return KnowledgeGraph(facts, len(kept), self.num_relations, names), kept
 
     @cached_property
     def heterograph(self) -> dgl.DGLGraph:

@@ -4,11 +4,13 @@ config.yaml               the complete experiment          vocabulary.json   nam
 environment.json          versions, hardware, commit       weights.safetensors   the best weights by validation
 checkpoint.safetensors    model, optimiser, counters       metrics.csv       one row a report; curve.png its picture
 results/<split>.json      evaluations                      tensorboard/      the same metrics as events
+  (<split>-on-<data set>.json: of another data set)
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +24,14 @@ from gnnkg import checkpoint
 from gnnkg.checkpoint import DamagedFile, write_atomically
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.provenance import commit, hardware, versions
+
+
+def result_name(split: str, on: str | None = None) -> str:
+    """What an evaluation is called in ``results``. ``on``: the other data set that the model was asked about, by name or folder."""
+    if on is None:
+        return split
+    where = str(Path(on).resolve()) if Path(on).is_dir() else on
+    return f"{split}-on-{re.sub(r'[^a-z0-9._]+', '-', where.lower()).strip('-')}"
 
 
 class NotARun(ValueError):

@@ -18,6 +18,7 @@ def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="gnnkg compare", description=__doc__)
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run directories, or result files")
     parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
+    parser.add_argument("--on", metavar="DATASET", help="what the runs were evaluated on with --on")
     parser.add_argument("--json", action="store_true", help="print the rows and the warnings as JSON")
     arguments = parser.parse_args(argv)
 
@@ -26,7 +27,9 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.cli import console
     from gnnkg.evaluation.compare import compare
 
-    comparison = compare({str(path): _measured(path, arguments.split) for path in dict.fromkeys(arguments.runs)})
+    comparison = compare(
+        {str(path): _measured(path, arguments.split, arguments.on) for path in dict.fromkeys(arguments.runs)}
+    )
     if arguments.json:
         print(json.dumps({"rows": comparison.rows(), "warnings": comparison.warnings}, indent=2, ensure_ascii=False))
     else:
@@ -34,19 +37,21 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _measured(path: Path, split: str) -> Evaluation | Result:
+def _measured(path: Path, split: str, on: str | None) -> Evaluation | Result:
     from gnnkg.checkpoint import DamagedFile
     from gnnkg.evaluation import Evaluation
     from gnnkg.evaluation.results import read_result
-    from gnnkg.run import RunDirectory
+    from gnnkg.run import RunDirectory, result_name
 
     if path.is_file():
         return read_result(path)
     directory = RunDirectory.open(path)
-    file = directory.path / "results" / f"{split}.json"
+    name = result_name(split, on)
+    file = directory.path / "results" / f"{name}.json"
     if not file.exists():
-        raise FileNotFoundError(f"{path} has not been evaluated on {split}: gnnkg evaluate {path} --split {split}")
+        command = f"gnnkg evaluate {path} --split {split}" + (f" --on {on}" if on else "")
+        raise FileNotFoundError(f"{path} has not been evaluated on {name}: {command}")
     try:
-        return Evaluation.from_dict(directory.result(split)["evaluation"])
+        return Evaluation.from_dict(directory.result(name)["evaluation"])
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{file} is damaged ({error})") from error

@@ -60,9 +60,8 @@ def _card(name: str) -> dict[str, Any]:
     folder = next((folder for folder in search_path() if present(folder, known.files["train"])), None)
     where = str(folder) if folder else "downloaded when first used" if known.download else "not here"
     counts = {key: known.expected[key] for key in COUNTS if key in known.expected}
-    about = {
-        key: getattr(known, key) for key in ("title", "about", "paper", "source", "licence") if getattr(known, key)
-    }
+    told = ("title", "about", "paper", "source", "licence", "pairs_with")
+    about = {key: getattr(known, key) for key in told if getattr(known, key)}
     return {"name": name, **counts, **about, "where": where}
 
 

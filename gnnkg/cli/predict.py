@@ -1,7 +1,9 @@
 """Answer a question with a trained run: the tails of a head and a relation, or the heads of a tail.
 
-Names are labels or identifiers. Facts that a split holds are marked with it. --explain adds the reasons for each answer: paths that
-its score depends on where the model passes messages, otherwise known facts that are like the answer, and short paths to it.
+Names are labels or identifiers. Facts that a split holds are marked with it. With --on, the question is about the entities of
+another data set, and its training facts are what the model reasons over; the model must be inductive. --explain adds the reasons
+for each answer: paths that its score depends on where the model passes messages, otherwise known facts that are like the answer,
+and short paths to it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ def run(argv: Sequence[str]) -> int:
     asked.add_argument("--head", metavar="ENTITY", help="asks (head, relation, ?)")
     asked.add_argument("--tail", metavar="ENTITY", help="asks (?, relation, tail)")
     parser.add_argument("--relation", metavar="RELATION", required=True)
+    parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
     parser.add_argument("--top", metavar="N", type=int, default=10, help="how many answers (default: 10)")
     parser.add_argument("--novel", action="store_true", help="leave out the facts that a split holds")
     parser.add_argument("--explain", action="store_true", help="give the reasons for each answer")
@@ -33,7 +36,7 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.evaluation.explanation import explain
     from gnnkg.experiment import load_run
 
-    _, dataset, model, _ = load_run(arguments.run)
+    _, dataset, model, _ = load_run(arguments.run, arguments.on)
     question = {"head": arguments.head, "relation": arguments.relation, "tail": arguments.tail}
     answers = prediction.predict(model, dataset, **question, top=arguments.top, novel=arguments.novel)
     reasons = None

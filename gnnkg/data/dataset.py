@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gnnkg.data.names import Names
 from gnnkg.data.report import Report
-from gnnkg.graph import Facts, KnowledgeGraph, KnownTails
+from gnnkg.graph import Facts, KnowledgeGraph, KnownTails, Vocabulary
 
 SPLITS = ("train", "valid", "test")
 
@@ -59,6 +59,8 @@ class Dataset:
     """where it came from: a folder, a package and its version, a URL"""
     report: Report = field(default_factory=Report)
     """what reading met and dropped"""
+    trained_on: str = ""
+    """the data hash of another data set, whose relation ids these are, because a model of that one is asked about this one"""
     _known: dict[tuple[str, ...], KnownTails] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +78,9 @@ class Dataset:
                 raise ValueError(f"{name} must have {expected:,} rows, one an id, not {len(column):,}")
         for split in (self.valid, self.test):
             KnowledgeGraph(split, n, r)
+        vocabulary = Vocabulary(self.entities, self.relations)
+        if self.graph.vocabulary != vocabulary:
+            object.__setattr__(self, "graph", self.graph.named(vocabulary))
 
     def __repr__(self) -> str:
         return (
@@ -99,7 +104,36 @@ class Dataset:
         if set(splits) <= {"train"}:
             return self.graph
         facts = self.facts(*dict.fromkeys(("train", *splits)))
-        return KnowledgeGraph(facts, self.graph.num_entities, self.graph.num_relations)
+        return KnowledgeGraph(facts, self.graph.num_entities, self.graph.num_relations, self.graph.vocabulary)
+
+    def for_model_of(self, trained: Dataset) -> Dataset:
+        """This data set with the relation ids of another, so that a model that was trained there can be asked about this one.
+
+        Relations are matched by identifier. Entities stay its own, so the model must be inductive where they differ. The data hash
+        covers both. Raises ValueError where this data set has a relation that the other has not.
+        """
+        known = {name: i for i, name in enumerate(trained.relations)}
+        unknown = [name for name in self.relations if name not in known]
+        if unknown:
+            told = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+            raise ValueError(
+                f"{self.name} has relations that {trained.name} has not, so no model of it knows them: {told} "
+                f"({len(unknown):,} in all). Leave their facts out, or train on data that has them"
+            )
+        ids = torch.tensor([known[name] for name in self.relations], device=self.graph.device)
+
+        def renumbered(facts: Facts) -> Facts:
+            return torch.stack([facts[:, 0], ids[facts[:, 1]], facts[:, 2]], 1)
+
+        return replace(
+            self,
+            graph=KnowledgeGraph(renumbered(self.graph.facts), len(self.entities), len(trained.relations)),
+            valid=renumbered(self.valid),
+            test=renumbered(self.test),
+            relations=trained.relations,
+            relation_labels=trained.relation_labels,
+            trained_on=trained.data_hash,
+        )
 
     def known(self, *splits: str) -> KnownTails:
         """Which tails the facts of the named splits give each query; of all three where none is named."""
@@ -121,7 +155,7 @@ class Dataset:
 
     @cached_property
     def data_hash(self) -> str:
-        """SHA-256 of the vocabulary and the facts of each split. The order of the facts does not matter, nor do labels."""
+        """SHA-256 of vocabulary, facts of each split and ``trained_on``. The order of facts does not matter, nor do labels."""
         digest = hashlib.sha256()
         for names in (self.entities, self.relations):
             digest.update(len(names).to_bytes(8, "little"))
@@ -132,6 +166,7 @@ class Dataset:
             facts = self._split(split).cpu().numpy().astype("<i8")
             digest.update(len(facts).to_bytes(8, "little"))
             digest.update(np.ascontiguousarray(facts[np.lexsort(facts.T[::-1])]).tobytes())
+        digest.update(self.trained_on.encode())
         return digest.hexdigest()
 
     @cached_property

@@ -65,6 +65,8 @@ class Manifest:
     """``share``, ``seed`` and ``reason``, where validation is carved out of train because the published one is broken"""
     pairs_with: str = ""
     """the data set of the other graph, in an inductive or an alignment task"""
+    new_entities: str = ""
+    """in an inductive task, the data set that models of this one are tested on: ``gnnkg evaluate RUN --on``"""
     download: Mapping[str, Any] | None = None
     """``base``: an address to which a file's path is added; or ``archive`` with ``members``, by path. None: see ``no_download``"""
     no_download: str = ""

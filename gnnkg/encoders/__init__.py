@@ -1,6 +1,9 @@
 """Encoders: from a graph to the vectors that scorers read. One file each."""
 
+from gnnkg.encoders.compgcn import CompGCN
 from gnnkg.encoders.init import Normal, Uniform, XavierNormal
+from gnnkg.encoders.nbfnet import NBFNet
+from gnnkg.encoders.rgcn import RGCN
 from gnnkg.encoders.table import Table
 
-__all__ = ["Normal", "Table", "Uniform", "XavierNormal"]
+__all__ = ["RGCN", "CompGCN", "NBFNet", "Normal", "Table", "Uniform", "XavierNormal"]

@@ -31,7 +31,7 @@ class Table(Encoder):
         relation_dropout: float = 0.0,
         init: Callable[[Tensor, Tensor], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(graph)
         if inverse == "tied" and space.inverse is None:
             raise ValueError("this scorer has no analytic inverse: use inverse='learned'")
         self.num_relations = graph.num_relations
@@ -44,29 +44,37 @@ class Table(Encoder):
         (init or space.init)(self.entity, self.relation)
 
     def forward(self, graph: KnowledgeGraph) -> TableLookup:
+        self.check(graph)
+        return TableLookup(self, self.entity)
+
+    def check(self, graph: KnowledgeGraph) -> None:
+        """Raises ValueError where the graph has not the entities and relations of this table."""
         if (graph.num_entities, graph.num_relations) != (len(self.entity), self.num_relations):
             raise ValueError(
                 f"this table holds {len(self.entity):,} entities and {self.num_relations:,} relations, and the graph has "
                 f"{graph.num_entities:,} and {graph.num_relations:,}: free vectors know only what they were trained on"
             )
-        return TableLookup(self)
 
 
 class TableLookup:
-    """Reads the rows of a ``Table``."""
+    """Reads rows: a ``Table``'s own, or what a graph encoder made of them, with the table's dropout and inverses."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(
+        self, table: Table, entity: Float[Tensor, "N D"], relation: Float[Tensor, "X W"] | None = None
+    ) -> None:
         self.table = table
+        self.entity = entity
+        self.relation = table.relation if relation is None else relation
 
     def _entities(self, ids: Int[Tensor, " *X"]) -> Float[Tensor, "*X D"]:
-        return self.table.entity_dropout(functional.embedding(ids, self.table.entity))
+        return self.table.entity_dropout(functional.embedding(ids, self.entity))
 
     def _relations(self, ids: Int[Tensor, " B"]) -> Float[Tensor, "B W"]:
         table = self.table
         if table.invert is None:
-            return table.relation_dropout(functional.embedding(ids, table.relation))
+            return table.relation_dropout(functional.embedding(ids, self.relation))
         backwards = ids >= table.num_relations
-        rows = functional.embedding(ids % table.num_relations, table.relation)
+        rows = functional.embedding(ids % table.num_relations, self.relation)
         return table.relation_dropout(torch.where(backwards.unsqueeze(1), table.invert(rows), rows))
 
     def __call__(
@@ -74,7 +82,7 @@ class TableLookup:
     ) -> Vectors:
         table = self.table
         if candidates.table is None:
-            tail = table.entity_dropout(table.entity).unsqueeze(0)
+            tail = table.entity_dropout(self.entity).unsqueeze(0)
         else:
             tail = self._entities(candidates.table)
         own = None if candidates.own is None else self._entities(candidates.own)

@@ -10,11 +10,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from gnnkg.evaluation.metrics import SAMPLED
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.ranking import Evaluation
 from gnnkg.evaluation.results import Result
 
-COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "MR", "amri": "AMRI"}
+COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", SAMPLED: "Hits@10 of 50"}
+COLUMNS |= {"mr": "MR", "amri": "AMRI"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Comparison:
         return rows
 
     def __rich__(self) -> Group:
-        shown = ("mrr", "hits@1", "hits@3", "hits@10")
+        drawn = [SAMPLED] if any(SAMPLED in one.metrics for one in self.measured.values()) else []
+        shown = ("mrr", "hits@1", "hits@3", "hits@10", *drawn)
         table = Table("run", "data", *(COLUMNS[name] for name in shown), "MRR, 95 %", box=SIMPLE_HEAD, pad_edge=False)
         for column in table.columns[2:]:
             column.justify, column.no_wrap = "right", True

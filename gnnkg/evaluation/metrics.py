@@ -9,9 +9,18 @@ sets are products with how often each fact was drawn.
     amri    1 - (mr - 1) / (E[mr] - 1), where the E[rank] of a random order of c candidates is (c + 1) / 2
             1: perfect, 0: random, below: worse than random (adjusted mean rank index; Berrendorf et al., "On the Ambiguity
             of Rank-Based Evaluation of Entity Alignment or Link Prediction Methods", 2020)
+
+and on request, for graphs so small that Hits@k says little, the protocol of GraIL (Teru et al., ICML 2020) in NBFNet's closed form
+(Zhu et al., NeurIPS 2021):
+
+    hits@10_50  chance that the truth is among the best 10 of itself and 50 candidates drawn uniformly, with replacement, from its
+                c - 1 others: sum_{i < 10} C(50, i) p^i (1 - p)^(50 - i), where p = (rank - 1) / (c - 1) is the chance that one
+                draw scores above it. One that ties counts half, as if a coin decided. Nothing is drawn, so nothing is random.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from jaxtyping import Float, Int
@@ -19,24 +28,39 @@ from torch import Tensor
 
 HITS = (1, 3, 10)
 METRICS = ("mrr", "mr", *(f"hits@{k}" for k in HITS), "amri")
+SAMPLED = "hits@10_50"
+SAMPLING = "50 candidates drawn uniformly with replacement from those that the filter leaves, in expectation, a tie counts half"
+"""the protocol of ``SAMPLED`` in words"""
 
 
-def summands(ranks: Float[Tensor, " Q"], candidates: Int[Tensor, " Q"]) -> Float[Tensor, "Q V"]:
+def summands(ranks: Float[Tensor, " Q"], candidates: Int[Tensor, " Q"], sampled: bool = False) -> Float[Tensor, "Q V"]:
     """What the metrics are means of, a row a query."""
     hits = [(ranks <= k).double() for k in HITS]
-    return torch.stack([ranks.reciprocal(), ranks, *hits, (candidates - 1) / 2], dim=1).double()
+    drawn = [hits_of_sample(ranks, candidates)] if sampled else []
+    return torch.stack([ranks.reciprocal(), ranks, *hits, (candidates - 1) / 2, *drawn], dim=1).double()
+
+
+def hits_of_sample(
+    ranks: Float[Tensor, " Q"], candidates: Int[Tensor, " Q"], k: int = 10, drawn: int = 50
+) -> Float[Tensor, " Q"]:
+    """Each query's chance that fewer than k of ``drawn`` candidates score above its truth. 1 where it has no other candidate."""
+    above = ((ranks - 1) / (candidates - 1).clamp(min=1)).double().unsqueeze(1)
+    i = torch.arange(k)
+    ways = torch.tensor([math.comb(drawn, n) for n in range(k)], dtype=torch.float64)
+    return (ways * above**i * (1 - above) ** (drawn - i)).sum(1)
 
 
 def from_means(means: Float[Tensor, "*G V"]) -> dict[str, Float[Tensor, "*G"]]:
     """The metrics, given the means of ``summands``. NaN where there is nothing to measure."""
-    mrr, mr, *hits, expected = means.unbind(-1)
-    amri = 1 - (mr - 1) / expected
-    return dict(zip(METRICS, [mrr, mr, *hits, amri], strict=True))
+    columns = list(means.unbind(-1))
+    columns[5] = 1 - (columns[1] - 1) / columns[5]  # amri, from the mean rank and that of a random order
+    names = (*METRICS, SAMPLED) if len(columns) > len(METRICS) else METRICS
+    return dict(zip(names, columns, strict=True))
 
 
-def metrics(ranks: Float[Tensor, " Q"], candidates: Int[Tensor, " Q"]) -> dict[str, float]:
+def metrics(ranks: Float[Tensor, " Q"], candidates: Int[Tensor, " Q"], sampled: bool = False) -> dict[str, float]:
     """The metrics of all queries."""
-    return {name: value.item() for name, value in from_means(summands(ranks, candidates).mean(0)).items()}
+    return {name: value.item() for name, value in from_means(summands(ranks, candidates, sampled).mean(0)).items()}
 
 
 def metrics_by_group(

@@ -18,7 +18,7 @@ from rich.text import Text
 from gnnkg.core import Model
 from gnnkg.data.categories import CATEGORIES, relation_categories
 from gnnkg.data.dataset import Dataset
-from gnnkg.evaluation.metrics import bootstrap_intervals, metrics, metrics_by_group, summands
+from gnnkg.evaluation.metrics import SAMPLED, SAMPLING, bootstrap_intervals, metrics, metrics_by_group, summands
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.provenance import peak_memory
 from gnnkg.evaluation.ranks import DIRECTIONS, TIES, rank_facts
@@ -81,9 +81,9 @@ class Evaluation:
 
     def __rich__(self) -> Group:
         title = f"{self.dataset}, {self.split}: {self.num_facts:,} facts in {self.wall_seconds:.1f} s"
-        table = Table(
-            "", "queries", "MRR", "Hits@1", "Hits@3", "Hits@10", "MR", "AMRI", box=SIMPLE_HEAD, pad_edge=False
-        )
+        drawn = ["of 50"] if SAMPLED in self.metrics else []
+        heads = ["", "queries", "MRR", "Hits@1", "Hits@3", "Hits@10", *drawn, "MR", "AMRI"]
+        table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.columns[0].no_wrap = True
         for column in table.columns[1:]:
             column.justify = "right"
@@ -112,12 +112,14 @@ def evaluate(
     facts: Facts | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
+    sampled: bool | None = None,
 ) -> Evaluation:
     """Ranks the facts of a split, or the given ones, on the graph of the training facts.
 
     ``filter``: the splits whose other answers are left out. ``memory``: bytes for scoring, on top of the model; None: half of
     what is free; no figure depends on it. ``bootstrap``: resamples for the intervals; 0: none. Facts with entities that
-    training never saw are kept. Raises ValueError where there are no facts to rank.
+    training never saw are kept. ``sampled``: whether ``hits@10_50`` is measured too; None: where the model was trained on another
+    data set (``Dataset.for_model_of``). Raises ValueError where there are no facts to rank, or the model cannot encode the graph.
     """
     begin = time.perf_counter()
     if facts is None:
@@ -128,11 +130,12 @@ def evaluate(
         raise ValueError(f"there are no facts to rank: {dataset.name} has none in {split}")
     facts = facts.cpu()
     graph = dataset.graph
-    protocol = Protocol(filter=tuple(filter))
+    sampled = bool(dataset.trained_on) if sampled is None else sampled
+    protocol = Protocol(filter=tuple(filter), sampled=SAMPLING if sampled else "")
     known = dataset.known(*filter) if filter else KnownTails(facts[:0], graph.num_entities, graph.num_relations)
     ranked = rank_facts(model, graph, facts, known, memory)
 
-    values = summands(ranked.ranks(), ranked.candidates)
+    values = summands(ranked.ranks(), ranked.candidates, sampled)
     relation = facts[:, 1].repeat(2)
     groups = (*CATEGORIES, "none")
     categories = relation_categories(graph.facts.cpu(), graph.num_relations)
@@ -149,9 +152,9 @@ def evaluate(
         data_hash=dataset.data_hash,
         num_facts=len(facts),
         protocol=protocol,
-        metrics=metrics(ranked.ranks(), ranked.candidates),
+        metrics=metrics(ranked.ranks(), ranked.candidates, sampled),
         intervals=bootstrap_intervals(values.view(2, -1, values.shape[1]).mean(0), bootstrap, seed),
-        ties={ties: metrics(ranked.ranks(ties), ranked.candidates) for ties in TIES},
+        ties={ties: metrics(ranked.ranks(ties), ranked.candidates, sampled) for ties in TIES},
         directions=metrics_by_group(values, ranked.direction, DIRECTIONS),
         categories={name: {asked: found[name] for asked, found in by_category.items()} for name in by_category["both"]},
         relations=metrics_by_group(values, relation, dataset.relations),
@@ -165,8 +168,10 @@ def evaluate(
 
 def _cells(row: Mapping[str, float]) -> list[str]:
     queries = f"{row['queries']:,.0f}" if "queries" in row else ""
-    figures = [f"{row[metric]:.4f}" for metric in ("mrr", "hits@1", "hits@3", "hits@10")]
-    return [queries, *figures, f"{row['mr']:,.1f}", f"{row['amri']:.4f}"]
+    shown = ("mrr", "hits@1", "hits@3", "hits@10", SAMPLED)
+    figures = [f"{row[metric]:.4f}" for metric in shown if metric in row]
+    mean_rank = f"{row['mr']:,.1f}" if row["mr"] < 1000 else f"{row['mr']:,.0f}"
+    return [queries, *figures, mean_rank, f"{row['amri']:.4f}"]
 
 
 def _without_nan(value: Any) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gnnkg.evaluation.metrics import SAMPLED
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.provenance import Provenance
 from gnnkg.evaluation.ranking import Evaluation
@@ -129,6 +130,8 @@ def validate_result(values: Any) -> list[str]:
         wrong = CHECKS[name](values[name])
         if wrong:
             problems.append(f"{name} {wrong}")
+    if not problems and SAMPLED in values["metrics"] and not values["protocol"].get("sampled"):
+        problems = [f"protocol does not say how the candidates of {SAMPLED} are sampled"]
     return sorted(problems)
 
 

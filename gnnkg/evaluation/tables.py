@@ -12,11 +12,13 @@ import statistics
 from collections.abc import Mapping
 from pathlib import Path
 
+from gnnkg.evaluation.metrics import SAMPLED
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.results import Result, read_results
 
 PART = re.compile(r"(<!-- results:begin (?P<name>[^>]*?) -->\n)(?P<body>.*?)(<!-- results:end -->)", re.DOTALL)
-COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10"}
+COLUMNS = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", SAMPLED: "Hits@10 of 50"}
+"""the last where a result has it"""
 
 Files = dict[Path, Result]
 
@@ -68,12 +70,14 @@ def _order(result: Result, datasets: list[str]) -> tuple[int, str, str, str, int
 
 
 def _list(groups: Mapping[tuple[str, str, str, str], Files], root: Path) -> list[str]:
-    head = ["data set", "model", "method", *COLUMNS.values(), "published", "minutes", "seeds"]
+    everything = [result for files in groups.values() for result in files.values()]
+    columns = [name for name in COLUMNS if any(name in result.metrics for result in everything)]
+    head = ["data set", "model", "method", *(COLUMNS[name] for name in columns), "published", "minutes", "seeds"]
     rows = []
     for (dataset, split, model, method), files in groups.items():
         minutes = _minutes(statistics.mean(result.wall_seconds for result in files.values()) / 60)
         links = " ".join(f"[{result.seed}]({path.relative_to(root).as_posix()})" for path, result in files.items())
-        figures = [_figure([result.metrics[name] for result in files.values()]) for name in COLUMNS]
+        figures = [_figure([result.metrics.get(name) for result in files.values()]) for name in columns]
         shown = dataset if split == "test" else f"{dataset} ({split})"
         rows.append([shown, model, method, *figures, _published(next(iter(files.values()))), minutes, links])
     return _markdown(head, rows, text_columns=3)
@@ -92,7 +96,10 @@ def _markdown(head: list[str], rows: list[list[str]], text_columns: int) -> list
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, rule, *rows)]
 
 
-def _figure(values: list[float]) -> str:
+def _figure(measured: list[float | None]) -> str:
+    values = [value for value in measured if value is not None]
+    if len(values) < len(measured):
+        return ""
     mean = f"{statistics.mean(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
 
@@ -100,9 +107,7 @@ def _figure(values: list[float]) -> str:
 def _published(result: Result) -> str:
     if result.paper is None:
         return ""
-    figures = ", ".join(
-        f"{COLUMNS.get(name, name)} {result.paper[name]:.3f}" for name in COLUMNS if name in result.paper
-    )
+    figures = ", ".join(f"{word} {result.paper[name]:.3f}" for name, word in COLUMNS.items() if name in result.paper)
     protocol = f"; {result.paper['protocol']}" if "protocol" in result.paper else ""
     return f"{figures} ({result.paper['source']}{protocol})"
 
@@ -112,9 +117,9 @@ def _minutes(minutes: float) -> str:
 
 
 def _footnote(name: str, files: Files) -> str:
-    (first, reference), *others = files.items()
-    protocol = Protocol.from_dict(reference.protocol)
-    for path, result in others:
+    first = next((path for path, result in files.items() if result.protocol.get("sampled")), next(iter(files)))
+    protocol = Protocol.from_dict(files[first].protocol)
+    for path, result in files.items():
         if differences := Protocol.from_dict(result.protocol).differences(protocol):
             raise ValueError(f"{path} and {first} cannot stand in one table, {name!r}: {'; '.join(differences)}")
     machines = sorted({_machine(result) for result in files.values()})

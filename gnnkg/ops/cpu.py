@@ -29,10 +29,10 @@ WORK_PER_THREAD = 400_000
 MOST_THREADS = int(os.environ.get("NUMBA_NUM_THREADS") or os.cpu_count() or 1)
 
 
-def kernel(function: Callable[..., Any]) -> Any:
+def kernel(function: Callable[..., Any], fast_math: set[str] = FAST_MATH, **more: Any) -> Any:
     """Compile at the first call, and keep the machine code on disk where some cache folder can be written."""
     bare = inspect.unwrap(function)  # shape checks may have wrapped it, and Numba compiles what it is given
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAST_MATH}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fast_math, **more}
     try:
         return numba.njit(cache=True, **options)(bare)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written

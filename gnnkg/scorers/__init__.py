@@ -6,8 +6,9 @@
 from gnnkg.scorers.complex import ComplEx
 from gnnkg.scorers.distmult import DistMult
 from gnnkg.scorers.hake import HAKE
+from gnnkg.scorers.mlp import MLP
 from gnnkg.scorers.rescal import RESCAL
 from gnnkg.scorers.rotate import RotatE
 from gnnkg.scorers.transe import TransE
 
-__all__ = ["HAKE", "RESCAL", "ComplEx", "DistMult", "RotatE", "TransE"]
+__all__ = ["HAKE", "MLP", "RESCAL", "ComplEx", "DistMult", "RotatE", "TransE"]

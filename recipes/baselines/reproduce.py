@@ -1,94 +1,19 @@
-"""Trains, evaluates and records the experiments of this folder.
+"""Trains, evaluates and records the baselines.
 
     python recipes/baselines/reproduce.py fb15k-237_distmult --seed 0 --seed 1     some
-    python recipes/baselines/reproduce.py                                         all
+    python recipes/baselines/reproduce.py                                        all
 
-An experiment is ``<dataset>_<model>.yaml``. A run that was stopped is continued; one that is recorded already is left alone
-unless ``--again``. Each result goes to ``results/`` with its protocol, seed, commit and hardware; the published figures beside it
-come from ``published.yaml``.
+Finished work is left alone, stopped work goes on; see ``recipes/reproducing.py``.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import shutil
-from dataclasses import replace
+import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin starve the other runs
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import yaml
-
-from gnnkg import experiment as experiments
-from gnnkg.evaluation import evaluate
-from gnnkg.evaluation.provenance import provenance
-from gnnkg.evaluation.results import read_results, result_from, write_result
-
-HERE = Path(__file__).parent
-RECIPES = HERE.parent
-
-
-def main() -> None:
-    known = sorted(path.stem for path in HERE.glob("*_*.yaml"))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="EXPERIMENT", help=f"of {', '.join(known)}; default: all")
-    parser.add_argument("--seed", type=int, action="append", help="one or more; default: 0")
-    parser.add_argument("--runs", type=Path, default=Path("runs/baselines"), help="where run directories go")
-    parser.add_argument("--again", action="store_true", help="train anew what is recorded already")
-    arguments = parser.parse_args()
-    for name in arguments.names or known:
-        if name not in known:
-            parser.error(f"there is no experiment {name!r}: choose from {', '.join(known)}")
-        for seed in arguments.seed or [0]:
-            reproduce(name, seed, arguments.runs / f"{name}-seed{seed}", arguments.again)
-
-
-def reproduce(name: str, seed: int, path: Path, again: bool) -> None:
-    experiment = experiments.read(HERE / f"{name}.yaml", {"seed": seed})
-    recorded = [r for p, r in read_results(RECIPES).items() if p.parents[1] == HERE and r.config == experiment.config]
-    if recorded and not again:
-        print(f"{name}, seed {seed}: recorded, test MRR {recorded[0].metrics['mrr']:.4f}")
-        return
-    if again and path.exists():
-        shutil.rmtree(path)
-    if (path / "config.yaml").exists():
-        experiments.resume(path)
-    else:
-        experiments.train(experiment, path)
-    _, dataset, model, run = experiments.load_run(path)
-    evaluation = evaluate(model, dataset, "test")
-    published = yaml.safe_load((HERE / "published.yaml").read_text(encoding="utf-8"))
-    scorer = type(model.scorer).__name__
-    origin = provenance(experiment.config, seed, f"python recipes/baselines/reproduce.py {name} --seed {seed}")
-    result = result_from(
-        evaluation,
-        replace(origin, commit=run.environment["commit"]),  # of the code that trained
-        model=scorer,
-        method=method(experiment),
-        wall_seconds=float(run.metrics["seconds"].iloc[-1]) + evaluation.wall_seconds,
-        paper=published.get(dataset.name, {}).get(scorer),
-    )
-    written = write_result(result, HERE / "results")
-    print(f"{name}, seed {seed}: test MRR {result.metrics['mrr']:.4f}, written to {written}")
-
-
-def method(experiment: experiments.Experiment) -> str:
-    """What the objective is made of, in the words of the results table."""
-    words = []
-    for term in experiment.config["terms"].values():
-        arguments = term["init_args"]
-        if "loss" not in arguments:
-            words.append(term["class_path"].rpartition(".")[2])
-            continue
-        transform = arguments.get("transform")
-        loss = arguments["loss"]["class_path"].rpartition(".")[2]
-        if transform is None:
-            words.append({"CrossEntropy": "CE", "SelfAdversarial": "self-adversarial"}.get(loss, loss))
-        else:
-            words.append("ULS" if transform["init_args"].get("keep") == 1 else "EMU")
-    return " + ".join(dict.fromkeys(words))
-
+from reproducing import main
 
 if __name__ == "__main__":
-    main()
+    main(Path(__file__).parent, __doc__)

@@ -1,7 +1,8 @@
 """The implementations of each interface, found by walking the package: a new one is tested because it is there.
 
-A class is built once for every combination of its switches (parameters that are Literal or bool); combinations which it refuses
-with ValueError are left out. Arguments that have no default, or that keep a test quick, stand in ``ARGUMENTS``.
+A class is built once for every combination of its switches (parameters that are Literal or bool), or, where those are more than
+MOST_COMBINED, with its defaults and with each switch turned alone; combinations which it refuses with ValueError are left out.
+Arguments that have no default, or that keep a test quick, stand in ``ARGUMENTS``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
+import math
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
@@ -26,13 +28,15 @@ from gnnkg.core import Encoder, Scorer
 from gnnkg.losses import CrossEntropy
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "gnnkg.scorers": {"dim": 4},
+    "gnnkg.scorers": {"dim": 4, "hidden_dim": 5},
+    "gnnkg.encoders": {"num_layers": 2, "block_size": 2, "dropout": 0.0, "hidden_dropout": 0.0, "hides": "facts"},
     "gnnkg.samplers": {"num_negatives": 5, "chunk": 2},
     "gnnkg.transforms.EMU": {"keep": 0.5},
     "gnnkg.terms": {"weight": 0.1},
     "gnnkg.terms.Ranking": {"loss": CrossEntropy()},
 }
 """for every class of a family, or for one class: taken where the constructor has a parameter of the name"""
+MOST_COMBINED = 32
 
 
 def classes(family: Any) -> list[type]:
@@ -67,10 +71,19 @@ def variants(cls: type, family: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         options = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
         if options and name not in fixed:
             choices[name] = options
-    for values in itertools.product(*choices.values()):
-        switches = dict(zip(choices, values, strict=True))
+    for switches in _combinations(choices, {name: parameters[name].default for name in choices}):
         told = [f"{k}={v}" for k, v in switches.items() if v is not parameters[k].default]
         yield "-".join([cls.__name__, *told]), fixed | switches
+
+
+def _combinations(choices: dict[str, tuple[Any, ...]], defaults: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if math.prod(map(len, choices.values())) <= MOST_COMBINED:
+        for values in itertools.product(*choices.values()):
+            yield dict(zip(choices, values, strict=True))
+        return
+    yield defaults
+    for name, options in choices.items():
+        yield from (defaults | {name: option} for option in options if option != defaults[name])
 
 
 def makers(family: Any, at_least: int) -> list[Any]:
@@ -103,8 +116,8 @@ def _refused(make: Callable[[], Any]) -> bool:
     return False
 
 
-scorers = makers(gnnkg.scorers, at_least=6)
-encoders = makers(gnnkg.encoders, at_least=1)
+scorers = makers(gnnkg.scorers, at_least=7)
+encoders = makers(gnnkg.encoders, at_least=4)
 samplers = makers(gnnkg.samplers, at_least=2)
 transforms = makers(gnnkg.transforms, at_least=1)
 terms = makers(gnnkg.terms, at_least=5)

@@ -38,7 +38,7 @@ def trained(
         return candidates, labels
 
     objective = Objective(recording, {"plain": Ranking(CrossEntropy())})
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
     for batch in Queries(30, subsampling=True, drop_last=True).of(dataset.graph, seed=1):
         optimizer.zero_grad()
         loss = objective(model, batch)["plain"]

@@ -50,6 +50,17 @@ def test_scorer_that_mixes_queries() -> None:
     caught(test_scorers.test_sharing, LooksAtTheBatch, tables=1, layout="none")
 
 
+class ForgetsWhoItWasMadeFor(Table):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.vocabulary = None
+
+
+def test_encoder_that_takes_one_entity_for_another(graph: KnowledgeGraph) -> None:
+    test_encoders.test_other_names(Table, graph)
+    caught(test_encoders.test_other_names, ForgetsWhoItWasMadeFor, graph)
+
+
 def test_scorer_with_a_wrong_inverse() -> None:
     def make() -> Scorer:
         scorer = ComplEx(4)

@@ -82,7 +82,8 @@ def explicit(vectors: Vectors) -> Vectors:
 
 def tensors(scorer: Scorer, vectors: Vectors) -> dict[str, Tensor]:
     """Everything that scores depend on differentiably, as leaves."""
-    leaves = {name: getattr(vectors, name) for name in ("head", "relation", "tail", "own")}
+    names = ("head", "relation", "tail", "own") if scorer.reads_head else ("relation", "tail", "own")
+    leaves = {name: getattr(vectors, name) for name in names}
     if vectors.mix is not None:
         leaves["own"] = vectors.mix.own
     leaves |= dict(scorer.named_parameters())
@@ -91,7 +92,7 @@ def tensors(scorer: Scorer, vectors: Vectors) -> dict[str, Tensor]:
 
 def score(scorer: Scorer, vectors: Vectors, leaves: dict[str, Tensor], form: Callable = lambda x: x) -> Tensor:
     """Scores as a function of the leaves."""
-    changes = {name: leaves[name] for name in ("head", "relation", "tail")}
+    changes = {name: leaves[name] for name in ("head", "relation", "tail") if name in leaves}
     changes["own"] = leaves["own"] if vectors.own is not None else None
     changes["mix"] = None if vectors.mix is None else Mix(leaves["own"], vectors.mix.keep)
     parameters = {name: leaf for name, leaf in leaves.items() if name not in ("head", "relation", "tail", "own")}
@@ -244,7 +245,10 @@ def test_initial_values(make: Callable[[], Scorer]) -> None:
 
 @every_scorer
 def test_relation_matters(make: Callable[[], Scorer]) -> None:
-    """Scores depend on the head, on the relation and on the tail."""
+    """Scores depend on the head (unless the scorer says that it reads none), on the relation and on the tail."""
     scorer = make().double()
-    for gradient in values_and_gradients(scorer, random_vectors(scorer, tables=2))[1:]:
+    vectors = random_vectors(scorer, tables=2)
+    for gradient in values_and_gradients(scorer, vectors)[1:]:
         assert gradient.abs().sum() > 0
+    other_heads = scorer(vectors.replace(head=vectors.head.flip(0)))
+    assert torch.equal(other_heads, scorer(vectors)) != scorer.reads_head

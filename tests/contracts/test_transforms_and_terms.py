@@ -37,7 +37,7 @@ def term_and_gradients(
     term: Term, scorer: Scorer, vectors: Vectors, labels: Labels
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The term's value, and its gradient by everything that it depends on (0 where it does not)."""
-    leaves = tensors(scorer, vectors)
+    leaves = {"head": vectors.head.clone().requires_grad_()} | tensors(scorer, vectors)
     torch.manual_seed(SEED)  # what a transform draws
     inputs = vectors.replace(**{name: leaves[name] for name in ("head", "relation", "tail", "own")})
     value = term(scorer, inputs, labels)

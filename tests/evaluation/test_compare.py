@@ -67,3 +67,14 @@ def test_warnings_stand_below_the_table():
     console.print(compare({"a": a_result(intervals={}), "b": a_result(dataset="umls")}))
     text = console.file.getvalue()
     assert text.index("0.3369") < text.index("0.332-0.341") < text.index("Warning: b and a cannot be compared")
+
+
+def test_sampled_hits_stand_beside_the_others():
+    protocol = a_result().protocol | {"sampled": "50 drawn"}
+    sampled = a_result(metrics=a_result().metrics | {"hits@10_50": 0.876}, protocol=protocol)
+    found = compare({"a": a_result(), "b": sampled})
+    assert found.warnings == ()
+    assert [row["hits@10_50"] for row in found.rows()] == [None, 0.876]
+    console = Console(file=io.StringIO(), width=120)
+    console.print(found)
+    assert "0.8760" in console.file.getvalue()

@@ -8,8 +8,10 @@ import torch
 
 from gnnkg.evaluation.metrics import (
     METRICS,
+    SAMPLED,
     bootstrap_intervals,
     constant_scorer,
+    hits_of_sample,
     metrics,
     metrics_by_group,
     summands,
@@ -87,3 +89,34 @@ def test_a_thousand_resamples_of_twenty_thousand_facts_take_less_than_a_second()
     begin = time.process_time()
     bootstrap_intervals(values, 1000, 0)
     assert time.process_time() - begin < 2  # of processor time, on two cores
+
+
+def test_the_chance_of_a_hit_among_drawn_candidates_is_what_drawing_gives():
+    """Each draw with replacement; one that ties scores above the truth by the toss of a coin."""
+    above, equal = torch.tensor([0, 3, 20, 5, 40, 0, 99]), torch.tensor([0, 0, 0, 50, 10, 99, 0])
+    candidates = torch.full((7,), 100)
+    found = hits_of_sample(1 + above.double() + equal.double() / 2, candidates)
+    drawn = torch.randint(99, (20_000, 50, 1))
+    coin = torch.rand(drawn.shape) < 0.5
+    higher = (drawn < above) | (coin & (drawn >= above) & (drawn < above + equal))
+    share = (higher.sum(1) < 10).double().mean(0)
+    error = (found * (1 - found) / 20_000).sqrt()
+    assert ((share - found).abs() <= 4 * error + 1e-12).all()
+    assert found[0] == 1
+    assert found[-1] == 0
+    assert 0.1 < found[2] < 0.9
+
+
+def test_the_chance_of_a_hit_by_hand():
+    # two candidates are drawn from two others, of which one scores higher: both do with 1/4
+    assert hits_of_sample(torch.tensor([2.0]), torch.tensor([3]), k=2, drawn=2).item() == pytest.approx(3 / 4)
+    assert hits_of_sample(torch.tensor([1.0]), torch.tensor([1])).item() == 1  # there is nothing to draw
+
+
+def test_sampled_hits_come_last_and_leave_the_others_alone():
+    found = metrics(RANKS, CANDIDATES, sampled=True)
+    assert list(found) == [*METRICS, SAMPLED]
+    assert {name: found[name] for name in METRICS} == metrics(RANKS, CANDIDATES)
+    assert found[SAMPLED] == pytest.approx(hits_of_sample(RANKS, CANDIDATES).mean().item())
+    low, high = bootstrap_intervals(summands(RANKS, CANDIDATES, sampled=True), 300, 0)[SAMPLED]
+    assert low < found[SAMPLED] < high

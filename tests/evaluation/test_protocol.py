@@ -43,3 +43,15 @@ def test_it_is_written_and_read_back():
 def test_it_reads_as_a_sentence():
     assert str(Protocol()).startswith("filtered by train + valid + test, tail and head asked, among all entities")
     assert str(Protocol(filter=())).startswith("raw")
+
+
+def test_how_candidates_were_sampled_is_said_where_they_were():
+    sampled = Protocol(sampled="50 drawn")
+    assert "sampled" not in Protocol().to_dict()
+    assert Protocol.from_dict(Protocol().to_dict()) == Protocol()
+    assert Protocol.from_dict(sampled.to_dict()) == sampled
+    assert str(sampled).endswith("; Hits@10 of 50: 50 drawn")
+    assert sampled.differences(Protocol()) == []  # what both have measured can be compared
+    assert "50 drawn against 50 others" in sampled.differences(Protocol(sampled="50 others"))[0]
+    with pytest.raises(ValueError, match="sampled is a text, not 50"):
+        Protocol.from_dict(Protocol().to_dict() | {"sampled": 50})

@@ -169,9 +169,14 @@ def shown(found: Evaluation) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_it_fits_on_a_terminal(dataset, scores):
-    text = shown(evaluate(given(scores), dataset))
+@pytest.mark.parametrize("sampled", [False, True])
+def test_it_fits_on_a_terminal(dataset, scores, sampled):
+    found = evaluate(given(scores), dataset, sampled=sampled)
+    text = shown(replace(found, metrics=found.metrics | {"mr": 1_234.5 if sampled else 12_345.6}))
     assert "…" not in text
+    assert ("of 50" in text) == sampled
+    (row,) = [line for line in text.splitlines() if line.startswith(" all  ")]
+    assert f"{found.metrics['amri']:.4f}" in row
     for word in (
         "random, test: 10 facts",
         "filtered by train + valid + test",

@@ -64,6 +64,8 @@ def test_each_missing_field_is_found(name):
         ({"metrics": {"mrr": "0.3", "hits@1": 0.2, "hits@3": 0.3, "hits@10": 0.4}}, "mrr must be a number"),
         ({"protocol": {"ties": "realistic"}}, "protocol is wrong: a protocol has exactly the fields"),
         ({"protocol": None}, "protocol is wrong"),
+        ({"metrics": a_result().metrics | {"hits@10_50": 0.9}}, "does not say how the candidates of hits@10_50"),
+        ({"metrics": a_result().metrics | {"hits@10_50": 1.9}}, "hits@10_50 must lie in"),
         ({"config": {}}, "config must not be empty"),
         ({"data_hash": "abc"}, "data_hash must be a SHA-256"),
         ({"hardware": {"cores": 2}}, "hardware lacks cpu"),
@@ -122,3 +124,11 @@ def test_a_result_says_what_the_evaluation_said(dataset):
     assert (result.data_hash, result.dataset, result.split) == (dataset.data_hash, "random", "test")
     assert result.versions["torch"]
     assert validate_result(json.loads(json.dumps(asdict(result)))) == []
+
+
+def test_sampled_hits_are_part_of_a_result(dataset):
+    found = evaluate(constant(dataset.graph), dataset, sampled=True)
+    result = result_from(found, provenance({"lr": 0.1}, 0, "a command"), model="M", method="m", wall_seconds=1.0)
+    assert result.metrics["hits@10_50"] == found.metrics["hits@10_50"]
+    assert len(result.intervals["hits@10_50"]) == 2
+    assert "50 candidates drawn uniformly with replacement" in result.protocol["sampled"]

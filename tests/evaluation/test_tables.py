@@ -102,3 +102,14 @@ def test_a_faulty_result_stops_the_report(project):
     (project / "recipes" / "emu" / "results" / "broken.json").write_text("{}")
     with pytest.raises(InvalidResult, match=r"broken\.json"):
         rewrite(project)
+
+
+def test_sampled_hits_get_a_column_where_a_result_has_them():
+    folder = Path("recipes/baselines/results")
+    protocol = a_result().protocol | {"sampled": "50 drawn"}
+    sampled = a_result(metrics=a_result().metrics | {"hits@10_50": 0.876}, protocol=protocol)
+    text = table("baselines", {folder / "a.json": a_result(model="A"), folder / "b.json": sampled}, Path())
+    assert "| Hits@10 | Hits@10 of 50 | published |" in text
+    assert "| 0.519 | 0.876 |" in text
+    assert "| 0.519 |  |" in text
+    assert "; Hits@10 of 50: 50 drawn. Measured" in text

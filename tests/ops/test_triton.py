@@ -1,23 +1,18 @@
-"""The Triton kernels: their results in Triton's interpreter, and that they compile for a GPU. Neither needs one."""
+"""The Triton kernels of matching and ranking, without a GPU."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.ops.without_gpu import compiles, run_cases
 
 pytest.importorskip("triton", reason="Triton is not installed: pip install triton")
 
 
 def test_results_in_the_interpreter():
-    """In a process of its own: Triton decides when it is imported whether it interprets."""
-    cases = Path(__file__).with_name("triton_cases.py")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(cases)]
-    done = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    run_cases("triton_cases.py")
 
 
 @pytest.mark.parametrize("op", range(4))
@@ -38,14 +33,3 @@ def test_ranking_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     sizes = {"scores": "*fp32", "num_candidates": "i32", "query_stride": "i32", "candidate_stride": "i32"}
     compiles(ranking._count, {"block": 1024}, sizes, otherwise="*i64")
-
-
-def compiles(kernel, constants: dict[str, int], types: dict[str, str], otherwise: str) -> None:
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    signature = {name: "constexpr" if name in constants else types.get(name, otherwise) for name in kernel.arg_names}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    compiled = triton.compile(source, target=GPUTarget("cuda", 80, 32), options={"enable_fp_fusion": True})
-    assert ".target sm_80" in compiled.asm["ptx"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.ops import backends
 from gnnkg.ops.message import reference
 from gnnkg.ops.message.adjacency import Adjacency
+from gnnkg.ops.message.fused import Propagate
 from gnnkg.ops.message.reference import AGGREGATES, MESSAGES, Aggregate, Message
 
 
@@ -28,14 +32,24 @@ def propagate(
     gradient of a maximum. "pna" gives mean, maximum, minimum and standard deviation, (N, B, 4 D); multiply by ``degree_scales``
     for the aggregation of Corso et al., "Principal Neighbourhood Aggregation for Graph Nets", NeurIPS 2020.
 
-    x, relation and boundary may be stored in bfloat16; sums are float32. Raises ValueError where shapes or devices disagree.
+    x, relation and boundary may be stored in bfloat16; sums are float32. The result has x's type, as relation and boundary are
+    taken to have. Raises ValueError where shapes or devices disagree.
     """
     relation = relation.unsqueeze(1) if relation.dim() == 2 else relation
     _check(x, relation, edges, weight, boundary, message, aggregate)
     backend = backends.choose(x, relation, weight, boundary)
-    if backend == "reference":
+    if backend == "reference" or not x.numel():
         return reference.propagate(x, relation, edges, weight, boundary, message, aggregate)
-    return reference.propagate(x, relation, edges, weight, boundary, message, aggregate)
+    fast = import_module(f"gnnkg.ops.message.{backend}")  # compilers are imported where they are needed
+    stored = torch.bfloat16 if x.dtype == torch.bfloat16 else torch.float32
+    with torch.autocast(x.device.type, enabled=False):  # sums of many messages need float32
+        given = (
+            x.to(stored),
+            relation.to(stored),
+            None if weight is None else weight.float(),
+            None if boundary is None else boundary.to(stored),
+        )
+        return Propagate.apply(fast, edges, message, aggregate, *given).to(x.dtype)
 
 
 def _check(

@@ -93,6 +93,6 @@ def _extreme(
         first = torch.full(best.shape, len(sent), device=sent.device)
         first = first.scatter_reduce(0, place, edge, "amin", include_self=True)
     if not len(sent):
-        return best
+        return _sum(sent, target, len(any_sent))  # zeros that may be differentiated
     taken = sent.gather(0, first.clamp(max=len(sent) - 1))
     return torch.where(any_sent[:, None, None], taken, 0.0)

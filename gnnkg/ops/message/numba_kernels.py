@@ -1,0 +1,457 @@
+"""The inner loops of ``numba.py``: all edges, for a block of 16 columns that are one vector register.
+
+A block of a matrix (N, W) is (N, 16), float32 and dense, whatever the matrix is stored in; it fits the second-level cache, where
+the vectors that edges take from everywhere are found again. Edges are read in the order of their targets, in both directions:
+what a target has in common stays in registers, and sources and relations collect their gradients in a block that belongs to this
+task alone. Where edges have weights, those of weight 0 were taken out before.
+
+Messages of a boundary have the place -1. Relations of "rotate" take two rows: [re | re] and [-im | im], so that a product of
+complex numbers [a | b] is [a | b] * [re | re] + [b | a] * [-im | im].
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gnnkg.ops.cpu import kernel
+from gnnkg.ops.message.reference import SMALLEST_VARIANCE
+from gnnkg.ops.simd import (
+    LANES,
+    above,
+    at,
+    below,
+    fma,
+    inlined,
+    load,
+    nan,
+    prefetch,
+    root,
+    select,
+    some,
+    splat,
+    store,
+    strict,
+    swap,
+    total,
+)
+
+MUL, ADD, ROTATE = range(3)
+MESSAGES = {"mul": MUL, "add": ADD, "rotate": ROTATE}
+
+ZERO, ONE, INFINITY = np.float32(0), np.float32(1), np.float32(np.inf)
+SMALLEST = np.float32(SMALLEST_VARIANCE)
+SMALLEST_DEVIATION = np.sqrt(SMALLEST)
+HUNDRED = np.float32(100)
+NOWHERE = np.int32(-1)
+HALF = LANES // 2
+AHEAD = 16
+"""rows that are asked for before their turn: in a wide matrix each lies in a page of its own"""
+
+
+@kernel
+def take(table, columns, block):
+    """block[n, lane] = table[n, columns[lane]], or 0 where the column is -1; the first block of a table of relations, too."""
+    c = columns[0]
+    straight = True
+    for lane in range(LANES):
+        straight &= columns[lane] == c + lane
+    for n in range(table.shape[0]):
+        if straight:
+            prefetch(table, n + AHEAD, c)
+            for lane in range(LANES):
+                block[n, lane] = table[n, c + lane]
+        else:
+            for lane in range(LANES):
+                block[n, lane] = table[n, columns[lane]] if columns[lane] >= 0 else ZERO
+
+
+@kernel
+def take_half(table, columns, block):
+    """The same of bfloat16, given as int16, into the bits of float32, given as int32."""
+    c = columns[0]
+    straight = True
+    for lane in range(LANES):
+        straight &= columns[lane] == c + lane
+    for n in range(table.shape[0]):
+        if straight:
+            prefetch(table, n + AHEAD, c)
+            for lane in range(LANES):
+                block[n, lane] = np.int32(table[n, c + lane]) << np.int32(16)
+        else:
+            for lane in range(LANES):
+                block[n, lane] = np.int32(table[n, columns[lane]]) << np.int32(16) if columns[lane] >= 0 else 0
+
+
+@kernel
+def put(block, columns, table):
+    """table[n, columns[lane]] = block[n, lane] where the column is not -1."""
+    c = columns[0]
+    straight = True
+    for lane in range(LANES):
+        straight &= columns[lane] == c + lane
+    for n in range(table.shape[0]):
+        if straight:
+            prefetch(table, n + AHEAD, c)
+            for lane in range(LANES):
+                table[n, c + lane] = block[n, lane]
+        else:
+            for lane in range(LANES):
+                if columns[lane] >= 0:
+                    table[n, columns[lane]] = block[n, lane]
+
+
+@kernel
+def rounded(bits):
+    """bfloat16 of a float32, both as integers: to the nearest, ties to even; NaN stays NaN."""
+    if (bits & 0x7FFFFFFF) > 0x7F800000:
+        return np.int16((bits >> 16) | 0x40)
+    return np.int16((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
+
+
+@kernel
+def put_half(block, columns, table):
+    """The same from the bits of float32, given as int32, into bfloat16, given as int16."""
+    c = columns[0]
+    straight = True
+    for lane in range(LANES):
+        straight &= columns[lane] == c + lane
+    for n in range(table.shape[0]):
+        if straight:
+            prefetch(table, n + AHEAD, c)
+            for lane in range(LANES):
+                table[n, c + lane] = rounded(block[n, lane])
+        else:
+            for lane in range(LANES):
+                if columns[lane] >= 0:
+                    table[n, columns[lane]] = rounded(block[n, lane])
+
+
+@kernel
+def twofold(block, two):
+    """The two rows of each relation that "rotate" wants, of its block [re | im]."""
+    for r in range(block.shape[0]):
+        for unit in range(HALF):
+            two[2 * r, unit] = two[2 * r, unit + HALF] = block[r, unit]
+            two[2 * r + 1, unit] = -block[r, unit + HALF]
+            two[2 * r + 1, unit + HALF] = block[r, unit + HALF]
+
+
+@kernel
+def onefold(two, block):
+    """The gradient of a relation's block, of those that ``spread`` has summed."""
+    for r in range(block.shape[0]):
+        for unit in range(HALF):
+            block[r, unit] = two[2 * r, unit] + two[2 * r, unit + HALF]
+            block[r, unit + HALF] = two[2 * r + 1, unit + HALF] - two[2 * r + 1, unit]
+
+
+@kernel
+def collect(first, last, blocks, columns, table):
+    """table[r, c] = the sum of blocks[k, r, lane] over all k and lane with columns[k, lane] = c; a task is a relation."""
+    for r in range(first, last):
+        table[r] = ZERO
+        for k in range(blocks.shape[0]):
+            for lane in range(LANES):
+                if columns[k, lane] >= 0:
+                    table[r, columns[k, lane]] += blocks[k, r, lane]
+
+
+@kernel
+def present(starts, source, relation, weight, kept_starts, kept_source, kept_relation, kept_weight, place):
+    """The edges whose weight is not 0, and where they stand among all."""
+    count = 0
+    for v in range(starts.shape[0] - 1):
+        kept_starts[v] = count
+        for e in range(starts[v], starts[v + 1]):
+            if weight[e] != ZERO:
+                kept_source[count], kept_relation[count] = source[e], relation[e]
+                kept_weight[count], place[count] = weight[e], e
+                count += 1
+    kept_starts[-1] = count
+
+
+@inlined
+def phi(message, xv, w, r):
+    if message == MUL:
+        return xv * load(w, r)
+    if message == ADD:
+        return xv + load(w, r)
+    return fma(xv, load(w, 2 * r), swap(xv) * load(w, 2 * r + 1))
+
+
+@inlined
+def sent(message, weighted, e, source, relation, weight, x, w):
+    m = phi(message, load(x, at(source, e)), w, at(relation, e))
+    return m * splat(at(weight, e)) if weighted else m
+
+
+@inlined
+def spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted):
+    """A message's gradient, to all that it was made of."""
+    u, r = at(source, e), at(relation, e)
+    xv = load(x, u)
+    if weighted:
+        if weight_wanted:
+            d_weight[e] += total(dm * phi(message, xv, w, r))
+        dm = dm * splat(at(weight, e))
+    if message == MUL:
+        store(dx, u, fma(dm, load(w, r), load(dx, u)))
+        store(dw, r, fma(dm, xv, load(dw, r)))
+    elif message == ADD:
+        store(dx, u, load(dx, u) + dm)
+        store(dw, r, load(dw, r) + dm)
+    else:
+        store(dx, u, fma(dm, load(w, 2 * r), load(dx, u) + swap(dm * load(w, 2 * r + 1))))
+        store(dw, 2 * r, fma(dm, xv, load(dw, 2 * r)))
+        store(dw, 2 * r + 1, fma(dm, swap(xv), load(dw, 2 * r + 1)))
+
+
+class Loops(NamedTuple):
+    forward_sum: Any
+    forward_extreme: Any
+    forward_pna: Any
+    backward_sum: Any
+    backward_extreme: Any
+    backward_pna: Any
+
+
+@cache
+def loops(message: int, weighted: bool) -> Loops:
+    """The loops for a message, with or without weights. Conditions on these two are decided when a kernel compiles."""
+
+    @strict
+    def forward_sum(starts, source, relation, weight, x, w, boundary, with_boundary, mean, out):
+        for v in range(out.shape[0]):
+            begin, end = at(starts, v), at(starts, v + 1)
+            result = load(boundary, v) if with_boundary else splat(ZERO)
+            other = splat(ZERO)  # two sums, as one addition would wait for the other
+            e = begin
+            while e + 1 < end:
+                if message == MUL and not weighted:
+                    result = fma(load(x, at(source, e)), load(w, at(relation, e)), result)
+                    other = fma(load(x, at(source, e + 1)), load(w, at(relation, e + 1)), other)
+                else:
+                    result = result + sent(message, weighted, e, source, relation, weight, x, w)
+                    other = other + sent(message, weighted, e + 1, source, relation, weight, x, w)
+                e += 2
+            if e < end:
+                result = result + sent(message, weighted, e, source, relation, weight, x, w)
+            result = result + other
+            if mean:
+                result = result / splat(np.float32(max(end - begin + with_boundary, 1)))
+            store(out, v, result)
+
+    @strict
+    def forward_extreme(starts, source, relation, weight, x, w, boundary, with_boundary, sign, out, place):
+        """The maximum, or for sign = -1 the minimum."""
+        signs = splat(sign)
+        for v in range(out.shape[0]):
+            begin, end = at(starts, v), at(starts, v + 1)
+            best, best_place = splat(ZERO), splat(NOWHERE)
+            if with_boundary:
+                best = signs * load(boundary, v)
+            elif begin < end:
+                best, best_place = (
+                    signs * sent(message, weighted, begin, source, relation, weight, x, w),
+                    splat(np.int32(begin)),
+                )
+                begin += 1
+            first, first_place = best, best_place
+            unknown = nan(best)
+            for e in range(begin, end):
+                m = signs * sent(message, weighted, e, source, relation, weight, x, w)
+                best_place = select(m > best, splat(np.int32(e)), best_place)
+                best = select(m > best, m, best)
+                unknown = unknown | nan(m)
+            if some(unknown):  # rare, and slower to look out for
+                best, best_place = first, first_place
+                for e in range(begin, end):
+                    m = signs * sent(message, weighted, e, source, relation, weight, x, w)
+                    better = above(m, best)
+                    best, best_place = select(better, m, best), select(better, splat(np.int32(e)), best_place)
+            store(out, v, signs * best)
+            store(place, v, best_place)
+
+    @strict
+    def forward_pna(
+        starts,
+        source,
+        relation,
+        weight,
+        x,
+        w,
+        boundary,
+        with_boundary,
+        out_mean,
+        out_max,
+        out_min,
+        out_deviation,
+        place_max,
+        place_min,
+    ):
+        """Sums are of differences to the first message, so that messages of a large mean keep their variance."""
+        for v in range(out_mean.shape[0]):
+            begin, end = at(starts, v), at(starts, v + 1)
+            if begin == end and not with_boundary:
+                store(out_mean, v, splat(ZERO))
+                store(out_max, v, splat(ZERO))
+                store(out_min, v, splat(ZERO))
+                store(out_deviation, v, splat(SMALLEST_DEVIATION))
+                store(place_max, v, splat(NOWHERE))
+                store(place_min, v, splat(NOWHERE))
+                continue
+            count = splat(np.float32(end - begin + with_boundary))
+            if with_boundary:
+                first, first_place = load(boundary, v), splat(NOWHERE)
+            else:
+                first, first_place = (
+                    sent(message, weighted, begin, source, relation, weight, x, w),
+                    splat(np.int32(begin)),
+                )
+                begin += 1
+            shift = select((first < splat(INFINITY)) & (first > splat(-INFINITY)), first, splat(ZERO))
+            sums = first - shift
+            squares = sums * sums
+            largest = smallest = first
+            largest_place = smallest_place = first_place
+            for e in range(begin, end):
+                m = sent(message, weighted, e, source, relation, weight, x, w)
+                difference = m - shift
+                sums = sums + difference
+                squares = fma(difference, difference, squares)
+                largest_place = select(m > largest, splat(np.int32(e)), largest_place)
+                largest = select(m > largest, m, largest)
+                smallest_place = select(m < smallest, splat(np.int32(e)), smallest_place)
+                smallest = select(m < smallest, m, smallest)
+            beside = sums / count
+            mean, variance = shift + beside, squares / count - beside * beside
+            unsure = splat(HUNDRED) * variance < beside * beside
+            if some(unsure):  # the first message lies far from the others
+                shift = mean
+                sums, squares = splat(ZERO), splat(ZERO)
+                if with_boundary:
+                    sums = first - shift
+                    squares = sums * sums
+                for e in range(at(starts, v), end):
+                    difference = sent(message, weighted, e, source, relation, weight, x, w) - shift
+                    sums = sums + difference
+                    squares = fma(difference, difference, squares)
+                beside = sums / count
+                mean = select(unsure, shift + beside, mean)
+                variance = select(unsure, squares / count - beside * beside, variance)
+            if some(nan(variance)):  # rare, and slower to look out for
+                largest = smallest = first
+                largest_place = smallest_place = first_place
+                for e in range(begin, end):
+                    m = sent(message, weighted, e, source, relation, weight, x, w)
+                    higher, lower = above(m, largest), below(m, smallest)
+                    largest = select(higher, m, largest)
+                    largest_place = select(higher, splat(np.int32(e)), largest_place)
+                    smallest = select(lower, m, smallest)
+                    smallest_place = select(lower, splat(np.int32(e)), smallest_place)
+            store(out_mean, v, mean)
+            store(out_max, v, largest)
+            store(out_min, v, smallest)
+            store(out_deviation, v, root(select(variance < splat(SMALLEST), splat(SMALLEST), variance)))
+            store(place_max, v, largest_place)
+            store(place_min, v, smallest_place)
+
+    @strict
+    def backward_sum(
+        starts,
+        source,
+        relation,
+        weight,
+        x,
+        w,
+        with_boundary,
+        mean,
+        gradient,
+        dx,
+        dw,
+        d_weight,
+        weight_wanted,
+        d_boundary,
+    ):
+        for v in range(gradient.shape[0]):
+            begin, end = at(starts, v), at(starts, v + 1)
+            dm = load(gradient, v)
+            if mean:
+                dm = dm / splat(np.float32(max(end - begin + with_boundary, 1)))
+            for e in range(begin, end):
+                spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted)
+            if with_boundary:
+                store(d_boundary, v, dm)
+
+    @strict
+    def backward_extreme(
+        starts,
+        source,
+        relation,
+        weight,
+        x,
+        w,
+        with_boundary,
+        gradient,
+        place,
+        dx,
+        dw,
+        d_weight,
+        weight_wanted,
+        d_boundary,
+    ):
+        for v in range(gradient.shape[0]):
+            whole, chosen = load(gradient, v), load(place, v)
+            for e in range(at(starts, v), at(starts, v + 1)):
+                dm = select(chosen == splat(np.int32(e)), whole, splat(ZERO))
+                spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted)
+            if with_boundary:
+                store(d_boundary, v, select(chosen == splat(NOWHERE), whole, splat(ZERO)))
+
+    @strict
+    def backward_pna(
+        starts,
+        source,
+        relation,
+        weight,
+        x,
+        w,
+        boundary,
+        with_boundary,
+        mean,
+        deviation,
+        place_max,
+        place_min,
+        d_mean,
+        d_max,
+        d_min,
+        d_deviation,
+        dx,
+        dw,
+        d_weight,
+        weight_wanted,
+        d_boundary,
+    ):
+        for v in range(mean.shape[0]):
+            begin, end = at(starts, v), at(starts, v + 1)
+            count = splat(np.float32(max(end - begin + with_boundary, 1)))
+            center, width = load(mean, v), load(deviation, v)
+            flat = load(d_mean, v) / count
+            slope = select(width <= splat(SMALLEST_DEVIATION), splat(ZERO), load(d_deviation, v) / (width * count))
+            up, down = load(d_max, v), load(d_min, v)
+            largest, smallest = load(place_max, v), load(place_min, v)
+            if with_boundary:
+                dm = fma(slope, load(boundary, v) - center, flat)
+                dm = dm + select(largest == splat(NOWHERE), up, splat(ZERO))
+                store(d_boundary, v, dm + select(smallest == splat(NOWHERE), down, splat(ZERO)))
+            for e in range(begin, end):
+                m = sent(message, weighted, e, source, relation, weight, x, w)
+                dm = fma(slope, m - center, flat)
+                dm = dm + select(largest == splat(np.int32(e)), up, splat(ZERO))
+                dm = dm + select(smallest == splat(np.int32(e)), down, splat(ZERO))
+                spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted)
+
+    return Loops(forward_sum, forward_extreme, forward_pna, backward_sum, backward_extreme, backward_pna)

@@ -1,0 +1,257 @@
+"""Vectors of 16 numbers as values of Numba kernels: they stay in registers, where arrays of 16 would go through memory.
+
+    v = load(table, row)        a row of a C-contiguous (n, 16) array of float32 or int32, aligned to 64 bytes
+    store(table, row, v)
+    at(array, i)                one number, without the look whether i counts from the end
+    splat(number)               16 times the same
+    v + w, v - w, v * w, v / w, v < w, v > w, v <= w, v == w, fma(u, v, w) = u * v + w
+
+One AVX-512 register each; narrower machines take several. A ``strict`` kernel computes what it says, in that order: a fused
+multiply-add stands only where ``fma`` does. (Numba's cache on disk does not see that this file has changed.)
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import extending
+from numba.core.extending import lower_builtin, models, register_model
+from numba.core.imputils import impl_ret_untracked
+from numba.core.typing import templates
+from numba.core.typing.templates import AbstractTemplate, signature
+
+from gnnkg.ops.cpu import kernel
+
+intrinsic: Any = extending.intrinsic  # their first parameter is not the caller's
+infer_global: Any = templates.infer_global
+
+LANES = 16
+LINE = 64
+"""bytes of 16 numbers, and of a cache line"""
+
+ELEMENTS = {"float32": ir.FloatType(), "int32": ir.IntType(32), "bool": ir.IntType(1)}
+
+
+class Vector(types.Type):
+    def __init__(self, element: str) -> None:
+        self.element = element
+        super().__init__(f"{element}x{LANES}")
+
+
+FLOATS, INTS, MASK = Vector("float32"), Vector("int32"), Vector("bool")
+VECTORS = {types.float32: FLOATS, types.int32: INTS}
+
+
+@register_model(Vector)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        super().__init__(manager, vector, ir.VectorType(ELEMENTS[vector.element], LANES))
+
+
+def strict(function: Callable[..., Any]) -> Any:
+    """A kernel without fast math."""
+    return kernel(function, fast_math=set())
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A part of strict kernels: vectors are passed in registers, and conditions on constants are decided."""
+    return kernel(function, fast_math=set(), forceinline=True)
+
+
+def _operator(symbol: Any, given: Vector, result: Vector, build: Callable[[Any, Any, Any], Any]) -> None:
+    @infer_global(symbol)
+    class _Typed(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            return signature(result, given, given) if tuple(args) == (given, given) else None
+
+    @lower_builtin(symbol, given, given)
+    def _lowered(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return impl_ret_untracked(context, builder, sig.return_type, build(builder, *args))
+
+
+_operator(operator.add, FLOATS, FLOATS, lambda builder, a, b: builder.fadd(a, b))
+_operator(operator.sub, FLOATS, FLOATS, lambda builder, a, b: builder.fsub(a, b))
+_operator(operator.mul, FLOATS, FLOATS, lambda builder, a, b: builder.fmul(a, b))
+_operator(operator.truediv, FLOATS, FLOATS, lambda builder, a, b: builder.fdiv(a, b))
+_operator(operator.lt, FLOATS, MASK, lambda builder, a, b: builder.fcmp_ordered("<", a, b))
+_operator(operator.gt, FLOATS, MASK, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
+_operator(operator.le, FLOATS, MASK, lambda builder, a, b: builder.fcmp_ordered("<=", a, b))
+_operator(operator.eq, INTS, MASK, lambda builder, a, b: builder.icmp_signed("==", a, b))
+_operator(operator.and_, MASK, MASK, lambda builder, a, b: builder.and_(a, b))
+_operator(operator.or_, MASK, MASK, lambda builder, a, b: builder.or_(a, b))
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index_type: Any, index: Any, scale: int) -> Any:
+    index = context.cast(builder, index, index_type, types.intp)
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [builder.mul(index, ir.Constant(index.type, scale))])
+
+
+@intrinsic
+def at(typing: Any, array: Any, index: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(_pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1], 1))
+
+    return array.dtype(array, index), build
+
+
+@intrinsic
+def load(typing: Any, table: Any, row: Any) -> Any:
+    vector = VECTORS[table.dtype]
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1], LANES)
+        whole = builder.bitcast(pointer, context.get_value_type(vector).as_pointer())
+        return builder.load(whole, align=LINE)
+
+    return vector(table, row), build
+
+
+@intrinsic
+def store(typing: Any, table: Any, row: Any, vector: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1], LANES)
+        builder.store(args[2], builder.bitcast(pointer, args[2].type.as_pointer()), align=LINE)
+        return context.get_dummy_value()
+
+    return types.void(table, row, vector), build
+
+
+@intrinsic
+def splat(typing: Any, number: Any) -> Any:
+    vector = VECTORS[number]
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        undefined = ir.Constant(context.get_value_type(vector), ir.Undefined)
+        one = builder.insert_element(undefined, args[0], ir.Constant(ir.IntType(32), 0))
+        return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+    return vector(number), build
+
+
+@intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c, rounded once where the machine can"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = args[0].type
+        name = f"llvm.fmuladd.v{LANES}f32"
+        function = builder.module.globals.get(name)
+        function = function or ir.Function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+        return builder.call(function, args)
+
+    return FLOATS(FLOATS, FLOATS, FLOATS), build
+
+
+@intrinsic
+def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
+    """a where the mask is set, elsewhere b"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return a(mask, a, b), build
+
+
+@intrinsic
+def above(typing: Any, a: Any, b: Any) -> Any:
+    """a > b, or a is NaN and b is not"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        a, b = args
+        return builder.and_(builder.fcmp_unordered(">", a, b), builder.fcmp_ordered("ord", b, b))
+
+    return MASK(FLOATS, FLOATS), build
+
+
+@intrinsic
+def below(typing: Any, a: Any, b: Any) -> Any:
+    """a < b, or a is NaN and b is not"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        a, b = args
+        return builder.and_(builder.fcmp_unordered("<", a, b), builder.fcmp_ordered("ord", b, b))
+
+    return MASK(FLOATS, FLOATS), build
+
+
+@intrinsic
+def swap(typing: Any, vector: Any) -> Any:
+    """The upper half first"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        order = [(lane + LANES // 2) % LANES for lane in range(LANES)]
+        return builder.shuffle_vector(args[0], args[0], ir.Constant(ir.VectorType(ir.IntType(32), LANES), order))
+
+    return vector(vector), build
+
+
+@intrinsic
+def root(typing: Any, vector: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = args[0].type
+        name = f"llvm.sqrt.v{LANES}f32"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(kind, [kind]), name)
+        return builder.call(function, args)
+
+    return vector(vector), build
+
+
+@intrinsic
+def total(typing: Any, vector: Any) -> Any:
+    """The sum of the 16 numbers, by halves"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        sums = args[0]
+        for half in (8, 4, 2, 1):
+            order = [(lane + half) % LANES for lane in range(LANES)]
+            other = builder.shuffle_vector(sums, sums, ir.Constant(ir.VectorType(ir.IntType(32), LANES), order))
+            sums = builder.fadd(sums, other)
+        return builder.extract_element(sums, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(vector), build
+
+
+@intrinsic
+def some(typing: Any, mask: Any) -> Any:
+    """Whether any of the 16 is set"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bits = builder.bitcast(args[0], ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return types.boolean(mask), build
+
+
+@intrinsic
+def nan(typing: Any, vector: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fcmp_unordered("uno", args[0], args[0])
+
+    return MASK(FLOATS), build
+
+
+@intrinsic
+def prefetch(typing: Any, table: Any, row: Any, column: Any) -> Any:
+    """Asks for the cache line that table[row, column] lies in; the row may lie outside."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        row, column = (
+            context.cast(builder, value, kind, types.intp) for value, kind in zip(args[1:], sig.args[1:], strict=True)
+        )
+        stride, size = builder.extract_value(array.strides, 0), array.itemsize
+        offset = builder.add(builder.mul(row, stride), builder.mul(column, size))
+        address = builder.inttoptr(builder.add(builder.ptrtoint(array.data, offset.type), offset), byte)
+        name = "llvm.prefetch.p0"
+        function = builder.module.globals.get(name)
+        function = function or ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [byte, *[word] * 3]), name)
+        builder.call(function, [address, *(ir.Constant(word, flag) for flag in (1, 3, 1))])  # to write, keep it, data
+        return context.get_dummy_value()
+
+    return types.void(table, row, column), build

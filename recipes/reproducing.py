@@ -1,0 +1,101 @@
+"""Trains, evaluates and records the experiments of a folder: what ``recipes/<paper>/reproduce.py`` does.
+
+An experiment is ``<dataset>_<model>.yaml``. A run that was stopped is continued; one that is recorded already is left alone
+unless ``--again``. Each result goes to ``results/`` with its protocol, seed, commit and hardware; the published figures beside it
+come from ``published.yaml``, by data set and model. A model of an inductive task is judged on the entities that training never saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin starve the other runs
+
+import yaml
+
+from gnnkg import experiment as experiments
+from gnnkg.core import Model
+from gnnkg.data.manifest import manifest
+from gnnkg.evaluation import evaluate
+from gnnkg.evaluation.provenance import provenance
+from gnnkg.evaluation.results import read_results, result_from, write_result
+
+RECIPES = Path(__file__).parent
+
+
+def main(folder: Path, about: str | None) -> None:
+    """Reproduces the experiments of a folder that the command line names."""
+    known = sorted(path.stem for path in folder.glob("*_*.yaml"))
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="EXPERIMENT", help=f"of {', '.join(known)}; default: all")
+    parser.add_argument("--seed", type=int, action="append", help="one or more; default: 0")
+    parser.add_argument("--runs", type=Path, default=Path("runs") / folder.name, help="where run directories go")
+    parser.add_argument("--again", action="store_true", help="train anew what is recorded already")
+    arguments = parser.parse_args()
+    for name in arguments.names or known:
+        if name not in known:
+            parser.error(f"there is no experiment {name!r}: choose from {', '.join(known)}")
+        for seed in arguments.seed or [0]:
+            reproduce(folder, name, seed, arguments.runs / f"{name}-seed{seed}", arguments.again)
+
+
+def reproduce(folder: Path, name: str, seed: int, path: Path, again: bool) -> None:
+    """Trains, evaluates and records one experiment; ``path`` is its run directory."""
+    experiment = experiments.read(folder / f"{name}.yaml", {"seed": seed})
+    results = read_results(RECIPES).items()
+    recorded = [r for p, r in results if p.parents[1] == folder and r.config == experiment.config]
+    if recorded and not again:
+        print(f"{name}, seed {seed}: recorded, test MRR {recorded[0].metrics['mrr']:.4f}")
+        return
+    if again and path.exists():
+        shutil.rmtree(path)
+    if (path / "config.yaml").exists():
+        experiments.resume(path)
+    else:
+        experiments.train(experiment, path)
+    known = manifest(experiment.dataset)
+    on = (known and known.new_entities) or None  # an inductive task is judged on the entities that training never saw
+    _, dataset, model, run = experiments.load_run(path, on)
+    evaluation = evaluate(model, dataset, "test")
+    published = yaml.safe_load((folder / "published.yaml").read_text(encoding="utf-8"))
+    name_of_model = model_name(model)
+    origin = provenance(experiment.config, seed, f"python recipes/{folder.name}/reproduce.py {name} --seed {seed}")
+    result = result_from(
+        evaluation,
+        replace(origin, commit=run.environment["commit"]),  # of the code that trained
+        model=name_of_model,
+        method=method(experiment),
+        wall_seconds=float(run.metrics["seconds"].iloc[-1]) + evaluation.wall_seconds,
+        paper=published.get(dataset.name, {}).get(name_of_model),
+    )
+    written = write_result(result, folder / "results")
+    print(f"{name}, seed {seed}: test MRR {result.metrics['mrr']:.4f}, written to {written}")
+
+
+def model_name(model: Model) -> str:
+    """The scorer's name over a table, the encoder's over a network, otherwise both."""
+    encoder, scorer = type(model.encoder).__name__, type(model.scorer).__name__
+    if encoder == "Table":
+        return scorer
+    return encoder if scorer == "MLP" else f"{encoder} + {scorer}"
+
+
+def method(experiment: experiments.Experiment) -> str:
+    """What the objective is made of, in the words of the results table."""
+    words = []
+    for term in experiment.config["terms"].values():
+        arguments = term["init_args"]
+        if "loss" not in arguments:
+            words.append(term["class_path"].rpartition(".")[2])
+            continue
+        transform = arguments.get("transform")
+        loss = arguments["loss"]["class_path"].rpartition(".")[2]
+        if transform is None:
+            words.append({"CrossEntropy": "CE", "SelfAdversarial": "self-adversarial"}.get(loss, loss))
+        else:
+            words.append("ULS" if transform["init_args"].get("keep") == 1 else "EMU")
+    return " + ".join(dict.fromkeys(words))

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from gnnkg.core import Candidates, Model, Objective
+from gnnkg.data.queries import Queries
+from gnnkg.encoders import NBFNet
+from gnnkg.graph import KnowledgeGraph
+from gnnkg.losses import SelfAdversarial
+from gnnkg.samplers import Uniform
+from gnnkg.scorers import MLP, DistMult, RotatE
+from gnnkg.terms import Ranking
+from gnnkg.transforms import EMU
+from tests.random_data import random_graph
+
+
+def by_the_paper(encoder: NBFNet, graph: KnowledgeGraph, head: int, relation: int) -> torch.Tensor:
+    """h^(T) of every entity for one query, edge by edge, with PNA's features in one vector of width 13 D."""
+    query = encoder.query.weight[relation]
+    boundary = torch.zeros(graph.num_entities, len(query), dtype=query.dtype)
+    boundary[head] = query
+    edges = list(zip(*(column.tolist() for column in graph.edges), strict=True))
+    incoming = [[(u, r) for u, r, v in edges if v == n] for n in range(graph.num_entities)]
+    log = torch.tensor([len(each) + 1.0 for each in incoming], dtype=query.dtype).log()
+    scale = log / log.mean()
+    state = boundary
+    for layer in encoder.layers:
+        relations = layer.relation(query).view(-1, len(query))
+        rows = []
+        for n, each in enumerate(incoming):
+            sent = torch.stack([boundary[n]] + [state[u] * relations[r] for u, r in each])
+            variance = sent.var(0, unbiased=False).clamp(min=1e-6)
+            features = torch.cat([sent.mean(0), sent.max(0).values, sent.min(0).values, variance.sqrt()])
+            joined = torch.cat([state[n], features, features * scale[n], features / scale[n].clamp(min=1e-2)])
+            rows.append(state[n] + torch.relu(layer.norm(layer.linear(joined))))
+        state = torch.stack(rows)
+    return state
+
+
+def test_equals_the_paper() -> None:
+    graph = random_graph(num_facts=20)
+    encoder = NBFNet(graph, MLP(4, 5).space, num_layers=3).double()
+    head, relation = torch.tensor([1, 5, 12]), torch.tensor([0, 4, 2])
+    vectors = encoder(graph)(head, relation)
+    for i in range(len(head)):
+        assert_close(vectors.tail[i], by_the_paper(encoder, graph, int(head[i]), int(relation[i])))
+        assert_close(vectors.head[i], vectors.tail[i, head[i]])
+    assert_close(vectors.relation, encoder.query(relation))
+
+
+def test_number_of_parameters() -> None:
+    """FB15k-237, as published: 6 layers of width 32, edges' relations made of the query, a scorer 64-64-1."""
+    graph = KnowledgeGraph(torch.empty(0, 3, dtype=torch.int64), 14_541, 237)
+    scorer = MLP(32, 64, reads_head=False)
+    model = Model(NBFNet(graph, scorer.space), scorer)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 3_103_105
+
+
+def test_entities_have_no_identity() -> None:
+    """Entities in another order: the same vectors, in that order. So the last entity is treated like all others."""
+    graph = random_graph()
+    encoder = NBFNet(graph, MLP(4, 5).space, num_layers=2).double()
+    new = torch.randperm(graph.num_entities)
+    head, relation, tail = graph.facts.unbind(1)
+    moved = KnowledgeGraph(torch.stack([new[head], relation, new[tail]], 1), graph.num_entities, graph.num_relations)
+    asked = torch.arange(6)
+    before, after = encoder(graph)(asked, asked), encoder(moved)(new[asked], asked)
+    assert_close(after.tail[:, new], before.tail)
+
+
+def test_recomputed_layers_give_the_same_gradients() -> None:
+    graph, asked = random_graph(), torch.arange(6)
+    gradients = []
+    for recompute in (False, True):
+        torch.manual_seed(4)
+        encoder = NBFNet(graph, MLP(4, 5).space, num_layers=3, recompute=recompute)
+        encoder(graph)(asked, asked).tail.square().sum().backward()
+        gradients.append([parameter.grad for parameter in encoder.parameters()])
+    assert_close(*gradients, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("hides", ["facts", "pairs", "nothing"])
+def test_a_batch_does_not_see_its_own_facts(hides: str) -> None:
+    """A model that reads an answer off the graph would: what a batch is encoded on is the graph without its facts."""
+    graph = random_graph()
+    scorer = MLP(4, 5, reads_head=False)
+    torch.manual_seed(2)
+    model = Model(NBFNet(graph, scorer.space, num_layers=2, hides=hides), scorer)
+    batch = Queries(9).of(graph, seed=0)[0]
+    objective = Objective(Uniform(5), {"loss": Ranking(SelfAdversarial())})
+    torch.manual_seed(3)
+    loss = objective(model, batch)["loss"]
+    gone = {"facts": (batch.head, batch.relation, batch.tail), "pairs": (batch.head, None, batch.tail)}.get(hides)
+    left = graph if gone is None else KnowledgeGraph(graph.without(*gone).facts, 13, 3)
+    torch.manual_seed(3)
+    candidates, labels = objective.sampler(batch)
+    by_hand = Ranking(SelfAdversarial())(scorer, model.encoder(left)(batch.head, batch.relation, candidates), labels)
+    assert torch.equal(loss, by_hand)
+
+
+@pytest.mark.parametrize("scorer", [DistMult(8), RotatE(4), MLP(6, 5)], ids=lambda scorer: type(scorer).__name__)
+@pytest.mark.parametrize("masks", ["query", "negative", "pair"])
+def test_emu_under_any_scorer(scorer, masks: str) -> None:
+    graph = random_graph()
+    model = Model(NBFNet(graph, scorer.space, num_layers=2, dim=6), scorer)
+    term = Ranking(SelfAdversarial(), transform=EMU(keep=0.5, masks=masks))
+    loss = Objective(Uniform(5), {"mutated": term})(model, Queries(8).of(graph, seed=0)[0])["mutated"]
+    loss.backward()
+    gradients = [parameter.grad for parameter in model.encoder.layers.parameters()]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert sum(gradient.abs().sum() for gradient in gradients) > 0
+
+
+def test_tables_shared_by_queries() -> None:
+    """Two tables for four queries: each query has its own vectors of its table's candidates."""
+    graph = random_graph()
+    lookup = NBFNet(graph, MLP(4, 5).space, num_layers=2)(graph)
+    asked, table = torch.arange(4), torch.randint(13, (2, 5))
+    everyone, chosen = lookup(asked, asked).tail, lookup(asked, asked, Candidates(table)).tail
+    assert chosen.shape == (4, 5, 4)
+    for query in range(4):
+        assert torch.equal(chosen[query], everyone[query, table[query // 2]])
+
+
+def test_another_number_of_relations_is_refused() -> None:
+    encoder = NBFNet(random_graph(), MLP(4, 5).space)
+    with pytest.raises(ValueError, match="knows 3 relations, and the graph has 4"):
+        encoder(random_graph(num_relations=4))
+    with pytest.raises(ValueError, match="num_layers"):
+        NBFNet(random_graph(), MLP(4, 5).space, num_layers=0)
