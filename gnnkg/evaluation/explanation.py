@@ -76,11 +76,13 @@ def explain(
     A model that passes messages in T layers is explained as in NBFNet's paper (Zhu et al., "Neural Bellman-Ford Networks",
     NeurIPS 2021): every edge has a weight of 1 in every layer, the importance of an edge in a layer is the gradient
     of the answer's score by that weight, and a path's is the mean of its edges'. The paper's text has their sum, its published
-    code the mean: in a sum a long detour wins that shares but its last edges with the path that counts. Paths have at most T edges
-    and end in the last layer; see ``heaviest_paths``. Where no path leads to the answer, or the model is shallow, the reasons are
-    supporting facts instead, and their kind says so: known facts of the same relation whose ends the model places near those of
-    the answer, and short paths, by the probability that a random walk from the head which follows the relations of the path takes
-    it: the product over its steps of 1 / how many edges of the relation leave the entity.
+    code the mean: in a sum a long detour wins that shares but its last edges with the path that counts. Paths have at most T
+    edges, in layers that follow one another or leave some out; see ``heaviest_paths``.
+
+    Where no path leads to the answer, or the model is shallow, the reasons are supporting facts instead, and their kind says so:
+    known facts of the same relation whose ends the model places near those of the answer, and short paths, by the probability
+    that a random walk from the head which follows the relations of the path takes it: the product over its steps of 1 / how many
+    edges of the relation leave the entity.
 
     Raises UnknownName for a name that the data set has not, ValueError where not exactly one of head and tail is given.
     """
@@ -140,9 +142,9 @@ def _similar_facts(
     model: Model, graph: KnowledgeGraph, head: int, relation: int, answer: int, count: int
 ) -> list[Path]:
     """Facts of the relation, each a path of one edge, by how near its ends lie to those of the answer."""
-    query = torch.tensor([[head], [relation]], device=graph.device)
+    query = torch.tensor([head, relation], device=graph.device)
     with evaluating(model):
-        vectors = model.encoder(graph)(*query).tail[0]  # (N, D), as the model sees them for this query
+        vectors = model.encoder(graph)(query[:1], query[1:]).tail[0]  # (N, D), as the model sees them for this query
     vectors = functional.normalize(vectors.float(), dim=1)
     facts = graph.facts[graph.facts[:, 1] == relation % graph.num_relations]
     source, target = (facts[:, 0], facts[:, 2]) if relation < graph.num_relations else (facts[:, 2], facts[:, 0])

@@ -9,13 +9,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from gnnkg.core import EVERY_ENTITY, Batch, Candidates, Encoder, Lookup, Model, Objective, Space, Vectors
+from gnnkg.core import EVERY_ENTITY, Batch, Candidates, Encoder, Lookup, Model, Objective, Scorer, Space, Vectors
 from gnnkg.data.dataset import Dataset
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
 from gnnkg.ops.message import propagate
 from gnnkg.samplers import AllEntities
-from gnnkg.scorers import DistMult
 from gnnkg.terms import Ranking
 
 RELATIONS = ("parent", "grandparent", "knows", "likes")
@@ -101,9 +100,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def trained(encoder: Callable[[KnowledgeGraph, Space], Encoder], dataset: Dataset, steps: int = 40) -> Model:
+def trained(
+    encoder: Callable[[KnowledgeGraph, Space], Encoder], scorer: Scorer, dataset: Dataset, steps: int = 40
+) -> Model:
     """A model that has learned who the grandparents and grandchildren are."""
-    scorer = DistMult(8)
     model = Model(encoder(dataset.graph, scorer.space), scorer)
     objective = Objective(AllEntities(), {"plain": Ranking(CrossEntropy())})
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -18,22 +19,21 @@ Step = tuple[int, int, int]
 def every_path(
     edges: Adjacency, weight: torch.Tensor, head: int, answer: int, present: list[bool]
 ) -> Iterator[tuple[float, tuple[Step, ...]]]:
-    """(sum, steps) of every simple path of at most T edges, backwards from the answer through the layers."""
+    """(sum, steps) of every simple path of at most T edges, its edges placed on the layers as well as can be."""
     triples = list(zip(edges.source.tolist(), edges.relation.tolist(), edges.target.tolist(), strict=True))
 
-    def backwards(layer: int, total: float, steps: tuple[Step, ...], been: set[int]):
-        for e, (source, relation, target) in enumerate(triples):
-            if not present[e] or target != (steps[0][0] if steps else answer) or source in been:
-                continue
-            longer = ((source, relation, target), *steps)
-            heavier = total + weight[layer, e].item()
-            if source == head:
-                yield heavier, longer
-            elif layer:
-                yield from backwards(layer - 1, heavier, longer, been | {source})
+    def onwards(taken: tuple[int, ...], been: tuple[int, ...]):
+        if been[-1] == answer:
+            placed = itertools.combinations(range(len(weight)), len(taken))
+            best = max(sum(weight[t, e].item() for t, e in zip(layers, taken, strict=True)) for layers in placed)
+            yield best, tuple(triples[e] for e in taken)
+        elif len(taken) < len(weight):
+            for e, (source, _, target) in enumerate(triples):
+                if present[e] and source == been[-1] and target not in been:
+                    yield from onwards((*taken, e), (*been, target))
 
-    if head != answer and len(weight):
-        yield from backwards(len(weight) - 1, 0.0, (), {answer})
+    if head != answer:
+        yield from onwards((), (head,))
 
 
 @settings(max_examples=40)
@@ -96,12 +96,14 @@ def test_of_equal_paths_the_shorter_comes_first_and_a_repeated_fact_is_one_path(
     assert [path.steps for path in found] == [((0, 1, 2),), ((0, 0, 1), (1, 0, 2))]
 
 
-def test_a_path_takes_the_last_layers():
+def test_the_edges_of_a_path_take_layers_in_their_order_and_the_best_there_are():
     edges = chain((0, 0, 1), (1, 0, 2))
-    weight = torch.tensor([[100.0], [10.0], [1.0]]).expand(3, len(edges))
-    assert [path.weight for path in heaviest_paths(edges, weight, 0, 1, 5, 5)] == [1]
-    assert [path.weight for path in heaviest_paths(edges, weight, 0, 2, 5, 5)] == [11]
-    assert [path.weight for path in heaviest_paths(edges, weight, 0, 2, 5, 5, mean=True)] == [5.5]
+    weight = torch.zeros(3, len(edges))
+    first, second = (((edges.source == s) & (edges.target == s + 1)).nonzero().item() for s in (0, 1))
+    weight[:, first], weight[:, second] = torch.tensor([1.0, 10, 100]), torch.tensor([1000.0, 5, 7])
+    assert [path.weight for path in heaviest_paths(edges, weight, 0, 1, 5, 5)] == [100]
+    assert [path.weight for path in heaviest_paths(edges, weight, 0, 2, 5, 5)] == [17]
+    assert [path.weight for path in heaviest_paths(edges, weight, 0, 2, 5, 5, mean=True)] == [8.5]
 
 
 def test_no_path():
