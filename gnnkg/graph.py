@@ -184,12 +184,7 @@ class KnowledgeGraph:
         graph = object.__new__(KnowledgeGraph)
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
         graph._facts, graph._whole, graph._kept = None, whole, kept.index_fill(0, gone, False)
-<<<<<<< HEAD
         graph._weight, graph.vocabulary = self._weight, self.vocabulary
-=======
-        graph.vocabulary = self.vocabulary
-        graph._weight = self._weight
->>>>>>> inductive
         return graph
 
     @property

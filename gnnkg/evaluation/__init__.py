@@ -5,13 +5,28 @@ ranks       rank_facts(): the ranks alone             metrics     MRR, MR, Hits@
 protocol    how a figure was measured                 provenance  by which code, on what machine
 results     the form of a committed result            tables      the README's tables, from the results
 compare     figures side by side                      memory      how many queries are scored at once
-prediction  predict(): answers to a question          export      vectors for other programs
+prediction  predict(): answers to a question          explanation explain(): why that answer
+paths       the heaviest paths, by beam search        explained   answers with their reasons, written out
+export      vectors for other programs
 """
 
+from gnnkg.evaluation.explanation import Reason, Step, explain
 from gnnkg.evaluation.prediction import Answer, predict
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.ranking import Evaluation, evaluate
 from gnnkg.evaluation.ranks import Ranks, rank_facts
 from gnnkg.evaluation.results import Result
 
-__all__ = ["Answer", "Evaluation", "Protocol", "Ranks", "Result", "evaluate", "predict", "rank_facts"]
+__all__ = [
+    "Answer",
+    "Evaluation",
+    "Protocol",
+    "Ranks",
+    "Reason",
+    "Result",
+    "Step",
+    "evaluate",
+    "explain",
+    "predict",
+    "rank_facts",
+]

@@ -32,6 +32,14 @@ class Answer:
     """the split that holds this fact: train, valid or test; None: no split does, it is new"""
 
 
+def question(dataset: Dataset, relation: str, head: str | None, tail: str | None) -> tuple[int, int]:
+    """The query for (head, relation, ?), or for (?, relation, tail): an entity and a relation in [0, 2R). Raises as ``predict``."""
+    if (head is None) == (tail is None):
+        raise ValueError("give a head, to ask for tails, or a tail, to ask for heads: one of the two")
+    asked = dataset.entity_id(head if head is not None else tail or "")
+    return asked, dataset.relation_id(relation) + (dataset.graph.num_relations if head is None else 0)
+
+
 def predict(
     model: Model,
     dataset: Dataset,
@@ -47,12 +55,9 @@ def predict(
     ``novel`` leaves out the facts that a split holds. Raises UnknownName for a name that the data set has not, ValueError where
     not exactly one of head and tail is given.
     """
-    if (head is None) == (tail is None):
-        raise ValueError("give a head, to ask for tails, or a tail, to ask for heads: one of the two")
     if top < 1:
         raise ValueError(f"top is how many answers to give, at least 1, not {top}")
-    asked = dataset.entity_id(head if head is not None else tail or "")
-    asked_relation = dataset.relation_id(relation) + (dataset.graph.num_relations if head is None else 0)
+    asked, asked_relation = question(dataset, relation, head, tail)
     graph = dataset.graph.to(next(model.parameters(), dataset.graph.facts).device)
     # several copies of the query: as in ranking, a score keeps its bits
     queries = torch.tensor([[asked, asked_relation]], device=graph.device).expand(SMALLEST_BLOCK, 2)

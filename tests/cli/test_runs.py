@@ -114,6 +114,46 @@ def test_predict_asks_for_heads_in_a_table(trained, capsys):
     assert out.count("Person") >= 4
 
 
+ASKED = ["--head", "Person 1", "--relation", "next", "--top", "2", "--explain"]
+
+
+def test_predict_explains_its_answers(trained, capsys):
+    assert main(["predict", str(trained), *ASKED]) == 0
+    out = capsys.readouterr().out
+    assert out.index("Person 1: next ?") < out.index("similar fact  Person") < out.index("similar fact: ")
+    assert "-[next]-> Person" in out
+
+
+def test_predict_explains_its_answers_to_programs(trained, capsys):
+    everybody = [*ASKED, "--top", "20"]
+    assert main(["predict", str(trained), *everybody, "--format", "jsonl", "--paths", "20"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 20
+    reasons = [reason for answer in answers for reason in answer["explanation"]]
+    assert {reason["kind"] for reason in reasons} == {"similar fact", "short path"}
+    for answer in answers:
+        assert f"Person 1 -[next]-> {answer['label']}" not in [reason["path"] for reason in answer["explanation"]]
+        walks = [reason["steps"] for reason in answer["explanation"] if reason["kind"] == "short path"]
+        assert all((walk[0]["head"], walk[-1]["tail"]) == ("Person 1", answer["label"]) for walk in walks)
+    assert main(["predict", str(trained), *everybody, "--format", "csv", "--paths", "20"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.endswith("known,kind,weight,path")
+    assert len(rows) == len(reasons)
+
+
+def test_predict_explains_a_network_by_paths(experiment, tmp_path, capsys):
+    path = str(tmp_path / "network")
+    network = ["--encoder.class_path", "tests.evaluation.planted.BellmanFord", "--steps", "1"]
+    assert main(["train", str(experiment), "--run", path, "--quiet", *network]) == 0
+    capsys.readouterr()
+    question = ["--tail", "Person 4", "--relation", "after", "--top", "20"]
+    assert main(["predict", path, *question, "--explain", "--format", "jsonl"]) == 0
+    answers = {line["label"]: line["explanation"] for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert {reason["kind"] for reason in answers["Person 2"]} == {"path"}
+    assert "Person 4 <-[next]- Person 3 <-[next]- Person 2" in [reason["path"] for reason in answers["Person 2"]]
+    assert {reason["kind"] for reason in answers["Person 14"]} == {"similar fact"}  # too far away for 3 layers
+
+
 def test_compare_tables_runs_and_warns_where_they_differ(trained, run, capsys):
     assert main(["compare", str(trained), str(run)]) == 0
     assert "Warning" not in capsys.readouterr().out
@@ -182,6 +222,8 @@ MISTAKES = [
     ),
     (["predict", "RUN", "--head", "Person 1", "--relation", "nxt"], "no relation is called 'nxt'; closest: next"),
     (["predict", "RUN", "--head", "Person 1", "--relation", "next", "--top", "0"], "at least 1, not 0"),
+    (["predict", "RUN", "--head", "Person 1", "--relation", "next", "--paths", "2"], "add --explain"),
+    (["predict", "RUN", *ASKED, "--paths", "0"], "at least 1, not 0"),
     (["evaluate", "RUN", "--memory", "lots"], "a size of memory reads like 2GB"),
     (["evaluate", "/nowhere"], "there is no folder /nowhere"),
     (["resume", "/"], "/ is not a run directory"),

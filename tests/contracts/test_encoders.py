@@ -97,13 +97,8 @@ def test_another_number_of_entities(
         assert vectors.tail.shape[1] == larger.num_entities
 
 
-<<<<<<< HEAD
-@every_encoder
-def test_other_names(make: MakeEncoder, graph: KnowledgeGraph) -> None:
-=======
 @every_encoder_and_space
 def test_other_names(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
->>>>>>> inductive
     """Another graph of the same size: one of other relations is refused, one of other entities too unless it is inductive."""
     entities = tuple(f"e{i}" for i in range(graph.num_entities))
     relations = tuple(f"r{i}" for i in range(graph.num_relations))

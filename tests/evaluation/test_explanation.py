@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from gnnkg.core import Candidates, Model
+from gnnkg.data.load import load
+from gnnkg.data.names import UnknownName
+from gnnkg.encoders import NBFNet, Table
+from gnnkg.evaluation.explanation import edge_importance, explain
+from gnnkg.graph import KnowledgeGraph
+from gnnkg.scorers import MLP, DistMult
+from tests.evaluation.planted import BellmanFord, family, trained
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """The data set, the fact that is asked for, and a network and a table that have learned the others."""
+    torch.manual_seed(1)
+    dataset, fact = family()
+    return dataset, fact, trained(BellmanFord, DistMult(8), dataset), trained(Table, DistMult(8), dataset)
+
+
+def questions(planted):
+    """Both ways to ask for the fact, with the entities of the planted path in the order of the walk."""
+    _, (head, parent, tail), *_ = planted
+    yield {"head": f"person:{head}", "answer": f"person:{tail}"}, (head, parent, tail)
+    yield {"tail": f"person:{tail}", "answer": f"person:{head}"}, (tail, parent, head)
+
+
+@pytest.mark.parametrize("name", ["by hand", "NBFNet"])
+def test_the_path_that_explains_a_fact_comes_first(planted, name):
+    dataset, _, network, _ = planted
+    if name == "NBFNet":
+        network = trained(partial(NBFNet, num_layers=3), MLP(8, 16, reads_head=False), dataset)
+    for question, walk in questions(planted):
+        first, *others = explain(network, dataset, relation="grandparent", **question, paths=10)
+        assert first.kind == "path"
+        assert [step.relation for step in first.steps] == ["parent", "parent"]
+        assert [first.steps[0].head, *(step.tail for step in first.steps)] == [f"Person {i}" for i in walk]
+        assert all(step.backwards == ("tail" in question) for step in first.steps)
+        assert others
+        assert first.weight > 1.2 * others[0].weight
+
+
+def test_the_path_that_explains_a_fact_comes_first_for_a_table_too(planted):
+    dataset, _, _, table = planted
+    for question, walk in questions(planted):
+        reasons = explain(table, dataset, relation="grandparent", **question)
+        assert [reason.kind for reason in reasons] == 3 * ["similar fact"] + 3 * ["short path"]
+        first = reasons[3]
+        assert [step.relation for step in first.steps] == ["parent", "parent"]
+        assert [first.steps[0].head, *(step.tail for step in first.steps)] == [f"Person {i}" for i in walk]
+        assert first.weight == pytest.approx(1)
+
+
+def test_the_only_path_is_found(planted):
+    """Without any other fact between the two."""
+    dataset, (head, parent, tail), network, table = planted
+    facts = torch.tensor([(head, 0, parent), (parent, 0, tail), (0, 1, 5)])
+    lonely = replace(dataset, graph=KnowledgeGraph(facts, len(dataset.entities), len(dataset.relations)))
+    for model, kinds in ((network, ["path"]), (table, ["similar fact", "short path"])):
+        reasons = explain(model, lonely, head=f"person:{head}", relation="grandparent", answer=f"person:{tail}")
+        assert [reason.kind for reason in reasons] == kinds
+        assert reasons[-1].words == f"Person {head} -[parent]-> Person {parent} -[parent]-> Person {tail}"
+
+
+def test_a_fact_is_not_its_own_reason(planted):
+    dataset, _, *models = planted
+    for model in models:
+        for h, r, t in dataset.graph.facts[::9].tolist():
+            relation = dataset.relations[r]
+            reasons = explain(model, dataset, head=f"person:{h}", relation=relation, answer=f"person:{t}", paths=20)
+            reasons += explain(model, dataset, tail=f"person:{t}", relation=relation, answer=f"person:{h}", paths=20)
+            for step in (step for reason in reasons for step in reason.steps):
+                stated = (step.tail, step.head) if step.backwards else (step.head, step.tail)
+                assert (*stated, step.relation) != (f"Person {h}", f"Person {t}", relation)
+
+
+def test_every_step_is_a_known_fact_and_steps_follow_one_another(planted):
+    dataset, _, *models = planted
+    known = set(dataset.in_words(dataset.graph.facts))
+    for model in models:
+        for reason in explain(model, dataset, head="person:4", relation="knows", answer="person:17", paths=10):
+            for step in reason.steps:
+                head, tail = (step.tail, step.head) if step.backwards else (step.head, step.tail)
+                assert (head, step.relation, tail) in known
+            if reason.kind != "similar fact":
+                ends = [reason.steps[0].head, *(step.tail for step in reason.steps)]
+                assert (ends[0], ends[-1]) == ("Person 4", "Person 17")
+                assert [step.head for step in reason.steps[1:]] == ends[1:-1]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_importance_equals_finite_differences(planted, masked):
+    """Of a path: the score's slope, where the weights of its edges grow together, each in its own layer."""
+    dataset, (head, _, tail), *_ = planted
+    scorer = DistMult(4)
+    model = Model(BellmanFord(dataset.graph, scorer.space), scorer).double()
+    graph = dataset.graph
+    if masked:
+        graph = graph.without(*graph.facts[5:8].unbind(1))
+    edges = graph.messages.edges
+    importance = edge_importance(model, graph, head, 1, tail)
+    assert importance.shape == (3, len(edges))
+    asked = torch.tensor([head]), torch.tensor([1]), Candidates(torch.tensor([[tail]]))
+    for _ in range(5):
+        layer, edge = torch.arange(3), torch.randint(len(edges), (3,))
+
+        def score(change: float, layer=layer, edge=edge) -> float:
+            weight = torch.ones(3, len(edges), dtype=torch.float64)
+            weight[layer, edge] += change
+            return model(graph.weighted(weight), *asked).item()
+
+        slope = (score(1e-5) - score(-1e-5)) / 2e-5
+        assert importance[layer, edge].sum().item() == pytest.approx(slope, abs=1e-7)
+    assert (importance != 0).any(1).all()
+
+
+def test_a_paths_weight_is_the_mean_importance_of_its_edges(planted):
+    dataset, (head, parent, tail), network, _ = planted
+    graph = dataset.graph
+    edges, importance = graph.messages.edges, edge_importance(network, graph, head, 1, tail)
+    (first,) = explain(
+        network, dataset, head=f"person:{head}", relation="grandparent", answer=f"person:{tail}", paths=1
+    )
+    places = [
+        ((edges.source == source) & (edges.relation == 0) & (edges.target == target)).nonzero().item()
+        for source, target in ((head, parent), (parent, tail))
+    ]
+    pairs = [importance[s, places[0]] + importance[t, places[1]] for s, t in ((0, 1), (0, 2), (1, 2))]
+    assert first.weight == pytest.approx(max(pairs).item() / 2, rel=1e-5)
+
+
+def test_explaining_leaves_the_model_as_it_was(planted):
+    dataset, _, network, _ = planted
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train()
+    network.zero_grad()
+    explain(network, dataset, head="person:4", relation="knows", answer="person:17")
+    assert network.training
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_where_no_path_leads_supporting_facts_are_named_as_such(planted):
+    dataset, _, network, _ = planted
+    alone = KnowledgeGraph(dataset.graph.facts[dataset.graph.facts[:, 1] == 1], 25, 4)  # lines do not meet
+    apart = replace(dataset, graph=alone)
+    reasons = explain(network, apart, head="person:0", relation="grandparent", answer="person:9")
+    assert [reason.kind for reason in reasons] == 3 * ["similar fact"]
+    itself = explain(network, dataset, head="person:1", relation="parent", answer="person:1")
+    assert {reason.kind for reason in itself} == {"similar fact"}
+    assert explain(network, apart, head="person:0", relation="likes", answer="person:9") == []
+    empty = replace(dataset, graph=KnowledgeGraph(alone.facts[:0], 25, 4))
+    assert explain(network, empty, head="person:0", relation="likes", answer="person:9") == []
+
+
+def test_similar_facts_by_hand():
+    dataset, _ = family()
+    facts = torch.tensor([(0, 2, 1), (2, 2, 3), (4, 2, 3), (2, 3, 3), (5, 2, 6)])
+    dataset = replace(dataset, graph=KnowledgeGraph(facts, 25, 4))
+    scorer = DistMult(2)
+    table = Table(dataset.graph, scorer.space)
+    model = Model(table, scorer)
+    with torch.no_grad():
+        table.entity[:] = torch.tensor([0.0, -1.0])
+        table.entity[[0, 2]] = torch.tensor([3.0, 0.0])  # the same direction
+        table.entity[[1, 3]] = torch.tensor([0.0, 2.0])
+        table.entity[4] = torch.tensor([1.0, 1.0])
+    reasons = explain(model, dataset, head="person:0", relation="knows", answer="person:1", paths=9)
+    assert [(reason.kind, reason.words) for reason in reasons] == [
+        ("similar fact", "Person 2 -[knows]-> Person 3"),
+        ("similar fact", "Person 4 -[knows]-> Person 3"),
+        ("similar fact", "Person 5 -[knows]-> Person 6"),
+    ]
+    assert [reason.weight for reason in reasons] == pytest.approx([1, (0.5**0.5 + 1) / 2, (0 - 1) / 2], abs=1e-6)
+    backwards = explain(model, dataset, tail="person:1", relation="knows", answer="person:0", paths=9)
+    assert [reason.words for reason in backwards] == [reason.words for reason in reasons]
+
+
+def test_short_paths_weigh_the_probability_of_a_random_walk():
+    dataset, _ = family()
+    facts = torch.tensor([(0, 2, 1), (0, 2, 3), (0, 3, 1), (1, 0, 4), (5, 0, 4), (3, 1, 4), (3, 1, 6), (3, 1, 7)])
+    dataset = replace(dataset, graph=KnowledgeGraph(facts, 25, 4))
+    scorer = DistMult(2)
+    model = Model(Table(dataset.graph, scorer.space), scorer)
+    reasons = explain(model, dataset, head="person:0", relation="likes", answer="person:4", paths=9)
+    assert {reason.words: reason.weight for reason in reasons if reason.kind == "short path"} == pytest.approx(
+        {
+            "Person 0 -[likes]-> Person 1 -[parent]-> Person 4": 1,
+            "Person 0 -[knows]-> Person 1 -[parent]-> Person 4": 1 / 2,
+            "Person 0 -[knows]-> Person 3 -[grandparent]-> Person 4": 1 / 2 / 3,
+        }
+    )
+    # the fact that is asked for is no choice of the walk: person 1 is the only other whom person 0 knows
+    reasons = explain(model, dataset, head="person:0", relation="knows", answer="person:3", paths=9)
+    weights = {reason.words: reason.weight for reason in reasons if reason.kind == "short path"}
+    assert weights["Person 0 -[knows]-> Person 1 -[parent]-> Person 4 <-[grandparent]- Person 3"] == pytest.approx(1)
+    reasons = explain(model, dataset, head="person:4", relation="parent", answer="person:0", paths=9)
+    weights = {reason.words: reason.weight for reason in reasons if reason.kind == "short path"}
+    assert weights["Person 4 <-[parent]- Person 1 <-[likes]- Person 0"] == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize("encoder", [BellmanFord, Table])
+def test_a_real_graph_is_explained(encoder):
+    dataset = load("cldr")
+    scorer = DistMult(4)
+    model = Model(encoder(dataset.graph, scorer.space), scorer)
+    reasons = explain(model, dataset, head="Portugal", relation="uses currency", answer="Euro")
+    assert [reason.kind for reason in reasons] == (
+        3 * ["path"] if encoder is BellmanFord else 3 * ["similar fact"] + 3 * ["short path"]
+    )
+    assert all("Portugal -[uses currency]-> Euro" not in reason.words for reason in reasons)
+
+
+class Deaf(BellmanFord):
+    """Has layers, and does not read the weights of the graph that it is given."""
+
+    def forward(self, graph: KnowledgeGraph):
+        return super().forward(KnowledgeGraph(graph.facts, graph.num_entities, graph.num_relations))
+
+
+def test_mistakes_are_refused(planted):
+    dataset, _, network, _ = planted
+    question = {"head": "person:4", "relation": "knows", "answer": "person:17"}
+    with pytest.raises(UnknownName, match="no entity is called 'person:99'"):
+        explain(network, dataset, **question | {"answer": "person:99"})
+    with pytest.raises(UnknownName, match="no relation is called 'know'; closest: knows"):
+        explain(network, dataset, **question | {"relation": "know"})
+    with pytest.raises(ValueError, match="one of the two"):
+        explain(network, dataset, **question, tail="person:5")
+    with pytest.raises(ValueError, match="at least 1, not 0 and 10"):
+        explain(network, dataset, **question, paths=0)
+    scorer = DistMult(4)
+    with pytest.raises(ValueError, match=r"Deaf has 3 layers, but .* pass graph\.messages\.weight to propagate"):
+        explain(Model(Deaf(dataset.graph, scorer.space), scorer), dataset, **question)
