@@ -75,8 +75,8 @@ def explain(
 
     A model that passes messages in T layers is explained as in NBFNet's paper (Zhu et al., "Neural Bellman-Ford Networks",
     NeurIPS 2021): every edge has a weight of 1 in every layer, the importance of an edge in a layer is the gradient
-    of the answer's score by that weight, and a path's is the mean of its edges'. The paper's text has their sum, its published
-    code the mean: in a sum a long detour wins that shares but its last edges with the path that counts. Paths have at most T
+    of the answer's score by that weight, and a path's is the mean of its edges'. The paper has their sum, in which a long
+    detour wins that shares but its last edges with the path that counts. Paths have at most T
     edges, in layers that follow one another or leave some out; see ``heaviest_paths``.
 
     Where no path leads to the answer, or the model is shallow, the reasons are supporting facts instead, and their kind says so:
