@@ -143,6 +143,8 @@ class KnowledgeGraph:
 
     vocabulary: Vocabulary | None
     """the names behind the ids, by which graphs of other entities or relations are told apart; None: they are not known"""
+    part_of: Int[Tensor, " N"] | None = None
+    """the entities' ids in the graph that this is a ``part`` of, whose names the vocabulary has"""
 
     def __init__(
         self, facts: Facts, num_entities: int, num_relations: int, vocabulary: Vocabulary | None = None
@@ -184,7 +186,7 @@ class KnowledgeGraph:
         graph = object.__new__(KnowledgeGraph)
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
         graph._facts, graph._whole, graph._kept = None, whole, kept.index_fill(0, gone, False)
-        graph._weight, graph.vocabulary = self._weight, self.vocabulary
+        graph._weight, graph.vocabulary, graph.part_of = self._weight, self.vocabulary, self.part_of
         return graph
 
     @property
@@ -261,7 +263,7 @@ class KnowledgeGraph:
         graph = object.__new__(KnowledgeGraph)
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
         graph._facts, graph._whole, graph._kept, graph._weight = self._facts, self._whole, self._kept, weight
-        graph.vocabulary = self.vocabulary
+        graph.vocabulary, graph.part_of = self.vocabulary, self.part_of
         return graph
 
     @cached_property
@@ -330,6 +332,58 @@ class KnowledgeGraph:
         if names is not None:
             names = Vocabulary(tuple(names.entities[i] for i in kept.tolist()), names.relations)
         return KnowledgeGraph(facts, len(kept), self.num_relations, names), kept
+
+    def neighbourhood(
+        self, entities: Int[Tensor, " X"], num_hops: int, fanout: int
+    ) -> tuple[Int[Tensor, " n"], Int[Tensor, " e"]]:
+        """Entities from which messages reach the given ones along sampled edges, ascending, and these edges of ``messages``.
+
+        In each of ``num_hops`` rounds, at most ``fanout`` of the edges that come in at each entity found so far are drawn,
+        uniformly and without replacement, by DGL; seeded by torch's generator. On the CPU, whatever the graph's device.
+        """
+        from gnnkg._dgl import dgl
+
+        edges, weight = self._whole.messages.edges, self.messages.of_layer(0).weight
+        around = self._whole._homogeneous
+        here = None if weight is None else (weight.detach() != 0).float().cpu()
+        dgl.seed(int(torch.randint(2**31, ())))
+        found, drawn = torch.unique(entities.cpu()), []
+        for _ in range(num_hops):
+            with around.local_scope():
+                if here is not None:
+                    around.edata["here"] = here
+                sample = dgl.sampling.sample_neighbors(around, found, fanout, prob=None if here is None else "here")
+            drawn.append(sample.edata[dgl.EID])
+            found = torch.unique(torch.cat([found, edges.source.cpu()[drawn[-1]]]))
+        return found.to(self.device), torch.unique(torch.cat(drawn)).to(self.device)
+
+    @cached_property
+    def _homogeneous(self) -> dgl.DGLGraph:
+        """The edges of ``messages``, in their order, as DGL samples from them."""
+        from gnnkg._dgl import dgl
+
+        edges = self.messages.edges
+        return dgl.graph((edges.source.cpu(), edges.target.cpu()), num_nodes=self.num_entities)
+
+    def part(self, entities: Int[Tensor, " n"], edges: Int[Tensor, " e"]) -> KnowledgeGraph:
+        """Some entities, renumbered in their order, and some edges of ``messages`` between them, with their weights.
+
+        ``part_of`` holds the entities' ids here, by which an encoder finds its vectors for them. An edge may be there in one
+        direction only: messages are weighted, and ``facts`` are those of which either direction is there.
+        """
+        whole, num_facts = self._whole, len(self._whole.facts)
+        order = whole.messages.edges.order
+        rows, row_of = torch.unique(order[edges] % num_facts, return_inverse=True)
+        new = torch.full((self.num_entities,), -1, dtype=torch.int64, device=self.device)
+        new[entities] = torch.arange(len(entities), device=self.device)
+        head, relation, tail = whole.facts[rows].unbind(1)
+        facts = torch.stack([new[head], relation, new[tail]], 1)
+        graph = KnowledgeGraph(facts, len(entities), self.num_relations, self.vocabulary)
+        graph.part_of = entities if self.part_of is None else self.part_of[entities]
+        weight = self.messages.weight
+        given = torch.zeros(*([] if weight is None else weight.shape[:-1]), 2 * len(rows), device=self.device)
+        given[..., row_of + len(rows) * (order[edges] >= num_facts)] = 1.0 if weight is None else weight[..., edges]
+        return graph.weighted(given[..., graph.messages.edges.order])
 
     @cached_property
     def heterograph(self) -> dgl.DGLGraph:

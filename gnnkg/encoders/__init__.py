@@ -4,6 +4,7 @@ from gnnkg.encoders.compgcn import CompGCN
 from gnnkg.encoders.init import Normal, Uniform, XavierNormal
 from gnnkg.encoders.nbfnet import NBFNet
 from gnnkg.encoders.rgcn import RGCN
+from gnnkg.encoders.sampled import Sampled
 from gnnkg.encoders.table import Table
 
-__all__ = ["RGCN", "CompGCN", "NBFNet", "Normal", "Table", "Uniform", "XavierNormal"]
+__all__ = ["RGCN", "CompGCN", "NBFNet", "Normal", "Sampled", "Table", "Uniform", "XavierNormal"]

@@ -55,8 +55,7 @@ class CompGCN(Encoder):
         self.hidden_dropout = nn.Dropout(hidden_dropout)
 
     def forward(self, graph: KnowledgeGraph) -> TableLookup:
-        self.table.check(graph)
-        entity, relation = self.table.entity, self.table.relation
+        entity, relation = self.table.rows(graph), self.table.relation
         for number, (layer, turn) in enumerate(zip(self.layers, self.relations, strict=True)):
             ways = [way.of_layer(number) for way in graph.messages_by_direction]
             entity = self.hidden_dropout(layer(entity, relation, ways))

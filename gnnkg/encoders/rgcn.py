@@ -56,8 +56,7 @@ class RGCN(Encoder):
         )
 
     def forward(self, graph: KnowledgeGraph) -> TableLookup:
-        self.table.check(graph)
-        entity: Tensor = self.table.entity
+        entity = self.table.rows(graph)
         for number, layer in enumerate(self.layers):
             edges, weight = graph.messages.of_layer(number)
             if self.edge_dropout and self.training:

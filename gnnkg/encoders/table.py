@@ -44,16 +44,18 @@ class Table(Encoder):
         (init or space.init)(self.entity, self.relation)
 
     def forward(self, graph: KnowledgeGraph) -> TableLookup:
-        self.check(graph)
-        return TableLookup(self, self.entity)
+        return TableLookup(self, self.rows(graph))
 
-    def check(self, graph: KnowledgeGraph) -> None:
-        """Raises ValueError where the graph has not the entities and relations of this table."""
+    def rows(self, graph: KnowledgeGraph) -> Float[Tensor, "N D"]:
+        """The vectors of the graph's entities. Raises ValueError where it has others than this table, or other relations."""
+        if graph.part_of is not None:
+            return self.entity[graph.part_of]
         if (graph.num_entities, graph.num_relations) != (len(self.entity), self.num_relations):
             raise ValueError(
                 f"this table holds {len(self.entity):,} entities and {self.num_relations:,} relations, and the graph has "
                 f"{graph.num_entities:,} and {graph.num_relations:,}: free vectors know only what they were trained on"
             )
+        return self.entity
 
 
 class TableLookup:

@@ -29,6 +29,7 @@ from gnnkg.losses import CrossEntropy
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.scorers": {"dim": 4, "hidden_dim": 5},
+    "gnnkg.encoders.Sampled": {"encoder": gnnkg.encoders.RGCN, "fanout": 3},
     "gnnkg.encoders": {"num_layers": 2, "block_size": 2, "dropout": 0.0, "hidden_dropout": 0.0, "hides": "facts"},
     "gnnkg.samplers": {"num_negatives": 5, "chunk": 2},
     "gnnkg.transforms.EMU": {"keep": 0.5},
@@ -117,7 +118,7 @@ def _refused(make: Callable[[], Any]) -> bool:
 
 
 scorers = makers(gnnkg.scorers, at_least=7)
-encoders = makers(gnnkg.encoders, at_least=4)
+encoders = makers(gnnkg.encoders, at_least=5)
 samplers = makers(gnnkg.samplers, at_least=2)
 transforms = makers(gnnkg.transforms, at_least=1)
 terms = makers(gnnkg.terms, at_least=5)
