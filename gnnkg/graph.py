@@ -52,6 +52,14 @@ class Messages(NamedTuple):
         return Messages(self.edges, weight if weight is None or weight.dim() == 1 else weight[layer])
 
 
+class Origin(NamedTuple):
+    """Which entities of another graph a part of it has."""
+
+    entities: Int[Tensor, " N"]
+    num_entities: int
+    """of the other graph"""
+
+
 class Known(NamedTuple):
     """Ragged known tails of a batch of queries: those of query b are ``tails[starts[b]:starts[b + 1]]``, ascending."""
 
@@ -143,8 +151,8 @@ class KnowledgeGraph:
 
     vocabulary: Vocabulary | None
     """the names behind the ids, by which graphs of other entities or relations are told apart; None: they are not known"""
-    part_of: Int[Tensor, " N"] | None = None
-    """the entities' ids in the graph that this is a ``part`` of, whose names the vocabulary has"""
+    part_of: Origin | None = None
+    """where this is a ``part`` of another graph, whose names the vocabulary has"""
 
     def __init__(
         self, facts: Facts, num_entities: int, num_relations: int, vocabulary: Vocabulary | None = None
@@ -368,7 +376,7 @@ class KnowledgeGraph:
     def part(self, entities: Int[Tensor, " n"], edges: Int[Tensor, " e"]) -> KnowledgeGraph:
         """Some entities, renumbered in their order, and some edges of ``messages`` between them, with their weights.
 
-        ``part_of`` holds the entities' ids here, by which an encoder finds its vectors for them. An edge may be there in one
+        ``part_of`` holds the entities' ids in this graph, by which an encoder finds vectors for them. An edge may be there in one
         direction only: messages are weighted, and ``facts`` are those of which either direction is there.
         """
         whole, num_facts = self._whole, len(self._whole.facts)
@@ -379,7 +387,11 @@ class KnowledgeGraph:
         head, relation, tail = whole.facts[rows].unbind(1)
         facts = torch.stack([new[head], relation, new[tail]], 1)
         graph = KnowledgeGraph(facts, len(entities), self.num_relations, self.vocabulary)
-        graph.part_of = entities if self.part_of is None else self.part_of[entities]
+        graph.part_of = (
+            Origin(entities, self.num_entities)
+            if self.part_of is None
+            else Origin(self.part_of.entities[entities], self.part_of.num_entities)
+        )
         weight = self.messages.weight
         given = torch.zeros(*([] if weight is None else weight.shape[:-1]), 2 * len(rows), device=self.device)
         given[..., row_of + len(rows) * (order[edges] >= num_facts)] = 1.0 if weight is None else weight[..., edges]

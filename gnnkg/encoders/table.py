@@ -48,14 +48,14 @@ class Table(Encoder):
 
     def rows(self, graph: KnowledgeGraph) -> Float[Tensor, "N D"]:
         """The vectors of the graph's entities. Raises ValueError where it has others than this table, or other relations."""
-        if graph.part_of is not None:
-            return self.entity[graph.part_of]
-        if (graph.num_entities, graph.num_relations) != (len(self.entity), self.num_relations):
+        part = graph.part_of
+        num_entities = graph.num_entities if part is None else part.num_entities
+        if (num_entities, graph.num_relations) != (len(self.entity), self.num_relations):
             raise ValueError(
                 f"this table holds {len(self.entity):,} entities and {self.num_relations:,} relations, and the graph has "
-                f"{graph.num_entities:,} and {graph.num_relations:,}: free vectors know only what they were trained on"
+                f"{num_entities:,} and {graph.num_relations:,}: free vectors know only what they were trained on"
             )
-        return self.entity
+        return self.entity if part is None else self.entity[part.entities]
 
 
 class TableLookup:

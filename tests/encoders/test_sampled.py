@@ -53,7 +53,7 @@ def test_a_part_has_the_drawn_edges_only() -> None:
     whole, weight = graph.messages
     assert (weight[edges] == 1).all(), "a fact that was taken out is never drawn"
     part = graph.part(entities, edges)
-    assert torch.equal(part.part_of, entities)
+    assert torch.equal(part.part_of.entities, entities)
     small, there = part.messages
     kept = there == 1
     named = torch.stack([entities[small.source], small.relation, entities[small.target]], 1)[kept]
