@@ -27,7 +27,7 @@ from gnnkg import encoders, losses, samplers, scorers, terms
 from gnnkg._dgl import dgl
 from gnnkg.data.queries import Queries
 from gnnkg.encoders import nbfnet
-from gnnkg.evaluation.provenance import hardware, peak_memory, versions
+from gnnkg.evaluation.provenance import commit, hardware, peak_memory, versions
 from gnnkg.ops.backends import use_reference
 from gnnkg.ops.message import Adjacency, degrees
 
@@ -125,9 +125,15 @@ def main() -> None:
             f"{way:6} {row['seconds']:8.3f} s a step ({ratio:4.1f}x) {row['peak_memory_bytes'] / 1e9:6.2f} GB at most"
         )
     if arguments.json:
-        settings = {name: value for name, value in vars(arguments).items() if name not in ("json", "one")}
-        told = {"settings": settings, "hardware": hardware(), "versions": versions(), "steps": rows}
-        arguments.json.write_text(json.dumps(told, indent=2, default=str) + "\n", encoding="utf-8")
+        told = {
+            "command": " ".join(["python", *sys.argv]),
+            "commit": commit(),
+            "hardware": hardware(),
+            "versions": versions(),
+            "threads": torch.get_num_threads(),
+            "steps": rows,
+        }
+        arguments.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
