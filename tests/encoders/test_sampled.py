@@ -8,8 +8,9 @@ from torch.testing import assert_close
 
 from gnnkg.core import Candidates
 from gnnkg.encoders import RGCN, CompGCN, NBFNet, Sampled, Table
+from gnnkg.experiment import build, from_config
 from gnnkg.scorers import DistMult
-from tests.random_data import random_graph
+from tests.random_data import random_dataset, random_graph
 
 ALL = 1000
 """a fanout that draws every edge"""
@@ -90,3 +91,21 @@ def test_what_cannot_be_sampled() -> None:
         Sampled(random_graph(), DistMult(8).space, Table)
     with pytest.raises(ValueError, match="fanout"):
         Sampled(random_graph(), DistMult(8).space, RGCN, 0)
+
+
+def test_it_is_configured_with_the_encoder_inside() -> None:
+    inner = {"class_path": "CompGCN", "init_args": {"composition": "mult"}}
+    experiment = from_config(
+        {
+            "dataset": "cldr",
+            "scorer": {"class_path": "DistMult", "init_args": {"dim": 8}},
+            "encoder": {"class_path": "Sampled", "init_args": {"encoder": inner, "fanout": 2}},
+            "sampler": "Uniform",
+            "terms": {"loss": {"class_path": "Ranking", "init_args": {"loss": "CrossEntropy"}}},
+            "optimizer": "Adam",
+            "steps": 1,
+        }
+    )
+    model, _ = build(experiment, random_dataset())
+    assert isinstance(model.encoder.encoder, CompGCN)
+    assert model.encoder.encoder.layers[0].composition == "mult"
