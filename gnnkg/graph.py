@@ -191,10 +191,14 @@ class KnowledgeGraph:
         """This graph less some facts of ``_whole``, by their rows there."""
         whole = self._whole
         kept = torch.ones(len(whole.facts), dtype=torch.bool, device=gone.device) if self._kept is None else self._kept
+        return self._sharing(None, kept.index_fill(0, gone, False), self._weight)
+
+    def _sharing(self, facts: Facts | None, kept: Tensor | None, weight: Tensor | None) -> KnowledgeGraph:
+        """A graph on the sorted edges of this one; facts are found when they are asked for, where they are None."""
         graph = object.__new__(KnowledgeGraph)
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
-        graph._facts, graph._whole, graph._kept = None, whole, kept.index_fill(0, gone, False)
-        graph._weight, graph.vocabulary, graph.part_of = self._weight, self.vocabulary, self.part_of
+        graph.vocabulary, graph.part_of = self.vocabulary, self.part_of
+        graph._facts, graph._whole, graph._kept, graph._weight = facts, self._whole, kept, weight
         return graph
 
     @property
@@ -268,11 +272,7 @@ class KnowledgeGraph:
             raise ValueError(f"expected a weight of each edge, of shape {shapes}, not {tuple(weight.shape)}")
         if weight.device != self.device:
             raise ValueError(f"the weights are on {weight.device} and the graph on {self.device}: move them with .to()")
-        graph = object.__new__(KnowledgeGraph)
-        graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
-        graph._facts, graph._whole, graph._kept, graph._weight = self._facts, self._whole, self._kept, weight
-        graph.vocabulary, graph.part_of = self.vocabulary, self.part_of
-        return graph
+        return self._sharing(self._facts, self._kept, weight)
 
     @cached_property
     def _rows_by_fact(self) -> tuple[Tensor, Tensor]:
