@@ -37,6 +37,9 @@ class Batch:
     tail: Int[Tensor, " B"]
     weight: Float[Tensor, " B"]
     """how much each fact counts in a loss: ones, or subsampling weights"""
+    score: Callable[[Candidates], Float[Tensor, "B C"]] | None = None
+    """what the model in training scores these queries' candidates now, without gradients: for samplers that follow it.
+    None outside of an objective"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,14 @@ Term = Callable[[Scorer, Vectors, Labels], Tensor]
 """-> a scalar"""
 
 
+@runtime_checkable
+class FollowsEpochs(Protocol):
+    """A sampler, term or transform with a schedule. One that holds others passes ``before_epoch`` on to them."""
+
+    def before_epoch(self, epoch: int) -> None:
+        """Called before each epoch begins, from 0, and again at the same place where a run continues."""
+
+
 class Model(nn.Module):
     """An encoder under a scorer: ``model(graph, head, relation)`` scores all N entities as tails."""
 
@@ -226,7 +237,8 @@ class Model(nn.Module):
 class Objective(nn.Module):
     """A training objective: candidates from a sampler, and named terms that are summed.
 
-    With ``redraw`` each term sees candidates of its own, as in EMU's published code; otherwise all share one draw.
+    With ``redraw`` each term sees candidates of its own, as in EMU's published code; otherwise all share one draw. A sampler with
+    a state that is to be saved is an ``nn.Module``, as a term is.
     """
 
     def __init__(self, sampler: Sampler, terms: Mapping[str, Term], redraw: bool = False) -> None:
@@ -240,6 +252,12 @@ class Objective(nn.Module):
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         lookup = model.encoder(_visible(batch, model.encoder.hides))
+
+        @torch.no_grad()
+        def score(candidates: Candidates) -> Tensor:
+            return model.scorer(lookup(batch.head, batch.relation, candidates))
+
+        batch = replace(batch, score=score)
         drawn: tuple[Vectors, Labels] | None = None
         losses = {}
         for name, term in self.terms.items():
@@ -248,6 +266,12 @@ class Objective(nn.Module):
                 drawn = lookup(batch.head, batch.relation, candidates), labels
             losses[name] = term(model.scorer, *drawn)
         return losses
+
+    def before_epoch(self, epoch: int) -> None:
+        """Tells those parts that have a schedule that an epoch begins."""
+        for part in (self.sampler, *self.terms.values()):
+            if isinstance(part, FollowsEpochs):
+                part.before_epoch(epoch)
 
 
 def _visible(batch: Batch, hides: Hidden) -> KnowledgeGraph:

@@ -155,3 +155,47 @@ def test_penalties_against_plain_sums(graph: KnowledgeGraph) -> None:
     assert_close(N3(0.1, relation_weight=0.0)(*given), 0.1 * (cubes[0] + cubes[2]))
     squares = [x.square().sum() / 4 for x in (head, relation, own)]
     assert_close(L2(0.1)(*given), 0.1 * sum(squares))
+
+
+class Watching(torch.nn.Module):
+    """A sampler that asks the model, keeps a count, and notes the epochs that it is told of; also a transform."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uniform = Uniform(num_negatives=3)
+        self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
+        self.epochs: list[int] = []
+
+    def forward(self, batch: Batch) -> tuple[Candidates, Labels]:
+        assert batch.score is not None
+        candidates, labels = self.uniform(batch)
+        self.draws += 1
+        self.scores, self.candidates = batch.score(candidates), candidates
+        return candidates, labels
+
+    def before_epoch(self, epoch: int) -> None:
+        self.epochs.append(epoch)
+
+
+def test_samplers_may_ask_the_model(graph: KnowledgeGraph) -> None:
+    model, sampler = distmult(graph), Watching()
+    batch = next(iter(Queries(4).of(graph, seed=0)))
+    Objective(sampler, {"plain": Ranking(CrossEntropy())})(model, batch)
+    assert_close(sampler.scores, model(graph, batch.head, batch.relation, sampler.candidates))
+    assert not sampler.scores.requires_grad
+
+
+def test_a_samplers_state_is_saved_with_the_objective(graph: KnowledgeGraph) -> None:
+    objective = Objective(Watching(), {"plain": Ranking(CrossEntropy())})
+    objective(distmult(graph), next(iter(Queries(4).of(graph, seed=0))))
+    again = Objective(Watching(), {"plain": Ranking(CrossEntropy())})
+    again.load_state_dict(objective.state_dict())
+    assert again.sampler.draws == 1
+
+
+def test_epochs_are_told_to_samplers_terms_and_transforms() -> None:
+    sampler, transform = Watching(), Watching()
+    objective = Objective(sampler, {"plain": Ranking(CrossEntropy(), transform=transform), "n3": N3(0.1)})
+    for epoch in (0, 1):
+        objective.before_epoch(epoch)
+    assert sampler.epochs == transform.epochs == [0, 1]

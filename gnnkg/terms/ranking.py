@@ -3,7 +3,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gnnkg.core import Labels, Loss, Scorer, Transform, Vectors
+from gnnkg.core import FollowsEpochs, Labels, Loss, Scorer, Transform, Vectors
 
 
 class Ranking(nn.Module):
@@ -30,3 +30,7 @@ class Ranking(nn.Module):
         mean = (labels.weight * each).sum() / labels.weight.sum()
         scale = self.weight / (scores.shape[1] - 1) if self.per_negative else self.weight
         return scale * mean
+
+    def before_epoch(self, epoch: int) -> None:
+        if isinstance(self.transform, FollowsEpochs):
+            self.transform.before_epoch(epoch)
