@@ -69,6 +69,45 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
+class Blend:
+    """Mixup of the columns of a score matrix: column c of query b becomes share * column ``first`` + (1 - share) * ``second``."""
+
+    first: Int[Tensor, " X"]
+    """the columns that are left, in their order; the truth is among them, with a share of 1"""
+    second: Int[Tensor, "B X"]
+    share: Float[Tensor, "B X"]
+
+    def of_scores(self, scores: Float[Tensor, "B C"]) -> Float[Tensor, "B X"]:
+        """The scores of mixed candidates, where scores are linear in the candidate."""
+        return scores.gather(1, self.second).lerp(scores.index_select(1, self.first), self.share)
+
+    def of_vectors(self, vectors: Vectors, space: Space) -> Vectors:
+        """The mixed candidates themselves, (B, X - 1, D), behind the own tail."""
+        own, tail = vectors.own, vectors.tail
+        assert own is not None
+        num_queries, each = len(own), len(own) // len(tail)
+        columns = torch.cat([own.unsqueeze(1), tail.repeat_interleave(each, 0)], 1)  # (B, C, D)
+        flat = columns.flatten(0, 1)
+        place = columns.shape[1] * torch.arange(num_queries, device=own.device).unsqueeze(1) + self.second[:, 1:]
+        first = columns.index_select(1, self.first[1:])
+        second = flat.index_select(0, place.flatten()).view_as(first)
+        share = self.share[:, 1:].unsqueeze(2)
+        if space.phases is None:
+            mixed = second.lerp(first, share)
+        else:
+            mixed = _on_the_circle(first, second, share, space.phases)
+        return vectors.replace(tail=mixed, blend=None)
+
+
+def _on_the_circle(first: Tensor, second: Tensor, share: Tensor, period: float) -> Tensor:
+    """Mixes ``[phase | modulus]``: phases along the shorter arc between them, and moduli as numbers."""
+    way = second - first
+    phase, modulus = way.chunk(2, dim=-1)
+    way = torch.cat([phase - period * (phase.detach() / period).round(), modulus], dim=-1)
+    return first + (1 - share) * way
+
+
+@dataclass(frozen=True, slots=True)
 class Vectors:
     """What a scorer reads: queries and candidates as vectors. The seam where every method of the library acts."""
 
@@ -79,6 +118,8 @@ class Vectors:
     """the query's own tail, where it is not in the table"""
     mix: Mix | None = None
     """mutates the table's candidates towards each query's own tail without storing them (EMU); see ops.matching"""
+    blend: Blend | None = None
+    """mixes candidates of a query with each other (DeMix); the columns before it are own and table"""
     views: Mapping[str, Vectors] = field(default_factory=dict)
     """the same triples as one modality sees them; usually empty"""
 
@@ -117,6 +158,8 @@ class Space:
     """entity vectors are ``[re | im]``: component i and i + D/2 are one complex number"""
     joined: bool = False
     """the two halves of a complex number cannot be mutated apart in a shared mask (a modulus joins them)"""
+    phases: float | None = None
+    """the first half of an entity vector are phases of this period (HAKE)"""
 
     def __post_init__(self) -> None:
         if self.entity_dim < 1 or self.relation_dim < 1:
@@ -181,6 +224,8 @@ class Scorer(nn.Module, ABC):
     space: Space
     reads_head: bool = True
     """whether scores depend on the head's vector"""
+    linear: bool = False
+    """whether scores are linear in the candidate's vector: a mixture then scores as the mixture of scores"""
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
@@ -193,6 +238,11 @@ class Scorer(nn.Module, ABC):
         """Scores of the candidates. ``mix`` mutates them without storing them; a scorer that cannot, raises ValueError."""
 
     def forward(self, vectors: Vectors) -> Float[Tensor, "B C"]:
+        blend = vectors.blend
+        if blend is not None:
+            if self.linear:
+                return blend.of_scores(self(vectors.replace(blend=None)))
+            return self(blend.of_vectors(vectors, self.space))
         query = self.query(vectors.head, vectors.relation)
         scores = self.match(query, vectors.tail, vectors.mix)
         if vectors.own is None:

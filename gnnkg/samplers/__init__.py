@@ -2,5 +2,6 @@
 
 from gnnkg.samplers.all_entities import AllEntities
 from gnnkg.samplers.uniform import Uniform
+from gnnkg.samplers.with_positives import WithPositives
 
-__all__ = ["AllEntities", "Uniform"]
+__all__ = ["AllEntities", "Uniform", "WithPositives"]

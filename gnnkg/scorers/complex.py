@@ -16,6 +16,8 @@ class ComplEx(Scorer):
     2 * dim wide. ``gamma`` only sets the initial range, U(+-(gamma + 2) / dim).
     """
 
+    linear = True
+
     def __init__(self, dim: int = 100, gamma: float = 24.0) -> None:
         super().__init__()
         self.space = Space(2 * dim, 2 * dim, init=uniform(initial_range(gamma, dim)), inverse=conjugate, complex=True)

@@ -17,6 +17,8 @@ class DistMult(Scorer):
     range, U(+-(gamma + 2) / dim).
     """
 
+    linear = True
+
     def __init__(self, dim: int = 100, gamma: float = 24.0) -> None:
         super().__init__()
         self.space = Space(dim, dim, init=uniform(initial_range(gamma, dim)), inverse=_same)

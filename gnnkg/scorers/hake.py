@@ -31,7 +31,7 @@ class HAKE(Scorer):
         self.radians = math.pi / span
         self.phase_weight = nn.Parameter(torch.tensor(phase_weight * span))
         self.modulus_weight = nn.Parameter(torch.tensor(modulus_weight))
-        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse)
+        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse, phases=2 * span)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         """``[phase | a | c]``: the modulus part is || a - c m_t ||."""

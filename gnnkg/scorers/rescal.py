@@ -16,6 +16,8 @@ class RESCAL(Scorer):
     row by row, dim * dim wide; its inverse is the transpose. Entities and relations start from N(0, ``std``).
     """
 
+    linear = True
+
     def __init__(self, dim: int = 100, std: float = 0.1225) -> None:
         super().__init__()
         self.dim = dim

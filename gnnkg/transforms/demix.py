@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.distributions import Beta
+
+from gnnkg.core import Blend, Labels, Scorer, Vectors
+from gnnkg.transforms.pseudo_negatives import negatives, positives, pseudo_negatives
+
+
+class DeMix:
+    """Adaptive denoising mixup: negatives that score like true tails become partially positive, the others harder.
+
+        e' = lam e + (1 - lam) p,    y' = (1 - lam) y_p,    lam = max(l, 1 - l),    l ~ Beta(alpha, alpha)
+
+    Chen et al., "Negative Sampling with Adaptive Denoising Mixup for Knowledge Graph Embedding", ISWC 2023, arXiv 2310.09781.
+    A marginal pseudo-negative (MPNE, see ``pseudo_negatives``) gets as partner p one of the known tails of its query that score
+    lowest (y_p = 1); a true negative another true negative of its query (y_p = 0). Use it with the sampler ``WithPositives``, which
+    brings known tails, and the loss ``SelfAdversarial``, whose negatives may be true by a share; temperature 0 weights them alike.
+    Choices, scores for the choice, shares and labels have no gradient; both partners' vectors have. Where scores are
+    linear in the candidate, the scores are mixed; elsewhere (B, C, D) mixed vectors are stored. Phases are mixed on the circle.
+
+    ``mu``, ``delta`` and ``upper``: which negatives are suspicious. ``anneal`` lets mu fall to 0 in so many epochs, and in the
+    first ``warm_up`` epochs the negatives stay what they are. ``cap``: partners are the lower half of the known tails by score, or
+    those not above the mean. ``coefficient``: l ~ Beta(alpha, alpha), or with n known tails Beta(n, alpha) or Beta(alpha, n).
+    ``alpha=0`` mixes nothing.
+
+    For ablations: ``split="all"`` takes every negative for a pseudo-negative and ``"none"`` none (no MPNE); ``pseudo="masked"``
+    takes pseudo-negatives out of the loss in place of mixing them and ``"unchanged"`` leaves them; ``mix_true=False`` leaves the
+    others.
+
+    Raises ValueError where the sampler gives no separate truth (1-vs-all), and after EMU.
+    """
+
+    def __init__(
+        self,
+        mu: float = 1.0,
+        alpha: float = 0.5,
+        delta: Literal["relative", "additive"] = "relative",
+        upper: Literal["inf", "mean"] = "inf",
+        anneal: int | None = None,
+        warm_up: int = 0,
+        cap: Literal["lowest", "below_mean"] = "lowest",
+        coefficient: Literal["symmetric", "pattern_first", "alpha_first"] = "symmetric",
+        max_rule: bool = True,
+        split: Literal["scores", "all", "none"] = "scores",
+        pseudo: Literal["mixed", "masked", "unchanged"] = "mixed",
+        mix_true: bool = True,
+    ) -> None:
+        if alpha < 0 or warm_up < 0 or (anneal is not None and anneal < 1):
+            raise ValueError(
+                f"alpha and warm_up must be at least 0 and anneal at least 1, not {alpha}, {warm_up} and {anneal}"
+            )
+        self.mu = mu
+        self.alpha = alpha
+        self.delta: Literal["relative", "additive"] = delta
+        self.upper: Literal["inf", "mean"] = upper
+        self.anneal = anneal
+        self.warm_up = warm_up
+        self.cap = cap
+        self.coefficient = coefficient
+        self.max_rule = max_rule
+        self.split = split
+        self.pseudo = pseudo
+        self.mix_true = mix_true
+        self.epoch = warm_up  # outside of a training loop the warm-up is over
+
+    def before_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
+        if vectors.own is None:
+            raise ValueError(
+                "DeMix mends sampled negatives, and each query's own tail must stand outside the table: use a sampler such as "
+                "WithPositives(Uniform) instead of AllEntities (1-vs-all), or a term without DeMix"
+            )
+        if vectors.mix is not None or vectors.blend is not None:
+            raise ValueError("these candidates are mixed already: give EMU and DeMix a term each")
+        columns = _of_a_loss(labels)
+        if self.epoch < self.warm_up:
+            if len(columns) == labels.value.shape[1]:
+                return vectors, labels
+            return vectors.replace(tail=vectors.tail.index_select(1, columns[1:] - 1)), _at(columns, labels)
+        with torch.no_grad():
+            scores = scorer(vectors)
+            pseudo = self.suspects(scores, labels)
+            partner, share = self._partners(scores, labels, pseudo)
+        value, mask = labels.value, labels.mask
+        if self.pseudo == "mixed":
+            value = torch.where(pseudo, 1 - share, value)
+        elif self.pseudo == "masked":
+            mask = ~pseudo if mask is None else mask & ~pseudo
+        blend = Blend(columns, partner.index_select(1, columns), share.index_select(1, columns))
+        return vectors.replace(blend=blend), _at(columns, Labels(value, mask, labels.truth, labels.weight))
+
+    def suspects(self, scores: Float[Tensor, "B C"], labels: Labels) -> Bool[Tensor, "B C"]:
+        """The negatives that are taken for pseudo-negatives, by the model's scores."""
+        if self.split != "scores":
+            chosen = negatives(labels)
+            return chosen if self.split == "all" else torch.zeros_like(chosen)
+        mu = self.mu if self.anneal is None else self.mu * max(0.0, 1 - self.epoch / self.anneal)
+        return pseudo_negatives(scores, labels, mu, self.delta, self.upper)
+
+    def _partners(
+        self, scores: Tensor, labels: Labels, pseudo: Tensor
+    ) -> tuple[Int[Tensor, "B C"], Float[Tensor, "B C"]]:
+        """The column that each column is mixed with, and the share of its own that it keeps; 1 where it is left alone."""
+        known = positives(labels)
+        share = self._shares(known.sum(1, keepdim=True), scores)
+        partner = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
+        mixed = torch.zeros_like(pseudo)
+        if self.pseudo == "mixed":
+            partner = torch.where(pseudo, self._near_the_boundary(scores, known), partner)
+            mixed = mixed | pseudo
+        if self.mix_true:
+            harder = negatives(labels) & ~pseudo
+            partner = torch.where(harder, _another(harder), partner)
+            mixed = mixed | harder
+        return partner, torch.where(mixed, share, 1)
+
+    def _shares(self, num_known: Int[Tensor, "B 1"], like: Tensor) -> Float[Tensor, "B C"]:
+        if self.alpha == 0:
+            return torch.ones_like(like)
+        alpha = torch.full_like(like, self.alpha)
+        first = num_known.to(like.dtype).expand_as(like) if self.coefficient == "pattern_first" else alpha
+        second = num_known.to(like.dtype).expand_as(like) if self.coefficient == "alpha_first" else alpha
+        drawn = Beta(first, second).sample()
+        return torch.maximum(drawn, 1 - drawn) if self.max_rule else drawn
+
+    def _near_the_boundary(self, scores: Tensor, known: Tensor) -> Int[Tensor, "B C"]:
+        """For every column, one of the query's known tails that score low, uniformly."""
+        columns = known.any(0).nonzero().squeeze(1)
+        among = scores[:, columns].masked_fill(~known[:, columns], torch.inf)
+        ascending, order = among.sort(1)
+        count = known.sum(1, keepdim=True)
+        if self.cap == "lowest":
+            size = (count + 1) // 2
+        else:
+            mean = scores.masked_fill(~known, 0).sum(1, keepdim=True) / count
+            size = (ascending <= mean).sum(1, keepdim=True).clamp(min=1)  # rounding may lift the mean of equal scores
+        drawn = (torch.rand_like(scores) * size).long().minimum(size - 1)
+        return columns[order.gather(1, drawn)]
+
+
+def _another(chosen: Bool[Tensor, "B C"]) -> Int[Tensor, "B C"]:
+    """For every chosen column another chosen one of its row, uniformly; itself where it is the only one."""
+    count = chosen.cumsum(1)  # the first chosen column is number 1
+    total = count[:, -1:]
+    drawn = (torch.rand(chosen.shape, device=chosen.device) * (total - 1)).long().minimum(total - 2).clamp(min=0) + 1
+    drawn = torch.where((drawn >= count) & (total > 1), drawn + 1, drawn)
+    return torch.searchsorted(count, drawn).clamp(max=chosen.shape[1] - 1)
+
+
+def _of_a_loss(labels: Labels) -> Int[Tensor, " X"]:
+    """The columns that take part for some query: all but the known tails, which serve as partners only."""
+    columns = torch.arange(labels.value.shape[1], device=labels.value.device)
+    return columns if labels.mask is None else columns[labels.mask.any(0)]
+
+
+def _at(columns: Int[Tensor, " X"], labels: Labels) -> Labels:
+    mask = None if labels.mask is None else labels.mask.index_select(1, columns)
+    return Labels(labels.value.index_select(1, columns), mask, labels.truth, labels.weight)

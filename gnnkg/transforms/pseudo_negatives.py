@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gnnkg.core import Labels
+
+
+def positives(labels: Labels) -> Bool[Tensor, "B C"]:
+    """The columns that hold a known tail of the query: its truth, and those that ``WithPositives`` has added."""
+    if labels.mask is None:
+        known = torch.zeros_like(labels.value, dtype=torch.bool)
+    else:
+        known = (labels.value == 1) & ~labels.mask
+    return known.scatter(1, labels.truth.unsqueeze(1), True)
+
+
+def negatives(labels: Labels) -> Bool[Tensor, "B C"]:
+    """The columns that take part besides the truth."""
+    active = torch.ones_like(labels.value, dtype=torch.bool) if labels.mask is None else labels.mask
+    return active.scatter(1, labels.truth.unsqueeze(1), False)
+
+
+def pseudo_negatives(
+    scores: Float[Tensor, "B C"],
+    labels: Labels,
+    mu: float = 1.0,
+    delta: Literal["relative", "additive"] = "relative",
+    upper: Literal["inf", "mean"] = "inf",
+) -> Bool[Tensor, "B C"]:
+    """Which negatives score like true tails of the same query, and so may be true: DeMix's marginal pseudo-negatives (MPNE).
+
+        low <= f(e) <= high,    low = min X - slack,    high = infinity, or mean X with ``upper="mean"``
+
+    X are the scores of the query's known tails. The slack is ``mu`` (``delta="additive"``), or mu / 5 * (mean X - min X)
+    (``"relative"``); a query with one known tail takes the standard deviation of all X of the batch for its spread.
+    Chen et al., arXiv 2310.09781; the paper gives the minimum, the mean and mu, and the way they combine is our reading.
+    """
+    known = positives(labels)
+    least = scores.masked_fill(~known, torch.inf).amin(1, keepdim=True)
+    mean = scores.masked_fill(~known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True)
+    if delta == "additive":
+        slack = torch.full_like(mean, mu)
+    else:
+        single = known.sum(1, keepdim=True) == 1
+        slack = mu / 5 * torch.where(single, scores[known].std(correction=0), mean - least)
+    flagged = negatives(labels) & (scores >= least - slack)
+    return flagged if upper == "inf" else flagged & (scores <= mean)
