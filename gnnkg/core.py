@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.blend import blend
 from gnnkg.ops.matching import Mix
 
 
@@ -83,28 +84,10 @@ class Blend:
 
     def of_vectors(self, vectors: Vectors, space: Space) -> Vectors:
         """The mixed candidates themselves, (B, X - 1, D), behind the own tail."""
-        own, tail = vectors.own, vectors.tail
-        assert own is not None
-        num_queries, each = len(own), len(own) // len(tail)
-        columns = torch.cat([own.unsqueeze(1), tail.repeat_interleave(each, 0)], 1)  # (B, C, D)
-        flat = columns.flatten(0, 1)
-        place = columns.shape[1] * torch.arange(num_queries, device=own.device).unsqueeze(1) + self.second[:, 1:]
-        first = columns.index_select(1, self.first[1:])
-        second = flat.index_select(0, place.flatten()).view_as(first)
-        share = self.share[:, 1:].unsqueeze(2)
-        if space.phases is None:
-            mixed = second.lerp(first, share)
-        else:
-            mixed = _on_the_circle(first, second, share, space.phases)
+        assert vectors.own is not None  # DeMix refuses candidates without
+        first, second, share = self.first[1:], self.second[:, 1:], self.share[:, 1:]
+        mixed = blend(vectors.own, vectors.tail, first, second, share.to(vectors.tail.dtype), space.phases)
         return vectors.replace(tail=mixed, blend=None)
-
-
-def _on_the_circle(first: Tensor, second: Tensor, share: Tensor, period: float) -> Tensor:
-    """Mixes ``[phase | modulus]``: phases along the shorter arc between them, and moduli as numbers."""
-    way = second - first
-    phase, modulus = way.chunk(2, dim=-1)
-    way = torch.cat([phase - period * (phase.detach() / period).round(), modulus], dim=-1)
-    return first + (1 - share) * way
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +221,11 @@ class Scorer(nn.Module, ABC):
         """Scores of the candidates. ``mix`` mutates them without storing them; a scorer that cannot, raises ValueError."""
 
     def forward(self, vectors: Vectors) -> Float[Tensor, "B C"]:
-        blend = vectors.blend
-        if blend is not None:
+        mixup = vectors.blend
+        if mixup is not None:
             if self.linear:
-                return blend.of_scores(self(vectors.replace(blend=None)))
-            return self(blend.of_vectors(vectors, self.space))
+                return mixup.of_scores(self(vectors.replace(blend=None)))
+            return self(mixup.of_vectors(vectors, self.space))
         query = self.query(vectors.head, vectors.relation)
         scores = self.match(query, vectors.tail, vectors.mix)
         if vectors.own is None:

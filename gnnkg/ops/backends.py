@@ -50,3 +50,10 @@ def choose(*tensors: Tensor | None) -> Backend:
             "or call them under gnnkg.ops.backends.use_reference(), which is slower and takes more memory"
         )
     return "triton"
+
+
+def one_derivative(of: str) -> RuntimeError:
+    """What to raise where a fused op, ``the fused update``, is differentiated twice."""
+    return RuntimeError(
+        f"{of} has one derivative: compute what is differentiated twice under gnnkg.ops.backends.use_reference()"
+    )

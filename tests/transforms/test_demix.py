@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy.stats import beta, kstest
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -21,6 +22,7 @@ from gnnkg.samplers import AllEntities, Uniform, WithPositives
 from gnnkg.scorers import HAKE, MLP, ComplEx, DistMult, RotatE, TransE
 from gnnkg.terms import Ranking
 from gnnkg.transforms import EMU, DeMix
+from gnnkg.transforms.demix import _symmetric_beta
 from gnnkg.transforms.pseudo_negatives import negatives, positives, pseudo_negatives
 from tests.contracts import discovered
 from tests.contracts.test_scorers import random_vectors
@@ -117,6 +119,12 @@ def test_the_share_follows_its_distribution(coefficient: Any, mean: float) -> No
     assert shares.mean().item() == pytest.approx(mean, abs=0.03)
     kept = DeMix(alpha=1.0, coefficient=coefficient)
     assert torch.cat([mixed(kept)[1][:1, 1:] for _ in range(50)]).min() >= 0.5
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0, 3.0])
+def test_shares_are_drawn_from_the_beta_distribution(alpha: float) -> None:
+    drawn = _symmetric_beta(alpha, torch.empty(50, 400, dtype=torch.float64)).flatten()
+    assert kstest(drawn.numpy(), beta(alpha, alpha).cdf).pvalue > 0.001
 
 
 def test_alpha_0_mixes_nothing_and_annealing_ends_in_the_minimum() -> None:

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gnnkg.ops import backends
+
 Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 
 
@@ -76,7 +78,4 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args
-        raise RuntimeError(
-            "the fast matching ops can be differentiated once only; compute the scores that are differentiated twice "
-            "under gnnkg.ops.backends.use_reference()"
-        )
+        raise backends.one_derivative("the fused matching")

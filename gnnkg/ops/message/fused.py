@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor
 
+from gnnkg.ops import backends
 from gnnkg.ops.message.adjacency import Adjacency
 from gnnkg.ops.message.reference import Aggregate, Message
 
@@ -99,7 +100,4 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args
-        raise RuntimeError(
-            "the fast message-passing ops have one derivative: to differentiate twice, call them under "
-            "gnnkg.ops.backends.use_reference()"
-        )
+        raise backends.one_derivative("the fused message passing")

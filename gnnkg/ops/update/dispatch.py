@@ -64,7 +64,4 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args
-        raise RuntimeError(
-            "the fused update has one derivative: to differentiate twice, call it under "
-            "gnnkg.ops.backends.use_reference()"
-        )
+        raise backends.one_derivative("the fused update")
