@@ -9,7 +9,7 @@ import torch
 from gnnkg.core import Candidates, Model
 from gnnkg.data.load import load
 from gnnkg.data.names import UnknownName
-from gnnkg.encoders import NBFNet, Table
+from gnnkg.encoders import RGCN, CompGCN, NBFNet, Table
 from gnnkg.evaluation.explanation import edge_importance, explain
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.scorers import MLP, DistMult
@@ -82,6 +82,8 @@ def test_a_fact_is_not_its_own_reason(planted):
 
 def test_every_step_is_a_known_fact_and_steps_follow_one_another(planted):
     dataset, _, *models = planted
+    scorer = DistMult(8)
+    models += [Model(encoder(dataset.graph, scorer.space, num_layers=2), scorer) for encoder in (RGCN, CompGCN)]
     known = set(dataset.in_words(dataset.graph.facts))
     for model in models:
         for reason in explain(model, dataset, head="person:4", relation="knows", answer="person:17", paths=10):
@@ -94,12 +96,17 @@ def test_every_step_is_a_known_fact_and_steps_follow_one_another(planted):
                 assert [step.head for step in reason.steps[1:]] == ends[1:-1]
 
 
+@pytest.mark.parametrize(
+    "encoder",
+    [BellmanFord, partial(NBFNet, num_layers=3), partial(RGCN, num_layers=3), partial(CompGCN, num_layers=3)],
+    ids=["by hand", "NBFNet", "RGCN", "CompGCN"],
+)
 @pytest.mark.parametrize("masked", [False, True])
-def test_importance_equals_finite_differences(planted, masked):
+def test_importance_equals_finite_differences(planted, masked, encoder):
     """Of a path: the score's slope, where the weights of its edges grow together, each in its own layer."""
     dataset, (head, _, tail), *_ = planted
     scorer = DistMult(4)
-    model = Model(BellmanFord(dataset.graph, scorer.space), scorer).double()
+    model = Model(encoder(dataset.graph, scorer.space), scorer).double().eval()
     graph = dataset.graph
     if masked:
         graph = graph.without(*graph.facts[5:8].unbind(1))
