@@ -16,6 +16,9 @@ class AllEntities:
 
     ``smoothing`` eps turns labels y into (1 - eps) y + eps / N, or, with ``smoothing_term="code"``, into (1 - eps) y + 1 / N as
     the public code of ConvE and TuckER does.
+
+    ``apart`` gives the query's own tail a column of its own, in front, and masks it among the others: methods that mutate
+    candidates towards the truth need it there (EMU for 1-vs-all).
     """
 
     def __init__(
@@ -24,6 +27,7 @@ class AllEntities:
         filtered: bool = False,
         smoothing: float = 0.0,
         smoothing_term: Literal["standard", "code"] = "standard",
+        apart: bool = False,
     ) -> None:
         if true == "all" and filtered:
             raise ValueError("with true='all' known tails are labelled 1: there is nothing left to filter")
@@ -33,6 +37,7 @@ class AllEntities:
         self.filtered = filtered
         self.smoothing = smoothing
         self.smoothing_term = smoothing_term
+        self.apart = apart
 
     def __call__(self, batch: Batch) -> tuple[Candidates, Labels]:
         num_queries, num_entities, device = len(batch.head), batch.graph.num_entities, batch.head.device
@@ -51,4 +56,10 @@ class AllEntities:
         if self.smoothing:
             added = (self.smoothing if self.smoothing_term == "standard" else 1.0) / num_entities
             value.mul_(1 - self.smoothing).add_(added)
-        return EVERY_ENTITY, Labels(value, mask, batch.tail, batch.weight)
+        if not self.apart:
+            return EVERY_ENTITY, Labels(value, mask, batch.tail, batch.weight)
+        own = batch.tail[:, None]
+        others = torch.ones_like(value, dtype=torch.bool) if mask is None else mask
+        mask = torch.cat([torch.ones_like(own, dtype=torch.bool), others.scatter(1, own, False)], 1)
+        value = torch.cat([value.gather(1, own), value], 1)
+        return Candidates(own=batch.tail), Labels(value, mask, torch.zeros_like(batch.tail), batch.weight)

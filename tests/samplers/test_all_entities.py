@@ -6,10 +6,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gnnkg.core import EVERY_ENTITY, Batch, Labels
+from gnnkg.core import EVERY_ENTITY, Batch, Labels, Model
 from gnnkg.data.queries import Queries
+from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.losses import CrossEntropy
 from gnnkg.samplers import AllEntities
+from gnnkg.scorers import DistMult
+from gnnkg.transforms import EMU
 
 
 def known_tails(batch: Batch) -> torch.Tensor:
@@ -72,3 +76,40 @@ def test_smoothing(graph: KnowledgeGraph, true: Any, term: Any, added: float) ->
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AllEntities(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"filtered": True}, {"true": "all"}, {"smoothing": 0.1}])
+def test_the_own_tail_apart(graph: KnowledgeGraph, arguments: dict[str, Any]) -> None:
+    """The same labels, with the own tail in front and no longer among the others; the loss is the same."""
+    batch, plain = sampled(graph, **arguments)
+    candidates, labels = AllEntities(**arguments, apart=True)(batch)
+    assert candidates.table is None
+    assert torch.equal(candidates.own, batch.tail)
+    row = torch.arange(len(batch.tail))
+    assert torch.equal(labels.value[:, 0], plain.value[row, batch.tail])
+    assert torch.equal(labels.value[:, 1:], plain.value)
+    assert labels.mask is not None
+    before = torch.ones_like(plain.value, dtype=torch.bool) if plain.mask is None else plain.mask.clone()
+    before[row, batch.tail] = False
+    assert labels.mask[:, 0].all()
+    assert torch.equal(labels.mask[:, 1:], before)
+    scores = torch.randn(len(row), graph.num_entities)
+    apart = torch.cat([scores[row, batch.tail].unsqueeze(1), scores], 1)
+    assert_close(CrossEntropy()(apart, labels), CrossEntropy()(scores, plain))
+
+
+def test_emu_for_one_vs_all(graph: KnowledgeGraph) -> None:
+    """Every other entity is mutated towards the own tail: what one shared table of all entities gives."""
+    scorer = DistMult(6)
+    model = Model(Table(graph, scorer.space), scorer)
+    batch = Queries(20).of(graph, seed=0)[0]
+    candidates, labels = AllEntities(apart=True)(batch)
+    vectors = model.encoder(graph)(batch.head, batch.relation, candidates)
+    vectors, labels = EMU(keep=0.5, label=0.1)(scorer, vectors, labels)
+    assert vectors.mix is not None
+    keep, entity = vectors.mix.keep, model.encoder.entity
+    mutated = keep[:, None] * entity + (1 - keep[:, None]) * entity[batch.tail][:, None]
+    expected = torch.einsum("bd,bnd->bn", scorer.query(vectors.head, vectors.relation), mutated)
+    assert_close(scorer(vectors)[:, 1:], expected)
+    assert labels.mask is not None
+    assert not labels.mask[torch.arange(20), 1 + batch.tail].any()
