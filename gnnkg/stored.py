@@ -92,5 +92,5 @@ def digest(arrays: Mapping[str, Tensor]) -> str:
     total = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         total.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
-        total.update(array.cpu().contiguous().numpy())
+        total.update(array.cpu().contiguous().numpy().data)
     return total.hexdigest()
