@@ -81,8 +81,13 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_atomically(path, b"old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as beside:
-        beside.write_bytes(b"new")
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with replacing(path) as beside:
+            beside.write_bytes(b"new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -19,6 +19,9 @@ class Ranges(NamedTuple):
     entities: Int[Tensor, " T"]
     keys: Int[Tensor, " T"]
     """r * N + entity"""
+    before: Int[Tensor, " F"]
+    """of every fact both ways, ascending: (h * 2R + r) * N + how many entities of the range of r that are not known tails of (h, r)
+    stand before its tail"""
 
 
 class Typed(nn.Module):
@@ -77,9 +80,15 @@ class Typed(nn.Module):
 
 
 def _ranges(graph: KnowledgeGraph) -> Ranges:
-    keys = torch.unique(graph.edges.relation * graph.num_entities + graph.edges.tail)
-    first = torch.arange(2 * graph.num_relations + 1, device=keys.device) * graph.num_entities
-    return Ranges(torch.searchsorted(keys, first), keys % graph.num_entities, keys)
+    num_entities, num_relations, (head, relation, tail) = graph.num_entities, 2 * graph.num_relations, graph.edges
+    keys = torch.unique(relation * num_entities + tail)
+    starts = torch.searchsorted(keys, torch.arange(num_relations + 1, device=keys.device) * num_entities)
+    facts = torch.unique((head * num_relations + relation) * num_entities + tail)
+    query, tail = facts // num_entities, facts % num_entities
+    relation = query % num_relations
+    place = torch.searchsorted(keys, relation * num_entities + tail) - starts[relation]
+    known = torch.arange(len(facts), device=keys.device) - torch.searchsorted(query, query)
+    return Ranges(starts, keys % num_entities, keys, query * num_entities + place - known)
 
 
 def _inside(batch: Batch, candidates: Candidates, ranges: Ranges) -> Bool[Tensor, "B C"]:
@@ -100,18 +109,12 @@ def _inside(batch: Batch, candidates: Candidates, ranges: Ranges) -> Bool[Tensor
 def _from_range(batch: Batch, ranges: Ranges, unknown: Int[Tensor, " B"], num: int) -> Int[Tensor, "B {num}"]:
     """Uniform draws from what is not known of each query's range; anything where that is nothing.
 
-    The j-th unknown entity of a range stands at j + the number of known ones before it. The i-th known one, at place p, has p - i
-    unknown ones before it, so that number is a search for j among these.
+    The j-th unknown entity of a range stands at j + the known ones that have no more than j unknown ones before them.
     """
-    num_queries, num_entities, device = len(batch.head), batch.graph.num_entities, batch.head.device
-    known = batch.graph.known.of(batch.head, batch.relation)
-    row = torch.repeat_interleave(torch.arange(num_queries, device=device), known.starts.diff())
-    start = ranges.starts[batch.relation]
-    place = torch.searchsorted(ranges.keys, batch.relation[row] * num_entities + known.tails) - start[row]
-    before = place - (torch.arange(len(row), device=device) - known.starts[row])
     drawn = draw_below(unknown, num)
-    rows, width = torch.arange(num_queries, device=device)[:, None], num_entities + 1
-    passed = torch.searchsorted(row * width + before, rows * width + drawn, right=True) - known.starts[:-1, None]
     if not len(ranges.entities):
         return drawn
-    return ranges.entities[(start[:, None] + drawn + passed).clamp_(max=len(ranges.entities) - 1)]
+    query = (batch.head * 2 * batch.graph.num_relations + batch.relation)[:, None] * batch.graph.num_entities
+    known = torch.searchsorted(ranges.before, query + drawn, right=True) - torch.searchsorted(ranges.before, query)
+    place = ranges.starts[batch.relation][:, None] + drawn + known
+    return ranges.entities[place.clamp_(max=len(ranges.entities) - 1)]
