@@ -27,8 +27,8 @@ class NSCaching(nn.Module):
     of has no cache: N1 entities drawn anew stand in for it.
 
     The caches start with uniform draws, and anew where a batch's graph has other patterns than the one before. They are saved with
-    the objective: 4 * N1 + 8 bytes a pattern, 19 MB for the 149,689 of FB15k-237. With several processes each has its own, and
-    those of the first are saved.
+    the objective: 4 * N1 + 8 bytes a pattern, 19 MB for the 149,689 of FB15k-237. With several processes each has its own; those of
+    the first are saved, and all begin with them where a run continues.
     """
 
     def __init__(
