@@ -21,7 +21,7 @@ LAYERS = [
     FAMILIES,
     {"core"},
     {"graph"},
-    {"ops", "_dgl"},
+    {"ops", "_dgl", "stored"},
 ]
 """From the top. A part may import parts of lower layers, and itself."""
 LAYER = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

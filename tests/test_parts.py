@@ -41,7 +41,7 @@ def test_places_hold_what_belongs_there():
 
 REFUSED = [
     ("DistMul", MakeScorer, r"here: there is no scorer 'DistMul' \(did you mean DistMult\?\)\. Known: .*ComplEx"),
-    ("CrossEntropy", Sampler, r"here: there is no sampler 'CrossEntropy'\. Known: AllEntities, Uniform"),
+    ("CrossEntropy", Sampler, r"here: there is no sampler 'CrossEntropy'\. Known: AllEntities, InBatch, NSCaching"),
     ("nowhere.Thing", Sampler, "nowhere.Thing cannot be imported"),
     ("gnnkg.samplers.Nothing", Sampler, "gnnkg.samplers.Nothing cannot be imported"),
     ("gnnkg.encoders.Normal", MakeEncoder, "expected a subclass of Encoder, and gnnkg.encoders.Normal is none"),

@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import shutil
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -20,6 +19,7 @@ from urllib.request import urlopen
 
 from gnnkg.data.manifest import Manifest, Source
 from gnnkg.data.triples import DataError
+from gnnkg.stored import cache_folder
 
 
 class DatasetNotFound(DataError, FileNotFoundError):
@@ -31,16 +31,8 @@ class WrongChecksum(DataError):
 
 
 def user_cache() -> Path:
-    """The folder for downloaded data sets: ``GNNKG_CACHE``, or the platform's own place for caches."""
-    if own := os.environ.get("GNNKG_CACHE"):
-        return Path(own) / "datasets"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "gnnkg" / "datasets"
+    """The folder for downloaded data sets."""
+    return cache_folder() / "datasets"
 
 
 def search_path() -> list[Path]:

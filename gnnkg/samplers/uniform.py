@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from gnnkg.core import Batch, Candidates, Labels
+from gnnkg.samplers.tables import behind_own, known
 
 
 class Uniform:
@@ -45,17 +45,6 @@ class Uniform:
         return num_queries // self.chunk
 
     def __call__(self, batch: Batch) -> tuple[Candidates, Labels]:
-        num_queries, tables, device = len(batch.head), self._tables(len(batch.head)), batch.head.device
-        table = torch.randint(batch.graph.num_entities, (tables, self.num_negatives), device=device)
-        mask = self._unknown(batch, table) if self.filtered else None
-        value = torch.zeros(1, 1 + self.num_negatives, device=device)
-        value[0, 0] = 1
-        truth = torch.zeros(1, dtype=torch.int64, device=device).expand(num_queries)
-        labels = Labels(value.expand(num_queries, -1), mask, truth, batch.weight)
-        return Candidates(table, batch.tail), labels
-
-    def _unknown(self, batch: Batch, table: Tensor) -> Tensor:
-        num_queries = len(batch.head)
-        each = table.repeat_interleave(num_queries // len(table), 0)
-        known = batch.graph.known.holds(batch.head[:, None], batch.relation[:, None], each)
-        return torch.cat([torch.ones_like(known[:, :1]), ~known], dim=1)
+        shape = self._tables(len(batch.head)), self.num_negatives
+        table = torch.randint(batch.graph.num_entities, shape, device=batch.head.device)
+        return behind_own(batch, table, ~known(batch, table) if self.filtered else None)

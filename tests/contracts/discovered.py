@@ -26,16 +26,15 @@ import gnnkg.terms
 import gnnkg.transforms
 from gnnkg.core import Encoder, Scorer
 from gnnkg.losses import CrossEntropy
+from gnnkg.samplers import Uniform
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.scorers": {"dim": 4, "hidden_dim": 5},
     "gnnkg.encoders.Sampled": {"encoder": gnnkg.encoders.RGCN, "fanout": 3},
     "gnnkg.encoders": {"num_layers": 2, "block_size": 2, "dropout": 0.0, "hidden_dropout": 0.0, "hides": "facts"},
-    "gnnkg.samplers": {"num_negatives": 5, "chunk": 2},
-    "gnnkg.samplers.WithPositives": {
-        "sampler": gnnkg.samplers.Uniform(num_negatives=5),
-        "num_positives": 3,
-    },
+    "gnnkg.samplers": {"num_negatives": 5, "chunk": 2, "walks": 20, "hops": 2, "on_disk": False, "cache_size": 4},
+    "gnnkg.samplers.Typed": {"sampler": Uniform(5, share="query")},
+    "gnnkg.samplers.WithPositives": {"sampler": Uniform(5), "num_positives": 3},
     "gnnkg.transforms.EMU": {"keep": 0.5},
     "gnnkg.terms": {"weight": 0.1},
     "gnnkg.terms.Ranking": {"loss": CrossEntropy()},
@@ -123,7 +122,7 @@ def _refused(make: Callable[[], Any]) -> bool:
 
 scorers = makers(gnnkg.scorers, at_least=7)
 encoders = makers(gnnkg.encoders, at_least=5)
-samplers = makers(gnnkg.samplers, at_least=3)
+samplers = makers(gnnkg.samplers, at_least=7)
 transforms = makers(gnnkg.transforms, at_least=2)
 terms = makers(gnnkg.terms, at_least=5)
 losses = makers(gnnkg.losses, at_least=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,7 +22,16 @@ every_sampler = pytest.mark.parametrize("make", discovered.samplers)
 
 
 def batches(graph: KnowledgeGraph) -> list[Batch]:
-    return list(Queries(BATCH_SIZE, subsampling=True, drop_last=True).of(graph, seed=0))
+    return [scored(batch) for batch in Queries(BATCH_SIZE, subsampling=True, drop_last=True).of(graph, seed=0)]
+
+
+def scored(batch: Batch) -> Batch:
+    """A batch as an objective gives it: samplers may ask a model."""
+
+    def score(candidates: Candidates) -> Tensor:
+        return torch.cos(1.0 + columns(batch, candidates) * (1 + batch.head[:, None]) + batch.relation[:, None])
+
+    return replace(batch, score=score)
 
 
 def columns(batch: Batch, candidates: Candidates) -> Tensor:
@@ -120,7 +130,7 @@ def test_same_seed_same_draw(make: MakeSampler, graph: KnowledgeGraph) -> None:
 def test_one_query(make: MakeSampler) -> None:
     """A batch of one query on a graph of one fact."""
     graph = KnowledgeGraph(torch.tensor([[0, 0, 1]]), 2, 1)
-    batch = next(iter(Queries(1).of(graph, seed=0)))
+    batch = scored(next(iter(Queries(1).of(graph, seed=0))))
     candidates, labels = make(**({"chunk": 1} if "chunk" in make.arguments else {}))(batch)
     assert columns(batch, candidates)[0, labels.truth[0]] == batch.tail[0]
 
@@ -131,7 +141,7 @@ def test_unknown_own_tail(make: MakeSampler) -> None:
     graph = random_graph()
     batch = batches(graph)[0]
     hidden = graph.without(batch.head, batch.relation, batch.tail)
-    asked = Batch(hidden, batch.head, batch.relation, batch.tail, batch.weight)
+    asked = replace(batch, graph=hidden)
     candidates, labels = make()(asked)
     row = torch.arange(len(batch.tail))
     assert torch.equal(columns(asked, candidates)[row, labels.truth], batch.tail)
