@@ -1,0 +1,58 @@
+"""Every sampler, every transform and every encoder go together: one training step of each pair learns something finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from gnnkg.core import Encoder, Model, Objective, Sampler, Transform
+from gnnkg.data.queries import Queries
+from gnnkg.encoders import Table
+from gnnkg.graph import KnowledgeGraph
+from gnnkg.losses import SelfAdversarial
+from gnnkg.samplers import Uniform, WithPositives
+from gnnkg.scorers import MLP, DistMult, TransE
+from gnnkg.terms import Ranking
+from gnnkg.transforms import EMU, DeMix
+from tests.contracts import discovered
+
+every_transform = pytest.mark.parametrize(
+    "transform", [EMU(0.5, 0.3), EMU(0.5, 0.3, masks="pair"), DeMix()], ids=["EMU", "EMU-pair", "DeMix"]
+)
+
+
+def step(model: Model, sampler: Sampler, transform: Transform, graph: KnowledgeGraph) -> None:
+    batch = next(iter(Queries(6).of(graph, seed=0)))
+    terms = {"plain": Ranking(SelfAdversarial(), transform=transform)}
+    torch.stack(list(Objective(sampler, terms)(model, batch).values())).sum().backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any((gradient != 0).any() for gradient in gradients)
+
+
+@every_transform
+@pytest.mark.parametrize("make", discovered.samplers)
+def test_samplers_and_transforms(make: Callable[[], Sampler], transform: Transform, graph: KnowledgeGraph) -> None:
+    sampler, scorer = make(), TransE(4)
+    separate = getattr(sampler, "apart", True)
+    if isinstance(transform, DeMix) and separate and not hasattr(sampler, "true"):
+        sampler = WithPositives(sampler, 3)
+    model = Model(Table(graph, scorer.space), scorer)
+    if separate:
+        step(model, sampler, transform, graph)
+    else:
+        with pytest.raises(ValueError, match="1-vs-all"):
+            step(model, sampler, transform, graph)
+
+
+@every_transform
+@pytest.mark.parametrize("make", discovered.encoders)
+def test_encoders_and_transforms(make: Callable[..., Encoder], transform: Transform, graph: KnowledgeGraph) -> None:
+    for scorer in (DistMult(4), MLP(4, 5)):
+        try:
+            encoder = make(graph, scorer.space)
+        except ValueError:
+            continue  # a combination of switches that the encoder refuses
+        step(Model(encoder, scorer), WithPositives(Uniform(5, share="query"), 3), transform, graph)
