@@ -1,5 +1,6 @@
 """Transforms: methods that act on what a scorer reads, before it scores. One file each."""
 
 from gnnkg.transforms.emu import EMU
+from gnnkg.transforms.mixup import Mixup
 
-__all__ = ["EMU"]
+__all__ = ["EMU", "Mixup"]

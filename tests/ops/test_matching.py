@@ -48,9 +48,9 @@ def test_any_memory_layout(op: str, layout: str):
     query = given.query.t().contiguous().t()
     tail = torch.randn(2, 20, 2 * given.tail.shape[2])[:, :, ::2]
     gradient = given.gradient[:1].expand_as(given.gradient)
-    mix = given.mix and Mix(
-        given.mix.own.flip(0).flip(0), given.mix.keep.transpose(0, -1).contiguous().transpose(0, -1)
-    )
+    mix = given.mix and given.mix._replace(own=given.mix.own.t().contiguous().t())
+    if mix is not None and isinstance(mix.keep, torch.Tensor):
+        mix = mix._replace(keep=mix.keep.transpose(0, -1).contiguous().transpose(0, -1))
     check_matching(op, given._replace(query=query, tail=tail, mix=mix, gradient=gradient))
     strided = matching.l1(query.requires_grad_(), tail)
     assert_close(torch.autograd.grad(strided.sum(), query), torch.autograd.grad(reference.l1(query, tail).sum(), query))

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import torch
+
+from gnnkg.core import Labels, Scorer, Vectors
+from gnnkg.transforms.towards import interpolated, own_tail, soft
+
+
+class Mixup:
+    """Interpolation: each negative n moves towards the positive p, all components alike, and takes the soft label 1 - m.
+
+        n' = m * n + (1 - m) * p,    m ~ Beta(2, 1) for every query and negative: 2/3 on average
+
+    The ablation that EMU (Takamoto et al., arXiv 2504.03327) is compared with; Zhang et al., "mixup", ICLR 2018. ``label`` is one
+    soft label for all negatives instead. The query's head and relation and the truth column are not touched; gradients flow into
+    the positive. Stores the (B, K, D) vectors.
+
+    Raises ValueError where the sampler gives no separate truth (1-vs-all), after an EMU, and for labels of 1 or more. ``views`` of
+    the vectors are left as they are.
+    """
+
+    def __init__(self, label: float | None = None) -> None:
+        if label is not None and not 0 <= label < 1:
+            raise ValueError(f"label must lie in [0, 1): at 1 negatives are level with the positive; it is {label}")
+        self.label = label
+
+    def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
+        own = own_tail(vectors, "Mixup")
+        keep = torch.rand(len(own), vectors.tail.shape[1], device=own.device, dtype=own.dtype).sqrt()  # Beta(2, 1)
+        value = 1 - keep if self.label is None else torch.full_like(keep, self.label)
+        return interpolated(vectors, own, keep.unsqueeze(2)), soft(labels, value)
