@@ -213,12 +213,12 @@ def test_half_precision_is_stored_and_float32_computed(op: str, layout: str, dty
 PEAK = """
 import resource, sys, torch
 from gnnkg.ops import matching
-from gnnkg.ops.matching import Mix
+from gnnkg.ops.matching import Drawn, Mix
 
 def step(size, width):
     query, own, tail = (torch.randn(s, width, requires_grad=True) for s in (size, size, size))
     for op in ("dot", "l1", "squared", "modulus", "sine"):
-        for keep in (torch.ones(size, width), torch.ones(1, size, width)):
+        for keep in (torch.ones(size, width), torch.ones(1, size, width), Drawn(0.5, 1)):
             getattr(matching, op)(query, tail.unsqueeze(0), Mix(own, keep)).sum().backward()
 
 def peak():

@@ -105,14 +105,15 @@ def _fused(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor 
         query, tail = query.float(), tail.float()
         if op == "squared":
             scale = torch.ones_like(query) if scale is None else scale.float()
-        drawn = mix is not None and isinstance(mix.keep, Drawn)
-        fast = import_module(f"gnnkg.ops.matching.{backend}{'_drawn' * drawn}")  # compilers where they are needed
-        if drawn:
-            return Distance.apply(fast, (op, mix.keep), query, scale, tail, mix.own.float())
+        own, keep = (query, None) if mix is None else (mix.own.float(), mix.keep)
+        if isinstance(keep, Drawn):
+            fast = import_module(f"gnnkg.ops.matching.{backend}_drawn")
+            return Distance.apply(fast, (op, keep), query, scale, tail, own)
+        fast = import_module(f"gnnkg.ops.matching.{backend}")  # compilers are imported where they are needed
         num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
-        if mix is None:
+        if keep is None:
             return Distance.apply(fast, (op,), query, scale, tail, query.new_ones(query.shape[0], num_units))
-        own, keep = mix.own.float(), _mask(mix.keep.float(), num_units)
+        keep = _mask(keep.float(), num_units)
         mutated = getattr(reference, f"{op}_units")(query, own if scale is None else scale * own)  # (B, U)
         if keep.dim() == 2:
             fixed = ((1 - keep) * mutated).sum(1, keepdim=True)

@@ -72,8 +72,18 @@ class _Gradient(torch.autograd.Function):
     """The gradient as an operation of its own, so that a second differentiation fails with advice."""
 
     @staticmethod
-    def forward(ctx: Any, backend: Any, options: tuple[Any, ...], gradient: Tensor, *inputs: Tensor | None):
-        if not (gradient.numel() and inputs[2].numel()):
+    def forward(
+        ctx: Any,
+        backend: Any,
+        options: tuple[Any, ...],
+        gradient: Tensor,
+        query: Tensor,
+        scale: Tensor | None,
+        tail: Tensor,
+        weight: Tensor,
+    ):
+        inputs = query, scale, tail, weight
+        if not (gradient.numel() and tail.numel()):
             return tuple(None if x is None else torch.zeros_like(x) for x in inputs)
         gradients = backend.backward(*options, *inputs, gradient.contiguous())
         return (*gradients, None)[: len(inputs)]

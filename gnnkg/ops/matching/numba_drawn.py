@@ -31,9 +31,9 @@ def _masks(drawn: Drawn, num_queries: int, num_candidates: int, width: int) -> t
     return keys, words, np.uint32(threshold)
 
 
-def _even(*tensors: Tensor | None) -> list[Tensor | None]:
+def _even(x: Float[Tensor, "*X D"]) -> Float[Tensor, "*X E"]:
     """An odd width with a component of zeros more, which changes no sum."""
-    return [x if x is None or x.shape[-1] % 2 == 0 else functional.pad(x, (0, 1)) for x in tensors]
+    return functional.pad(x, (0, 1)) if x.shape[-1] % 2 else x
 
 
 def forward(
@@ -44,20 +44,20 @@ def forward(
     tail: Float[Tensor, "S K D"],
     own: Float[Tensor, "B D"],
 ) -> Float[Tensor, "B K"]:
-    query, scale, tail, own = _even(query, scale, tail, own)
+    query, tail, own = _even(query), _even(tail), _even(own)
+    factor = query if scale is None else _even(scale)  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     loops = kernels(OPS[op], drawn.form)
     masks = _masks(drawn, num_queries, num_candidates, width)
-    inputs = query, query if scale is None else scale, own  # any array will do where it is not read
     out = cpu.empty(num_queries, num_candidates)
     work = 2 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
-        cpu.run(loops.row_forward, num_tasks, work, *inputs, tail, *masks, out)
+        cpu.run(loops.row_forward, num_tasks, work, query, factor, own, tail, *masks, out)
         return out
     panels = packed(tail)
     num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // ROWS)
-    cpu.run(loops.panel_forward, num_tasks, work, *inputs, panels, *masks, out)
+    cpu.run(loops.panel_forward, num_tasks, work, query, factor, own, panels, *masks, out)
     return out
 
 
@@ -72,23 +72,21 @@ def backward(
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None, Float[Tensor, "S K D"], Float[Tensor, "B D"]]:
     """Gradients of query, scale, tail and own."""
     given = query.shape[1]
-    query, scale, tail, own = _even(query, scale, tail, own)
+    query, tail, own = _even(query), _even(tail), _even(own)
+    factor = query if scale is None else _even(scale)  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     loops = kernels(OPS[op], drawn.form)
     masks = _masks(drawn, num_queries, num_candidates, width)
-    inputs = query, query if scale is None else scale, own
     work = 3 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
-        d_query, d_scale, d_own = (cpu.empty(num_queries, width) for _ in range(3))
-        d_tail = cpu.empty(*tail.shape)
-        cpu.run(loops.row_backward, num_tables, work, *inputs, tail, *masks, gradient, d_query, d_scale, d_own, d_tail)
+        by_query, d_tail = [cpu.empty(num_queries, width) for _ in range(3)], cpu.empty(*tail.shape)
+        inputs = query, factor, own, tail, *masks, gradient
+        cpu.run(loops.row_backward, num_tables, work, *inputs, *by_query, d_tail)
     else:
         panels = packed(tail)
-        by_query = [cpu.empty(width, num_queries) for _ in range(3)]
-        d_panels = cpu.empty(*panels.shape)
+        columns, d_panels = [cpu.empty(width, num_queries) for _ in range(3)], cpu.empty(*panels.shape)
         num_tasks = num_tables * -(-width // (2 * UNITS))
-        cpu.run(loops.panel_backward, num_tasks, work, *inputs, panels, *masks, gradient, *by_query, d_panels)
-        d_query, d_scale, d_own = (x.t() for x in by_query)
-        d_tail = unpacked(d_panels, num_candidates)
-    d_query, d_scale, d_tail, d_own = (x[..., :given] for x in (d_query, d_scale, d_tail, d_own))
-    return d_query, None if scale is None else d_scale, d_tail, d_own
+        cpu.run(loops.panel_backward, num_tasks, work, query, factor, own, panels, *masks, gradient, *columns, d_panels)
+        by_query, d_tail = [x.t() for x in columns], unpacked(d_panels, num_candidates)
+    d_query, d_scale, d_own = (x[:, :given] for x in by_query)
+    return d_query, None if scale is None else d_scale, d_tail[..., :given], d_own
