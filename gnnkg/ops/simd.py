@@ -236,6 +236,17 @@ def nan(typing: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def wide(typing: Any) -> Any:
+    """Registers of 64 bytes for the loops of the kernel that calls this, where the machine has them; LLVM else takes 32."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite lists no attributes with values
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
 def prefetch(typing: Any, table: Any, row: Any, column: Any) -> Any:
     """Asks for the cache line that table[row, column] lies in; the row may lie outside."""
 

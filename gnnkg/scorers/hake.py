@@ -46,11 +46,9 @@ class HAKE(Scorer):
     ) -> Float[Tensor, "B K"]:
         query_phase, target, scale = query.chunk(3, dim=-1)
         phase, modulus = tail.chunk(2, dim=-1)
-        phase_mix = modulus_mix = None
-        if mix is not None:
-            (own_phase, own_modulus), (keep_phase, keep_modulus) = mix.own.chunk(2, -1), mix.keep.chunk(2, -1)
-            phase_mix = Mix(own_phase * self.radians, keep_phase)
-            modulus_mix = Mix(own_modulus, keep_modulus)
+        phase_mix, modulus_mix = (None, None) if mix is None else mix.halves()
+        if phase_mix is not None:
+            phase_mix = phase_mix._replace(own=phase_mix.own * self.radians)
         phase_distance = matching.sine(query_phase, phase * self.radians, phase_mix)
         modulus_distance = (matching.squared(target, modulus, modulus_mix, scale) + 1e-12).sqrt()
         return self.gamma - self.phase_weight * phase_distance - self.modulus_weight * modulus_distance

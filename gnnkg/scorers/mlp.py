@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gnnkg.core import Scorer, Space
-from gnnkg.ops.matching import Mix
+from gnnkg.ops.matching import Mix, mutated
 from gnnkg.scorers.spaces import uniform
 
 
@@ -37,10 +37,6 @@ class MLP(Scorer):
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
         grouped = query.view(len(tail), -1, 1, query.shape[1])  # (S, B/S, 1, Q)
-        candidates = tail.unsqueeze(1)  # (S, 1, K, D)
-        if mix is not None:
-            own = mix.own.view(len(tail), -1, 1, mix.own.shape[1])
-            keep = mix.keep.view(own.shape) if mix.keep.dim() == 2 else mix.keep.unsqueeze(1)
-            candidates = keep * candidates + (1 - keep) * own
+        candidates = tail.unsqueeze(1) if mix is None else mutated(tail, mix)  # (S, 1 or B/S, K, D)
         scores = self.out(torch.relu(grouped + self.of_tail(candidates))).squeeze(-1)
         return scores.view(len(query), -1)

@@ -2,5 +2,6 @@
 
 from gnnkg.transforms.demix import DeMix
 from gnnkg.transforms.emu import EMU
+from gnnkg.transforms.mixup import Mixup
 
-__all__ = ["EMU", "DeMix"]
+__all__ = ["EMU", "DeMix", "Mixup"]

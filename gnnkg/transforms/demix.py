@@ -12,6 +12,7 @@ from torch.distributions import Beta
 
 from gnnkg.core import Blend, Labels, Scorer, Vectors
 from gnnkg.transforms.pseudo_negatives import negatives, positives, pseudo_negatives
+from gnnkg.transforms.towards import own_tail
 
 
 class DeMix:
@@ -75,13 +76,7 @@ class DeMix:
         self.epoch = epoch
 
     def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
-        if vectors.own is None:
-            raise ValueError(
-                "DeMix mends sampled negatives, and each query's own tail must stand outside the table: use a sampler such as "
-                "WithPositives(Uniform) instead of AllEntities (1-vs-all), or a term without DeMix"
-            )
-        if vectors.mix is not None or vectors.blend is not None:
-            raise ValueError("these candidates are mixed already: give EMU and DeMix a term each")
+        own_tail(vectors, "DeMix")
         columns = _of_a_loss(labels)
         if self.epoch < self.warm_up:
             if len(columns) == labels.value.shape[1]:

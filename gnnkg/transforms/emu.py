@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.core import Labels, Scorer, Vectors
-from gnnkg.ops.matching import Mix
+from gnnkg.ops.matching import Drawn, Mix
+from gnnkg.transforms.towards import own_tail, soft
 
 
 class EMU:
@@ -19,11 +20,17 @@ class EMU:
     unbounded label smoothing alone, ``label=0`` mutation alone. The query's head and relation and the truth column are not
     touched; gradients flow into the copied components unless ``detach_positive``.
 
-    ``masks`` says which pairs share a mask. ``"pair"`` (published): none, one mask for each query and negative; stores the
-    (B, K, D) mutated vectors. ``"query"``: one for each query, shared by its negatives; ``"negative"``: one for each candidate,
-    shared by the queries of its table. The shared forms cost about as much as no mutation, and need a scorer that is a sum over
-    components. ``mask_unit="block"`` mutates complex numbers as a whole; shared masks on RotatE always do, since its modulus joins
-    the halves. ``count="exact"`` keeps exactly round(keep * D) components instead of a binomial number.
+    ``masks`` says which pairs share a mask. ``"pair"`` (published): none, one mask for each query and negative. ``"query"``: one
+    for each query, shared by its negatives, at about the cost of no mutation; ``"negative"``: one for each candidate, shared by the
+    queries of its table. The (B, K, D) mutated vectors are stored only by scorers that are no sum over components (MLP): masks of
+    pairs are drawn while scores are summed, once more for the gradients, and ``keep`` is then a multiple of 1/65536.
+    ``mask_unit="block"`` mutates complex numbers as a whole; shared masks on RotatE always do, since its modulus joins the halves.
+    ``count="exact"`` keeps exactly round(keep * D) components instead of a binomial number; masks of pairs are then stored, and
+    the vectors too.
+
+    ``choose`` takes the round((1 - keep) * D) components that matter most in place of random ones, one mask a query:
+    ``"gradient"`` those by which the truth's score grows fastest, |df/dp_d|, and ``"variance"`` those in which the
+    batch's own tails differ most. The paper leaves open whether such a choice is better; both are ours.
 
     Raises ValueError where the sampler gives no separate truth (1-vs-all), after another EMU, and for labels of 1 or more.
     ``views`` of the vectors are left as they are.
@@ -36,52 +43,73 @@ class EMU:
         masks: Literal["query", "negative", "pair"] = "query",
         mask_unit: Literal["real", "block"] = "real",
         count: Literal["bernoulli", "exact"] = "bernoulli",
+        choose: Literal["random", "gradient", "variance"] = "random",
         detach_positive: bool = False,
     ) -> None:
         if not 0 <= keep <= 1:
             raise ValueError(f"keep is a probability, not {keep}")
         if not 0 <= label < 1:
             raise ValueError(f"label must lie in [0, 1): at 1 negatives are level with the positive; it is {label}")
+        if choose != "random" and masks != "query":
+            raise ValueError(f"choose={choose!r} gives one mask a query: it needs masks='query', not {masks!r}")
         self.keep = keep
         self.label = label
         self.masks = masks
         self.mask_unit = mask_unit
         self.count = count
+        self.choose = choose
         self.detach_positive = detach_positive
 
     def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
-        own, tail = vectors.own, vectors.tail
-        if own is None:
-            raise ValueError(
-                "EMU mutates sampled negatives towards each query's own tail, which must stand outside the table: "
-                "use the sampler Uniform instead of AllEntities (1-vs-all), or a term without EMU"
-            )
-        if vectors.mix is not None:
-            raise ValueError(
-                "these candidates are mutated already: two EMUs with shared masks cannot follow each other"
-            )
+        own, tail = own_tail(vectors, "EMU"), vectors.tail
         if self.detach_positive:
             own = own.detach()
-        value = torch.full((1, 1 + tail.shape[1]), self.label, device=tail.device, dtype=tail.dtype)
-        value[0, 0] = 1
-        labels = Labels(value.expand(len(own), -1), labels.mask, labels.truth, labels.weight)
+        labels = soft(labels, torch.full((1, tail.shape[1]), self.label, device=tail.device, dtype=tail.dtype))
         if self.keep == 1:
             return vectors, labels
-        if self.masks == "pair":
-            num_queries, num_candidates = len(own), tail.shape[1]
-            mask = self._mask((num_queries, num_candidates), scorer, tail)
-            each = tail.repeat_interleave(num_queries // len(tail), 0)
-            return vectors.replace(tail=torch.lerp(own.unsqueeze(1), each, mask)), labels
-        shape = (len(own),) if self.masks == "query" else tuple(tail.shape[:2])
-        return vectors.replace(mix=Mix(own, self._mask(shape, scorer, tail))), labels
+        if self.choose != "random":
+            return vectors.replace(mix=Mix(own, self._chosen(scorer, vectors))), labels
+        if self.masks != "pair":
+            shape = (len(own),) if self.masks == "query" else tuple(tail.shape[:2])
+            return vectors.replace(mix=Mix(own, self._mask(shape, scorer, tail))), labels
+        if self.count == "bernoulli":
+            form = "block" if self._block(scorer) else "both"
+            return vectors.replace(mix=Mix(own, Drawn(self.keep, int(torch.randint(2**62, ())), form))), labels
+        mask = self._mask((len(own), tail.shape[1]), scorer, tail)
+        each = tail.repeat_interleave(len(own) // len(tail), 0)
+        return vectors.replace(tail=torch.lerp(own.unsqueeze(1), each, mask)), labels
+
+    def _block(self, scorer: Scorer) -> bool:
+        """Whether the two halves of a complex number share their mask."""
+        space = scorer.space
+        return space.complex and (self.mask_unit == "block" or (space.joined and self.masks != "pair"))
 
     def _mask(self, shape: tuple[int, ...], scorer: Scorer, like: Tensor) -> Float[Tensor, "*shape D"]:
-        space = scorer.space
-        block = space.complex and (self.mask_unit == "block" or (space.joined and self.masks != "pair"))
+        block = self._block(scorer)
         width = like.shape[-1] // 2 if block else like.shape[-1]
         if self.count == "bernoulli":
             mask = torch.empty(*shape, width, device=like.device, dtype=like.dtype).bernoulli_(self.keep)
         else:
             order = torch.rand(*shape, width, device=like.device).argsort(-1).argsort(-1)
             mask = (order < round(self.keep * width)).to(like.dtype)
+        return torch.cat([mask, mask], dim=-1) if block else mask
+
+    def _chosen(self, scorer: Scorer, vectors: Vectors) -> Float[Tensor, "B D"]:
+        """0 for the components that matter most."""
+        own = vectors.own
+        assert own is not None
+        if self.choose == "variance":
+            matters = own.detach().var(0, correction=0).expand_as(own)
+        else:
+            with torch.enable_grad():
+                leaf = own.detach().requires_grad_()
+                truth = Vectors(vectors.head.detach(), vectors.relation.detach(), leaf.unsqueeze(1))
+                (slope,) = torch.autograd.grad(scorer(truth).sum(), leaf)
+            matters = slope.square()
+        block = self._block(scorer)
+        if block:
+            re, im = matters.chunk(2, -1)
+            matters = re + im
+        order = matters.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
+        mask = (order >= round((1 - self.keep) * matters.shape[-1])).to(own.dtype)
         return torch.cat([mask, mask], dim=-1) if block else mask

@@ -14,11 +14,12 @@ from torch.testing import assert_close
 
 from gnnkg.core import Scorer, Vectors
 from gnnkg.ops import matching
-from gnnkg.ops.matching import Mix, reference
+from gnnkg.ops.matching import Drawn, Mix, reference
+from gnnkg.ops.matching.drawn import masks
 from tests.contracts import discovered
 
 QUERIES, CANDIDATES = 6, 5
-LAYOUTS = ("none", "query", "negative")
+LAYOUTS = ("none", "query", "negative", "pair")
 
 every_scorer = pytest.mark.parametrize("make", discovered.scorers)
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
@@ -51,7 +52,9 @@ def random_vectors(
 
     tail, truth = normal(tables, candidates, space.entity_dim), normal(queries, space.entity_dim)
     mix = None
-    if layout != "none":
+    if layout == "pair":
+        mix = Mix(truth, Drawn(0.5, seed=tables))
+    elif layout != "none":
         shape = (queries,) if layout == "query" else (tables, candidates)
         width = space.entity_dim // 2 if space.joined else space.entity_dim
         keep = torch.randint(2, (*shape, width), generator=draw).to(dtype)
@@ -65,6 +68,8 @@ def alone(vectors: Vectors, query: int) -> Vectors:
     tables, num_queries = len(vectors.tail), len(vectors.head)
     table, row = slice(query * tables // num_queries, query * tables // num_queries + 1), slice(query, query + 1)
     own, mix = vectors.own, vectors.mix
+    if mix is not None and isinstance(mix.keep, Drawn):
+        return alone(explicit(vectors), query)
     if mix is not None:
         mix = Mix(mix.own[row], mix.keep[row] if mix.keep.dim() == 2 else mix.keep[table])
     own = own if own is None else own[row]
@@ -75,8 +80,11 @@ def explicit(vectors: Vectors) -> Vectors:
     """The same with every mutated candidate stored: a table of its own for each query, and no mix."""
     mix, each = vectors.mix, len(vectors.head) // len(vectors.tail)
     assert mix is not None
-    keep = mix.keep.unsqueeze(1) if mix.keep.dim() == 2 else mix.keep.repeat_interleave(each, 0)
     tail = vectors.tail.repeat_interleave(each, 0)
+    if isinstance(mix.keep, Drawn):
+        keep = masks(mix.keep, *tail.shape).to(tail.dtype)
+    else:
+        keep = mix.keep.unsqueeze(1) if mix.keep.dim() == 2 else mix.keep.repeat_interleave(each, 0)
     return vectors.replace(tail=keep * tail + (1 - keep) * mix.own.unsqueeze(1), mix=None)
 
 
@@ -210,9 +218,9 @@ def test_second_derivative_is_right_or_refused(make: Callable[[], Scorer], layou
 
 @every_scorer
 @every_sharing
-@pytest.mark.parametrize("layout", ["query", "negative"])
+@pytest.mark.parametrize("layout", LAYOUTS[1:])
 def test_mutation(make: Callable[[], Scorer], tables: int, layout: str) -> None:
-    """A shared mask gives what the stored mutated candidates give, in values and gradients (EMU's identities 1 and 2)."""
+    """A mask gives what the stored mutated candidates give, in values and gradients (EMU's identities 1 and 2)."""
     scorer = make().double()
     vectors = random_vectors(scorer, tables, layout, own=True)
     with reference_ops():

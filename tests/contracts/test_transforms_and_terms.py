@@ -118,7 +118,8 @@ def test_transform_draws_by_torch_seed_and_changes_nothing_in_place(make: Callab
         return scorer(make()(scorer, vectors, labels)[0])
 
     assert torch.equal(scores(1), scores(1))
-    assert not torch.equal(scores(1), scores(2))
+    if getattr(make(), "choose", "random") == "random":
+        assert not torch.equal(scores(1), scores(2))
     after = [vectors.head, vectors.relation, vectors.tail, labels.value]
     assert all(torch.equal(x, y) for x, y in zip(before, after, strict=True))
 

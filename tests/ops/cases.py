@@ -10,11 +10,13 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from gnnkg.ops import matching, ranking
-from gnnkg.ops.matching import Mix, reference
+from gnnkg.ops.matching import Drawn, Mix, reference
 
 OPS = ("dot", "l1", "squared", "modulus", "sine")
 DISTANCES = OPS[1:]
-LAYOUTS = ("none", "query", "candidate")
+FORMS = ("both", "block", "low", "high")
+LAYOUTS = ("none", "query", "candidate", *FORMS)
+"""which pairs share a mask; in the forms of ``Drawn`` none do"""
 
 
 class Shape(NamedTuple):
@@ -55,7 +57,9 @@ class Inputs(NamedTuple):
         def copy(tensor: Tensor) -> Tensor:
             return tensor.detach().to(dtype).requires_grad_()
 
-        mix = None if self.mix is None else Mix(copy(self.mix.own), self.mix.keep.to(dtype))
+        mix = self.mix
+        if mix is not None:
+            mix = Mix(copy(mix.own), mix.keep if isinstance(mix.keep, Drawn) else mix.keep.to(dtype))
         scale = None if self.scale is None else copy(self.scale)
         return Inputs(copy(self.query), copy(self.tail), mix, scale, self.gradient.to(dtype))
 
@@ -69,7 +73,9 @@ def inputs(op: str, shape: Shape, layout: str = "none", scaled: bool = True) -> 
     width = 2 * units if op == "modulus" else units
     spread = 8 if op == "sine" else 1  # more than a turn
     mix = None
-    if layout != "none":
+    if layout in FORMS:
+        mix = Mix(torch.randn(queries, width) * spread, Drawn(0.4, int(torch.randint(2**62, ())), layout))
+    elif layout != "none":
         rows = (queries,) if layout == "query" else (tables, candidates)
         keep = torch.randint(2, (*rows, units)).float()
         mix = Mix(torch.randn(queries, width) * spread, torch.cat([keep, keep], -1) if op == "modulus" else keep)

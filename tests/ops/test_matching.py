@@ -48,9 +48,9 @@ def test_any_memory_layout(op: str, layout: str):
     query = given.query.t().contiguous().t()
     tail = torch.randn(2, 20, 2 * given.tail.shape[2])[:, :, ::2]
     gradient = given.gradient[:1].expand_as(given.gradient)
-    mix = given.mix and Mix(
-        given.mix.own.flip(0).flip(0), given.mix.keep.transpose(0, -1).contiguous().transpose(0, -1)
-    )
+    mix = given.mix and given.mix._replace(own=given.mix.own.t().contiguous().t())
+    if mix is not None and isinstance(mix.keep, torch.Tensor):
+        mix = mix._replace(keep=mix.keep.transpose(0, -1).contiguous().transpose(0, -1))
     check_matching(op, given._replace(query=query, tail=tail, mix=mix, gradient=gradient))
     strided = matching.l1(query.requires_grad_(), tail)
     assert_close(torch.autograd.grad(strided.sum(), query), torch.autograd.grad(reference.l1(query, tail).sum(), query))
@@ -213,12 +213,12 @@ def test_half_precision_is_stored_and_float32_computed(op: str, layout: str, dty
 PEAK = """
 import resource, sys, torch
 from gnnkg.ops import matching
-from gnnkg.ops.matching import Mix
+from gnnkg.ops.matching import Drawn, Mix
 
 def step(size, width):
     query, own, tail = (torch.randn(s, width, requires_grad=True) for s in (size, size, size))
     for op in ("dot", "l1", "squared", "modulus", "sine"):
-        for keep in (torch.ones(size, width), torch.ones(1, size, width)):
+        for keep in (torch.ones(size, width), torch.ones(1, size, width), Drawn(0.5, 1)):
             getattr(matching, op)(query, tail.unsqueeze(0), Mix(own, keep)).sum().backward()
 
 def peak():

@@ -27,6 +27,18 @@ def test_matching_compiles(op: int, per_candidate: bool, tmp_path: Path, monkeyp
         compiles(kernel, constants, sizes, otherwise="*fp32")
 
 
+@pytest.mark.parametrize("op", range(5))
+@pytest.mark.parametrize("form", range(4))
+def test_matching_with_masks_of_pairs_compiles(op: int, form: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from gnnkg.ops.matching import triton_drawn as matching
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    constants = {"op": op, "form": form, "tile_q": 2, "tile_k": 8, "tile_u": 4}
+    sizes = dict.fromkeys(("start", "salt", "threshold", "group", "num_candidates", "num_units"), "i32")
+    for kernel in (matching._forward, matching._backward_query, matching._backward_tail):
+        compiles(kernel, constants, sizes, otherwise="*fp32")
+
+
 def test_ranking_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from gnnkg.ops.ranking import triton as ranking
 

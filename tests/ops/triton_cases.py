@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gnnkg.ops import backends, matching
-from tests.ops.cases import DISTANCES, LAYOUTS, SHAPES, Shape, check_matching, check_ranking, inputs
+from tests.ops.cases import DISTANCES, FORMS, LAYOUTS, SHAPES, Shape, check_matching, check_ranking, inputs
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,12 @@ def triton_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_equals_the_definition(op: str, layout: str):
     for shape in (*SHAPES[:3], SHAPES[4], Shape(2, 18, 33, 17)):
         check_matching(op, inputs(op, shape, layout))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_dot_with_masks_of_pairs(form: str):
+    for shape in (*SHAPES[:3], SHAPES[4], Shape(2, 18, 33, 17)):
+        check_matching("dot", inputs("dot", shape, form))
 
 
 @pytest.mark.parametrize("op", DISTANCES)

@@ -324,7 +324,7 @@ def test_what_it_cannot_do_is_refused(graph: KnowledgeGraph) -> None:
     candidates, labels = Uniform(5)(batch)
     vectors = model.encoder(graph)(batch.head, batch.relation, candidates)
     mutated = EMU(masks="query")(model.scorer, vectors, labels)
-    with pytest.raises(ValueError, match="a term each"):
+    with pytest.raises(ValueError, match="give each a term"):
         DeMix()(model.scorer, *mutated)
     for wrong in (partial(DeMix, alpha=-1.0), partial(DeMix, warm_up=-1), partial(DeMix, anneal=0)):
         with pytest.raises(ValueError, match="at least"):

@@ -21,6 +21,7 @@ from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
+from gnnkg.ops.matching import Drawn
 from gnnkg.samplers import AllEntities, Uniform
 from gnnkg.scorers import MLP, ComplEx, DistMult, RotatE
 from gnnkg.terms import Ranking
@@ -32,7 +33,6 @@ MASKS = ("query", "negative", "pair")
 
 every_scorer = pytest.mark.parametrize("make_scorer", discovered.scorers)
 every_layout = pytest.mark.parametrize("masks", MASKS)
-shared_layouts = pytest.mark.parametrize("masks", ["query", "negative"])
 
 
 def one_hot(vectors: Vectors) -> Labels:
@@ -54,7 +54,9 @@ def mask_of(emu: EMU, scorer: Scorer, num_queries: int = 40, num_candidates: int
     head, relation = torch.zeros(num_queries, space.entity_dim), torch.zeros(num_queries, space.relation_dim)
     vectors = Vectors(head, relation, torch.ones(1, num_candidates, space.entity_dim), torch.zeros_like(head))
     changed = mutated(emu, scorer, vectors)
-    return changed.tail if changed.mix is None else changed.mix.keep
+    if changed.mix is None:
+        return changed.tail
+    return explicit(changed).tail if isinstance(changed.mix.keep, Drawn) else changed.mix.keep
 
 
 @every_scorer
@@ -163,10 +165,10 @@ def test_unbounded_label_smoothing(beta: float) -> None:
 
 
 @every_scorer
-@shared_layouts
+@every_layout
 @pytest.mark.parametrize("tables", [1, 2, 6])
 @pytest.mark.parametrize("unit", ["real", "block"])
-def test_shared_masks_equal_the_stored_candidates(
+def test_masks_equal_the_stored_candidates(
     make_scorer: Callable[[], Scorer], masks: Any, tables: int, unit: Any
 ) -> None:
     """Identities 1 and 2: values and gradients of the mask that EMU drew, against z' = m z + (1 - m) z+ stored."""
@@ -180,7 +182,7 @@ def test_shared_masks_equal_the_stored_candidates(
 def test_pairs_take_each_component_from_one_of_the_two() -> None:
     scorer = DistMult(dim=32)
     vectors = random_vectors(scorer, 2, own=True, dtype=torch.float32)
-    changed = mutated(EMU(keep=0.3, masks="pair"), scorer, vectors)
+    changed = explicit(mutated(EMU(keep=0.3, masks="pair"), scorer, vectors))
     each = vectors.tail.repeat_interleave(3, 0)
     from_negative, from_positive = changed.tail == each, changed.tail == vectors.own.unsqueeze(1)
     assert (from_negative ^ from_positive).all(), "components should be copied bit for bit"
@@ -252,8 +254,8 @@ class LargestTensor(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("make_scorer", [each for each in discovered.scorers if each.values[0].cls is not MLP])
-@shared_layouts
-def test_shared_masks_store_no_candidate_for_each_query(make_scorer: Callable[..., Scorer], masks: Any) -> None:
+@every_layout
+def test_no_candidate_is_stored_for_each_query(make_scorer: Callable[..., Scorer], masks: Any) -> None:
     """Forward and backward, nothing has B * K * D numbers, neither torch's nor NumPy's (which tracemalloc sees).
 
     A network is no sum over components, and says that it stores them.
@@ -306,3 +308,37 @@ def test_evaluation_is_never_mutated(graph: KnowledgeGraph, masks: Any) -> None:
     assert torch.equal(loss(1), loss(1))
     assert not torch.equal(loss(1), loss(2))
     assert torch.equal(model(graph, batch.head, batch.relation), plain)
+
+
+@pytest.mark.parametrize("choose", ["gradient", "variance"])
+def test_components_that_matter_most_are_copied(choose: Any) -> None:
+    """With DistMult the truth's score grows by |h_d r_d| with component d."""
+    scorer = DistMult(6)
+    torch.manual_seed(0)
+    vectors = random_vectors(scorer, 1, own=True)
+    assert vectors.own is not None
+    matters = (vectors.head * vectors.relation).abs()
+    if choose == "variance":
+        matters = vectors.own.var(0).expand_as(matters)
+    copied = matters.argsort(1, descending=True)[:, :2]
+    changed = mutated(EMU(keep=2 / 3, choose=choose), scorer, vectors)
+    assert changed.mix is not None
+    expected = torch.ones_like(matters).scatter(1, copied, 0.0)
+    assert torch.equal(changed.mix.keep, expected)
+
+
+@every_scorer
+@pytest.mark.parametrize("choose", ["gradient", "variance"])
+def test_a_choice_works_on_every_scorer(make_scorer: Callable[[], Scorer], choose: Any) -> None:
+    scorer = make_scorer()
+    vectors = random_vectors(scorer, 2, own=True, dtype=torch.float32)
+    changed = mutated(EMU(keep=0.5, choose=choose), scorer, vectors)
+    assert changed.mix is not None
+    width = scorer.space.entity_dim
+    assert (changed.mix.keep.sum(1) == width / 2).all()
+    assert scorer(changed).isfinite().all()
+
+
+def test_a_choice_is_one_mask_a_query() -> None:
+    with pytest.raises(ValueError, match="masks='query'"):
+        EMU(choose="gradient", masks="pair")

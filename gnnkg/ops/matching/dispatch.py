@@ -1,8 +1,9 @@
 """The public matching ops: inputs are checked, a backend is chosen, and mixing is taken apart.
 
-``dot`` is matrix products everywhere. The distances go to the backend that ``gnnkg.ops.backends`` names: the reference for
-float64 and under ``use_reference()``, else fused kernels that compute and return float32 and have one derivative. The fused
-kernels take the mask of a ``Mix`` as zeros and ones, and give it no gradient.
+``dot`` is matrix products, except with masks that are drawn for each pair. The distances, and every op with such masks, go to the
+backend that ``gnnkg.ops.backends`` names: the reference for float64 and under ``use_reference()``, else fused kernels that compute
+and return float32 and have one derivative. The fused kernels take a mask that is a tensor as zeros and ones, and give it no
+gradient.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from gnnkg.ops import backends
 from gnnkg.ops.matching import reference
+from gnnkg.ops.matching.drawn import Drawn
 from gnnkg.ops.matching.fused import Distance
 from gnnkg.ops.matching.reference import Mix
 
@@ -25,6 +27,8 @@ def dot(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | No
     if mix is None:
         return _product(query, tail)
     own, keep = mix
+    if isinstance(keep, Drawn):
+        return _fused("dot", query, tail, mix)
     if keep.dim() == 2:
         return _product(query * keep, tail) + ((1 - keep) * query * own).sum(1, keepdim=True)
     return _product(query, tail * keep) + _product(query * own, 1 - keep)
@@ -32,7 +36,7 @@ def dot(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | No
 
 def l1(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum_d |query_d - tail_d|"""
-    return _distance("l1", query, tail, mix)
+    return _fused("l1", query, tail, mix)
 
 
 def squared(
@@ -42,19 +46,19 @@ def squared(
     scale: Float[Tensor, "B D"] | None = None,
 ) -> Float[Tensor, "B K"]:
     """sum_d (query_d - scale_d * tail_d)^2; scale is 1 where it is None."""
-    return _distance("squared", query, tail, mix, scale)
+    return _fused("squared", query, tail, mix, scale)
 
 
 def modulus(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum over complex components of |query - tail|; vectors are ``[re | im]``. The modulus is sqrt(re^2 + im^2 + 1e-12)."""
     if query.shape[-1] % 2:
         raise ValueError(f"complex vectors are [re | im], of an even width; this width is {query.shape[-1]}")
-    return _distance("modulus", query, tail, mix)
+    return _fused("modulus", query, tail, mix)
 
 
 def sine(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum_d |sin((query_d - tail_d) / 2)|, angles in radians."""
-    return _distance("sine", query, tail, mix)
+    return _fused("sine", query, tail, mix)
 
 
 def _check(query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> None:
@@ -66,7 +70,14 @@ def _check(query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = 
         raise ValueError(f"{tail.shape[0]} tables cannot serve {query.shape[0]} queries: S must divide B")
     if scale is not None and scale.shape != query.shape:
         raise ValueError(f"expected a scale of the queries' shape {tuple(query.shape)}, not {tuple(scale.shape)}")
-    if mix is not None and (mix.own.shape != query.shape or mix.keep.shape not in (query.shape, tail.shape)):
+    if mix is None:
+        return
+    if isinstance(mix.keep, Drawn):
+        if mix.own.shape != query.shape:
+            raise ValueError(f"expected mix.own of shape {tuple(query.shape)}, not {tuple(mix.own.shape)}")
+        if not 0 <= mix.keep.rate <= 1:
+            raise ValueError(f"expected a probability as the rate of masks, not {mix.keep.rate}")
+    elif mix.own.shape != query.shape or mix.keep.shape not in (query.shape, tail.shape):
         raise ValueError(
             f"expected mix.own of shape {tuple(query.shape)} and mix.keep of that shape or of {tuple(tail.shape)}, "
             f"not {tuple(mix.own.shape)} and {tuple(mix.keep.shape)}"
@@ -84,9 +95,9 @@ def _product(query: Tensor, tail: Tensor) -> Tensor:
     return torch.bmm(grouped, tail.transpose(1, 2)).reshape(num_queries, num_candidates)
 
 
-def _distance(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> Tensor:
+def _fused(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> Tensor:
     _check(query, tail, mix, scale)
-    backend = backends.choose(query, tail, scale, *(mix or ()))
+    backend = backends.choose(query, tail, scale, *(x for x in mix or () if isinstance(x, Tensor)))
     if backend == "reference":
         plain = getattr(reference, op)
         return plain(query, tail, mix) if scale is None else plain(query, tail, mix, scale)
@@ -94,17 +105,21 @@ def _distance(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tens
         query, tail = query.float(), tail.float()
         if op == "squared":
             scale = torch.ones_like(query) if scale is None else scale.float()
+        own, keep = (query, None) if mix is None else (mix.own.float(), mix.keep)
+        if isinstance(keep, Drawn):
+            fast = import_module(f"gnnkg.ops.matching.{backend}_drawn")
+            return Distance.apply(fast, (op, keep), query, scale, tail, own)
         fast = import_module(f"gnnkg.ops.matching.{backend}")  # compilers are imported where they are needed
         num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
-        if mix is None:
-            return Distance.apply(fast, op, query, scale, tail, query.new_ones(query.shape[0], num_units))
-        own, keep = mix.own.float(), _mask(mix.keep.float(), num_units)
+        if keep is None:
+            return Distance.apply(fast, (op,), query, scale, tail, query.new_ones(query.shape[0], num_units))
+        keep = _mask(keep.float(), num_units)
         mutated = getattr(reference, f"{op}_units")(query, own if scale is None else scale * own)  # (B, U)
         if keep.dim() == 2:
             fixed = ((1 - keep) * mutated).sum(1, keepdim=True)
         else:
             fixed = _product(mutated, 1 - keep)
-        return Distance.apply(fast, op, query, scale, tail, keep) + fixed
+        return Distance.apply(fast, (op,), query, scale, tail, keep) + fixed
 
 
 def _mask(keep: Tensor, num_units: int) -> Tensor:

@@ -17,7 +17,8 @@ Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 class Backend(Protocol):
     """What ``numba.py`` and ``triton.py`` provide: out[b, k] = sum_u weight_u phi(query[b]_u - scale[b]_u tail[k]_u).
 
-    Inputs are float32 and contiguous, and no axis is empty.
+    Inputs are float32 and contiguous, and no axis is empty. ``numba_drawn.py`` and ``triton_drawn.py`` are like it, but take a
+    ``Drawn`` after ``op`` and own tails (B, D) in the place of the weight, and give these a gradient too.
     """
 
     @staticmethod
@@ -41,21 +42,32 @@ class Backend(Protocol):
 
 
 class Distance(torch.autograd.Function):
-    """``Distance.apply(backend, op, query, scale, tail, weight)``; no gradient for the weight."""
+    """``Distance.apply(backend, options, query, scale, tail, weight)``: ``backend.forward(*options, query, ...)``.
+
+    No gradient for a weight; own tails in its place get theirs.
+    """
 
     @staticmethod
-    def forward(ctx: Any, backend: Backend, op: str, query: Tensor, scale: Tensor | None, tail: Tensor, weight: Tensor):
+    def forward(
+        ctx: Any,
+        backend: Any,
+        options: tuple[Any, ...],
+        query: Tensor,
+        scale: Tensor | None,
+        tail: Tensor,
+        weight: Tensor,
+    ):
         query, tail, weight = query.contiguous(), tail.contiguous(), weight.contiguous()
         scale = None if scale is None else scale.contiguous()
-        ctx.backend, ctx.op = backend, op
+        ctx.backend, ctx.options = backend, options
         ctx.save_for_backward(query, scale, tail, weight)
         if not (query.numel() and tail.numel()):
             return query.new_zeros(query.shape[0], tail.shape[1])
-        return backend.forward(op, query, scale, tail, weight)
+        return backend.forward(*options, query, scale, tail, weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
-        return None, None, *_Gradient.apply(ctx.backend, ctx.op, gradient, *ctx.saved_tensors), None
+        return None, None, *_Gradient.apply(ctx.backend, ctx.options, gradient, *ctx.saved_tensors)
 
 
 class _Gradient(torch.autograd.Function):
@@ -64,17 +76,19 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        backend: Backend,
-        op: str,
+        backend: Any,
+        options: tuple[Any, ...],
         gradient: Tensor,
         query: Tensor,
         scale: Tensor | None,
         tail: Tensor,
         weight: Tensor,
     ):
+        inputs = query, scale, tail, weight
         if not (gradient.numel() and tail.numel()):
-            return torch.zeros_like(query), None if scale is None else torch.zeros_like(scale), torch.zeros_like(tail)
-        return backend.backward(op, query, scale, tail, weight, gradient.contiguous())
+            return tuple(None if x is None else torch.zeros_like(x) for x in inputs)
+        gradients = backend.backward(*options, *inputs, gradient.contiguous())
+        return (*gradients, None)[: len(inputs)]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args

@@ -18,19 +18,19 @@ MIN_SHARED = 8
 """queries a table from which transposing it pays"""
 
 
-def _packed(table: Float[Tensor, "S K X"]) -> Float[Tensor, "S blocks X columns"]:
+def packed(table: Float[Tensor, "S K X"]) -> Float[Tensor, "S blocks X columns"]:
     num_tables, num_candidates, width = table.shape
     columns = min(COLUMNS, -(-num_candidates // 16) * 16)  # 16 floats are a cache line
-    packed = cpu.empty(num_tables, -(-num_candidates // columns), width, columns)
+    panels = cpu.empty(num_tables, -(-num_candidates // columns), width, columns)
     full = num_candidates // columns
-    packed[:, :full] = table[:, : full * columns].unflatten(1, (full, columns)).transpose(2, 3)
+    panels[:, :full] = table[:, : full * columns].unflatten(1, (full, columns)).transpose(2, 3)
     if full * columns < num_candidates:
-        packed[:, full, :, : num_candidates - full * columns] = table[:, full * columns :].transpose(1, 2)
-    return packed
+        panels[:, full, :, : num_candidates - full * columns] = table[:, full * columns :].transpose(1, 2)
+    return panels
 
 
-def _unpacked(packed: Float[Tensor, "S blocks X columns"], num_candidates: int) -> Float[Tensor, "S K X"]:
-    return packed.transpose(2, 3).flatten(1, 2)[:, :num_candidates]
+def unpacked(panels: Float[Tensor, "S blocks X columns"], num_candidates: int) -> Float[Tensor, "S K X"]:
+    return panels.transpose(2, 3).flatten(1, 2)[:, :num_candidates]
 
 
 def forward(
@@ -50,10 +50,10 @@ def forward(
         cpu.run(loops.row_forward, num_tasks, work, query, scale, tail, weight, out)
         return out
     if weight.dim() == 3:
-        weight = _packed(weight)
-    packed = _packed(tail)
-    num_tasks = num_tables * packed.shape[1] * -(-(num_queries // num_tables) // ROWS)
-    cpu.run(loops.panel_forward, num_tasks, work, query, scale, packed, weight, out)
+        weight = packed(weight)
+    panels = packed(tail)
+    num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // ROWS)
+    cpu.run(loops.panel_forward, num_tasks, work, query, scale, panels, weight, out)
     return out
 
 
@@ -77,11 +77,11 @@ def backward(
         cpu.run(loops.row_backward, num_tables, work, *inputs, tail, weight, gradient, d_query, d_scale, d_tail)
     else:
         if weight.dim() == 3:
-            weight = _packed(weight)
-        packed = _packed(tail)
+            weight = packed(weight)
+        panels = packed(tail)
         d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
-        d_packed = cpu.empty(*packed.shape)
+        d_panels = cpu.empty(*panels.shape)
         num_tasks = num_tables * -(-num_units // UNITS)
-        cpu.run(loops.panel_backward, num_tasks, work, *inputs, packed, weight, gradient, d_query, d_scale, d_packed)
-        d_query, d_scale, d_tail = d_query.t(), d_scale.t(), _unpacked(d_packed, num_candidates)
+        cpu.run(loops.panel_backward, num_tasks, work, *inputs, panels, weight, gradient, d_query, d_scale, d_panels)
+        d_query, d_scale, d_tail = d_query.t(), d_scale.t(), unpacked(d_panels, num_candidates)
     return d_query, None if scale is None else d_scale, d_tail

@@ -4,11 +4,13 @@
 
 With a ``Mix``, candidate k of query b is not its own vector n but the mutated
 
-    m * n + (1 - m) * p,    p = mix.own[b],  m = mix.keep: (B, D) one mask a query, or (S, K, D) one mask a candidate.
+    m * n + (1 - m) * p,    p = mix.own[b],  m = mix.keep: (B, D) one mask a query, (S, K, D) one mask a candidate,
+                            or ``Drawn``: one mask for each pair of a query and a candidate.
 
 Every op is a sum over units, sum_u phi(q_u, t_u), so for a mask of zeros and ones this equals
 sum_u m_u phi(q_u, n_u) + (1 - m_u) phi(q_u, p_u), which is what the fast backends compute: the mutated candidates, (B, K, D),
-are never stored. A unit is one stored real; for ``modulus`` it is a complex number, and the mask must agree on its halves.
+are never stored. A unit is one stored real; for ``modulus`` it is a complex number, and a mask that is a tensor must agree on
+its halves. Masks that are drawn (``drawn.py``) need no such form: the fast backends mutate and draw as they sum.
 """
 
 from __future__ import annotations
@@ -20,13 +22,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gnnkg.ops.matching.drawn import Drawn, masks
+
 
 class Mix(NamedTuple):
     """Mutation of the candidates towards each query's own tail (EMU, arXiv 2504.03327), with zeros and ones as mask."""
 
     own: Float[Tensor, "B D"]
-    keep: Float[Tensor, "B D"] | Float[Tensor, "S K D"]
+    keep: Float[Tensor, "B D"] | Float[Tensor, "S K D"] | Drawn
     """1: the component stays the candidate's; 0: it is the own tail's"""
+
+    def halves(self) -> tuple[Mix, Mix]:
+        """The mixes of the two halves of the vectors."""
+        keep = self.keep.halves() if isinstance(self.keep, Drawn) else self.keep.chunk(2, -1)
+        first, second = self.own.chunk(2, -1)
+        return Mix(first, keep[0]), Mix(second, keep[1])
+
+
+def mutated(tail: Float[Tensor, "S K D"], mix: Mix) -> Float[Tensor, "S G K D"]:
+    """The candidates of each query, stored: G = B / S queries a table."""
+    own, keep = mix
+    grouped = (len(tail), len(own) // max(len(tail), 1), 1, tail.shape[2])
+    if isinstance(keep, Drawn):
+        keep = masks(keep, len(own), *tail.shape[1:], device=tail.device).to(tail.dtype)
+        keep = keep.reshape(*grouped[:2], *tail.shape[1:])
+    else:
+        keep = keep.reshape(grouped) if keep.dim() == 2 else keep.unsqueeze(1)
+    return keep * tail.unsqueeze(1) + (1 - keep) * own.reshape(grouped)
 
 
 Units = Callable[[Tensor, Tensor], Tensor]
@@ -58,10 +80,7 @@ def _sum(phi: Units, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor
     num_tables, num_candidates, width = tail.shape
     num_queries = query.shape[0]
     grouped = (num_tables, num_queries // max(num_tables, 1), 1, width)
-    candidates = tail.unsqueeze(1)  # (S, 1, K, D)
-    if mix is not None:
-        keep = mix.keep.reshape(grouped) if mix.keep.dim() == 2 else mix.keep.unsqueeze(1)
-        candidates = keep * candidates + (1 - keep) * mix.own.reshape(grouped)  # (S, G, K, D)
+    candidates = tail.unsqueeze(1) if mix is None else mutated(tail, mix)  # (S, 1 or G, K, D)
     if scale is not None:
         candidates = scale.reshape(grouped) * candidates
     return phi(query.reshape(grouped), candidates).sum(-1).reshape(num_queries, num_candidates)

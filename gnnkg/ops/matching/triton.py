@@ -188,7 +188,7 @@ def _backward_tail(
         tl.store(d_tail + place + num_units, sum_b, mask=inside)
 
 
-def _blocks(group: int, num_candidates: int, num_units: int) -> tuple[int, int, int]:
+def blocks(group: int, num_candidates: int, num_units: int) -> tuple[int, int, int]:
     """The tile of a program: at most 8 queries, 32 candidates and 16 units."""
     return (
         min(8, triton.next_power_of_2(group)),
@@ -206,7 +206,7 @@ def forward(
 ) -> Float[Tensor, "B K"]:
     num_tables, num_candidates, _ = tail.shape
     group, num_units = query.shape[0] // num_tables, weight.shape[-1]
-    tile = _blocks(group, num_candidates, num_units)
+    tile = blocks(group, num_candidates, num_units)
     out = query.new_empty(query.shape[0], num_candidates)
     grid = (num_tables * triton.cdiv(group, tile[0]) * triton.cdiv(num_candidates, tile[1]),)
     with torch.cuda.device_of(query):
@@ -228,7 +228,7 @@ def backward(
     """Gradients of query, scale and tail."""
     num_tables, num_candidates, _ = tail.shape
     group, num_units = query.shape[0] // num_tables, weight.shape[-1]
-    tile = _blocks(group, num_candidates, num_units)
+    tile = blocks(group, num_candidates, num_units)
     d_query, d_tail = torch.empty_like(query), torch.empty_like(tail)
     d_scale = query.new_empty(query.shape[0], num_units)
     inputs = query, query if scale is None else scale, tail, weight, gradient
