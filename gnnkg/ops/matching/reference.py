@@ -29,6 +29,14 @@ class Mix(NamedTuple):
     """1: the component stays the candidate's; 0: it is the own tail's"""
 
 
+def mutated(tail: Float[Tensor, "S K D"], mix: Mix) -> Float[Tensor, "S G K D"]:
+    """The candidates of each query, stored: G = B / S queries a table."""
+    own, keep = mix
+    grouped = (len(tail), len(own) // max(len(tail), 1), 1, tail.shape[2])
+    keep = keep.reshape(grouped) if keep.dim() == 2 else keep.unsqueeze(1)
+    return keep * tail.unsqueeze(1) + (1 - keep) * own.reshape(grouped)
+
+
 Units = Callable[[Tensor, Tensor], Tensor]
 """phi: query (..., D) and candidates (..., D), broadcast, to one number a unit (..., U)"""
 
@@ -58,10 +66,7 @@ def _sum(phi: Units, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor
     num_tables, num_candidates, width = tail.shape
     num_queries = query.shape[0]
     grouped = (num_tables, num_queries // max(num_tables, 1), 1, width)
-    candidates = tail.unsqueeze(1)  # (S, 1, K, D)
-    if mix is not None:
-        keep = mix.keep.reshape(grouped) if mix.keep.dim() == 2 else mix.keep.unsqueeze(1)
-        candidates = keep * candidates + (1 - keep) * mix.own.reshape(grouped)  # (S, G, K, D)
+    candidates = tail.unsqueeze(1) if mix is None else mutated(tail, mix)  # (S, 1 or G, K, D)
     if scale is not None:
         candidates = scale.reshape(grouped) * candidates
     return phi(query.reshape(grouped), candidates).sum(-1).reshape(num_queries, num_candidates)
