@@ -2,7 +2,8 @@
 
 The map of the package; imports run downward only:
 
-    cli          the command line                    experiment   a YAML file -> the objects of a training
+    cli          the command line                    lab          methods compared at an equal budget
+    experiment   a YAML file -> the objects of a training
     train        fit(): the only training loop       run          the run directory
     evaluation   ranking, prediction, results        doctor       what is installed and what is missing
     ---------- one file an idea; these never import each other ----------

@@ -23,19 +23,27 @@ class ConfigError(ValueError):
 
 def load_file(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A YAML file with what it takes from its base. Raises ConfigError."""
-    if not path.is_file():
-        raise ConfigError(f"{derived[-1]}: its base {path} does not exist" if derived else f"there is no file {path}")
+    if derived and not path.is_file():
+        raise ConfigError(f"{derived[-1]}: its base {path} does not exist")
     if path.resolve() in derived:
         raise ConfigError(f"{path} is based on itself")
+    content = read_mapping(path)
+    base = content.pop("base", None)
+    inherited = DEFAULTS if base is None else load_file(path.parent / str(base), (*derived, path.resolve()))
+    return change(inherited, content)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What stands in a YAML file, as it is. Raises ConfigError."""
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}")
     try:
         content = get_loader("yaml")(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping of names to values, found {content!r}")
-    base = content.pop("base", None)
-    inherited = DEFAULTS if base is None else load_file(path.parent / str(base), (*derived, path.resolve()))
-    return change(inherited, content)
+    return content
 
 
 def change(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

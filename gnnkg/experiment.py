@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import yaml
@@ -24,6 +25,7 @@ from gnnkg.core import Model, Objective, Sampler, Term
 from gnnkg.data.cldr import load_cldr
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.files import from_folder
+from gnnkg.data.hidden import hide_facts
 from gnnkg.data.load import BUNDLED, dataset_names, load
 from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
@@ -32,6 +34,12 @@ from gnnkg.evaluation.memory import parse_size
 from gnnkg.evaluation.provenance import provenance
 from gnnkg.parts import MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments
 from gnnkg.run import RunDirectory, result_name
+
+if TYPE_CHECKING:
+    from gnnkg.train import Fitted
+
+Measure = Callable[[Model, Dataset], Mapping[str, float]]
+"""further figures for the reports of a training"""
 
 
 @dataclass(frozen=True)
@@ -122,13 +130,17 @@ register_type(Tensor, _no_tensor, _no_tensor)
 def load_dataset(experiment: Experiment) -> Dataset:
     """The data set of an experiment. Raises DataError, and ConfigError for an option that there is not."""
     name, options = experiment.dataset, experiment.dataset_options
+    hiding = {key: value for key, value in options.items() if key in ("hide", "hide_seed")}
+    if hiding:
+        expand_arguments(hiding, hide_facts, "dataset_options", late=1)
+    options = {key: value for key, value in options.items() if key not in hiding}
     if name.lower() == BUNDLED:
         options = expand_arguments(options, load_cldr, "dataset_options")
     elif name.lower() in dataset_names():
         options = expand_arguments(options, load, "dataset_options", late=2)
     else:
         options = expand_arguments(options, from_folder, "dataset_options", late=1)
-    return load(name, **options)
+    return load(name, **options, **hiding)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> tuple[Model, Objective]:
@@ -144,8 +156,10 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0) == 0
 
 
-def train(experiment: Experiment, path: Path | str, progress: bool = True) -> RunDirectory:
-    """Trains an experiment that was read into a new run directory.
+def train(
+    experiment: Experiment, path: Path | str, progress: bool = True, measure: Measure | None = None
+) -> RunDirectory:
+    """Trains an experiment that was read into a new run directory. ``measure`` as in ``gnnkg.train.fit``.
 
     Raises FileExistsError where the folder holds a run already, ValueError for parts that do not go together.
     """
@@ -157,23 +171,35 @@ def train(experiment: Experiment, path: Path | str, progress: bool = True) -> Ru
     model, objective = build(experiment, dataset)
     first = is_first_process()
     run = RunDirectory.create(path, experiment.config, dataset) if first else RunDirectory(Path(path))
-    _fit(experiment, model, objective, dataset, run, progress)
+    _fit(experiment, model, objective, dataset, run, progress, measure)
     return run
 
 
-def resume(path: Path | str, progress: bool = True) -> RunDirectory:
+def resume(path: Path | str, progress: bool = True, measure: Measure | None = None) -> RunDirectory:
     """Continues a run that was stopped, as if it had never been. Raises NotARun, DamagedFile."""
     run = RunDirectory.open(path)
     experiment = _read_run(run)
     dataset = load_dataset(experiment)
     run.check(dataset)
-    _fit(experiment, *build(experiment, dataset), dataset, run, progress)
+    _fit(experiment, *build(experiment, dataset), dataset, run, progress, measure)
     return run
 
 
+def try_out(experiment: Experiment, dataset: Dataset, **settings: Any) -> Fitted:
+    """Trains in memory and writes nothing: for what is learned on the way. ``settings`` go to ``gnnkg.train.fit``."""
+    return _fit(experiment, *build(experiment, dataset), dataset, None, progress=False, **settings)
+
+
 def _fit(
-    experiment: Experiment, model: Model, objective: Objective, dataset: Dataset, run: RunDirectory, progress: bool
-) -> None:
+    experiment: Experiment,
+    model: Model,
+    objective: Objective,
+    dataset: Dataset,
+    run: RunDirectory | None,
+    progress: bool,
+    measure: Measure | None = None,
+    **others: Any,
+) -> Fitted:
     """Fits with those settings of the experiment that bear the names of ``fit``'s own."""
     from gnnkg.train import fit  # Lightning takes as long to import as torch; evaluating and predicting do without it
 
@@ -181,9 +207,11 @@ def _fit(
     settings: dict[str, Any] = {name: getattr(experiment, name) for name in named}
     settings["dataset"] = dataset
     settings["memory"] = None if experiment.memory is None else parse_size(experiment.memory)
-    fit(model, objective, run=run, progress=progress, **settings)
-    if is_first_process():
+    settings["measure"] = None if measure is None else partial(measure, model, dataset)
+    fitted = fit(model, objective, run=run, progress=progress, **settings, **others)
+    if run is not None and is_first_process():
         run.draw_curve()
+    return fitted
 
 
 def _read_run(run: RunDirectory) -> Experiment:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -81,6 +81,7 @@ def fit(
     clip_norm: float | None = None,
     explosion: float = 1e4,
     before_epoch: Callable[[int], None] | None = None,
+    measure: Callable[[], Mapping[str, float]] | None = None,
     memory: int | None = None,
     progress: bool = True,
 ) -> Fitted:
@@ -90,6 +91,7 @@ def fit(
     epoch), on ``validate_facts`` seeded facts or all. ``patience`` stops after so many validations without a better MRR. A plateau
     schedule is stepped by the validation MRR and needs ``mode="max"``; any other once a training step. ``before_epoch(n)``, the
     objective's own and then the one given, is called before each epoch begins, and again at the same place where a run continues.
+    ``measure()`` gives further figures for the report of each validation; the time that it takes does not count.
 
     With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each
     batch: each averages over its own share, and gradients are averaged over processes.
@@ -142,7 +144,10 @@ def fit(
             reports = at.step % validate_every == 0 or at.step == total
             if reports:
                 valid = _validate(model, graph, facts, known, memory)
-                at.report(valid, opt.param_groups[0]["lr"], plan.steps_per_epoch, patience)
+                begin = time.perf_counter()
+                further = {} if measure is None else dict(measure())
+                start += time.perf_counter() - begin
+                at.report(valid | further, opt.param_groups[0]["lr"], plan.steps_per_epoch, patience)
                 if at.best_step == at.step and writer:
                     writer.save_weights(model, step=at.step, **valid)
                 elif at.best_step == at.step and best is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin starve the other runs
@@ -18,11 +17,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads tha
 import yaml
 
 from gnnkg import experiment as experiments
-from gnnkg.core import Model
-from gnnkg.data.manifest import manifest
-from gnnkg.evaluation import evaluate
-from gnnkg.evaluation.provenance import provenance
-from gnnkg.evaluation.results import read_results, result_from, write_result
+from gnnkg.evaluation.results import read_results, write_result
+from gnnkg.lab.recording import finish, judged
 
 RECIPES = Path(__file__).parent
 
@@ -53,35 +49,15 @@ def reproduce(folder: Path, name: str, seed: int, path: Path, again: bool) -> No
         return
     if again and path.exists():
         shutil.rmtree(path)
-    if (path / "config.yaml").exists():
-        experiments.resume(path)
-    else:
-        experiments.train(experiment, path)
-    known = manifest(experiment.dataset)
-    on = (known and known.new_entities) or None  # an inductive task is judged on the entities that training never saw
-    _, dataset, model, run = experiments.load_run(path, on)
-    evaluation = evaluate(model, dataset, "test")
-    published = yaml.safe_load((folder / "published.yaml").read_text(encoding="utf-8"))
-    name_of_model = model_name(model)
-    origin = provenance(experiment.config, seed, f"python recipes/{folder.name}/reproduce.py {name} --seed {seed}")
-    result = result_from(
-        evaluation,
-        replace(origin, commit=run.environment["commit"]),  # of the code that trained
-        model=name_of_model,
+    finish(experiment, path)
+    result = judged(
+        path,
+        f"python recipes/{folder.name}/reproduce.py {name} --seed {seed}",
         method=method(experiment),
-        wall_seconds=float(run.metrics["seconds"].iloc[-1]) + evaluation.wall_seconds,
-        paper=published.get(dataset.name, {}).get(name_of_model),
+        published=yaml.safe_load((folder / "published.yaml").read_text(encoding="utf-8")),
     )
     written = write_result(result, folder / "results")
     print(f"{name}, seed {seed}: test MRR {result.metrics['mrr']:.4f}, written to {written}")
-
-
-def model_name(model: Model) -> str:
-    """The scorer's name over a table, the encoder's over a network, otherwise both."""
-    encoder, scorer = type(model.encoder).__name__, type(model.scorer).__name__
-    if encoder == "Table":
-        return scorer
-    return encoder if scorer == "MLP" else f"{encoder} + {scorer}"
 
 
 def method(experiment: experiments.Experiment) -> str:

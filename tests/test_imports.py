@@ -12,7 +12,7 @@ FAMILIES = {"encoders", "scorers", "samplers", "transforms", "losses", "terms", 
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"quickstart"},
+    {"quickstart", "lab"},
     {"experiment"},
     {"parts", "train", "doctor"},
     {"run", "config"},

@@ -59,6 +59,8 @@ class Dataset:
     """where it came from: a folder, a package and its version, a URL"""
     report: Report = field(default_factory=Report)
     """what reading met and dropped"""
+    hidden: Int[Tensor, "H 3"] = field(default_factory=lambda: torch.empty(0, 3, dtype=torch.int64))
+    """true facts that are in no split, so that finding them can be judged; see ``hidden.py``"""
     trained_on: str = ""
     """the data hash of another data set, whose relation ids these are, because a model of that one is asked about this one"""
     _known: dict[tuple[str, ...], KnownTails] = field(default_factory=dict, init=False, repr=False)
@@ -76,7 +78,7 @@ class Dataset:
         for name, (column, expected) in rows.items():
             if len(column) != expected:
                 raise ValueError(f"{name} must have {expected:,} rows, one an id, not {len(column):,}")
-        for split in (self.valid, self.test):
+        for split in (self.valid, self.test, self.hidden):
             KnowledgeGraph(split, n, r)
         vocabulary = Vocabulary(self.entities, self.relations)
         if self.graph.vocabulary != vocabulary:
@@ -130,6 +132,7 @@ class Dataset:
             graph=KnowledgeGraph(renumbered(self.graph.facts), len(self.entities), len(trained.relations)),
             valid=renumbered(self.valid),
             test=renumbered(self.test),
+            hidden=renumbered(self.hidden),
             relations=trained.relations,
             relation_labels=trained.relation_labels,
             trained_on=trained.data_hash,
@@ -139,10 +142,12 @@ class Dataset:
         """Which tails the facts of the named splits give each query; of all three where none is named."""
         key = tuple(name for name in SPLITS if name in (splits or SPLITS))
         if key not in self._known or len(key) != len(set(splits or SPLITS)):
-            self._known[key] = KnownTails(
-                self.facts(*(splits or SPLITS)), self.graph.num_entities, self.graph.num_relations
-            )
+            self._known[key] = self.tails_of(self.facts(*(splits or SPLITS)))
         return self._known[key]
+
+    def tails_of(self, facts: Facts) -> KnownTails:
+        """Which tails some facts over this data set's names give each query."""
+        return KnownTails(facts, self.graph.num_entities, self.graph.num_relations)
 
     def to(self, device: torch.device | str) -> Dataset:
         """This data set with its facts and features on another device."""
@@ -150,8 +155,11 @@ class Dataset:
             name: Feature(feature.values.to(device), feature.present.to(device), feature.names)
             for name, feature in self.features.items()
         }
-        graph, valid, test = self.graph.to(device), self.valid.to(device), self.test.to(device)
-        return replace(self, graph=graph, valid=valid, test=test, features=features)
+        graph, facts = (
+            self.graph.to(device),
+            {name: getattr(self, name).to(device) for name in ("valid", "test", "hidden")},
+        )
+        return replace(self, graph=graph, features=features, **facts)
 
     @cached_property
     def data_hash(self) -> str:

@@ -13,6 +13,7 @@ from gnnkg.data.carve import carve_validation
 from gnnkg.data.dataset import SPLITS, Dataset, Feature
 from gnnkg.data.dictionaries import read_dictionary
 from gnnkg.data.files import from_folder
+from gnnkg.data.hidden import hide_facts
 from gnnkg.data.manifest import Manifest, manifest, manifest_names
 from gnnkg.data.names import closest
 from gnnkg.data.openke import read_id_triples, read_openke, with_names
@@ -29,16 +30,30 @@ def dataset_names() -> list[str]:
     return sorted([BUNDLED, *manifest_names()])
 
 
-def load(name: str, root: Path | str | None = None, *, published_split: bool = False, **options: Any) -> Dataset:
+def load(
+    name: str,
+    root: Path | str | None = None,
+    *,
+    published_split: bool = False,
+    hide: float = 0.0,
+    hide_seed: int = 0,
+    **options: Any,
+) -> Dataset:
     """A data set by name (in any case), or from a folder of one's own by its path.
 
     Files are looked for under ``root`` if it is given, or else in the folders of ``GNNKG_DATASETS`` and in the user's cache,
     and downloaded where the manifest has an address; each must have the checksum of the manifest. ``published_split`` leaves
-    a broken published validation split as it is. ``options`` go to the builder of ``cldr`` or to ``from_folder``.
+    a broken published validation split as it is. ``hide`` takes a share of the training facts out (``hide_facts``). ``options`` go
+    to the builder of ``cldr`` or to ``from_folder``.
 
     Raises DataError for an unknown name, with the closest ones; DatasetNotFound with the places that were searched;
     WrongChecksum for a file that is another.
     """
+    dataset = _load(name, root, published_split, options)
+    return hide_facts(dataset, hide, hide_seed) if hide else dataset
+
+
+def _load(name: str, root: Path | str | None, published_split: bool, options: dict[str, Any]) -> Dataset:
     if name.lower() == BUNDLED:
         from gnnkg.data.cldr import load_cldr
 

@@ -93,10 +93,17 @@ def result_from(
     )
 
 
-def write_result(result: Result, folder: Path) -> Path:
-    """Writes ``<dataset>-<model>-<method>-seed<seed>.json`` into a results folder, making it where it is absent."""
-    name = "-".join([result.dataset, result.model, result.method, f"seed{result.seed}"])
-    path = folder / f"{re.sub(r'[^a-z0-9.]+', '-', name.lower())}.json"
+def file_name(*words: str) -> str:
+    """Names, such as those of a data set, a model and a method, as one name of a file."""
+    return re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower())
+
+
+def write_result(result: Result, folder: Path, name: str | None = None) -> Path:
+    """Writes ``<dataset>-<model>-<method>-seed<seed>.json`` into a results folder, making it where it is absent.
+
+    ``name`` is another name for the file, where these do not tell it from others.
+    """
+    path = folder / f"{name or file_name(result.dataset, result.model, result.method, f'seed{result.seed}')}.json"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(result), indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
     return path

@@ -62,7 +62,7 @@ def table(name: str, results: Files, root: Path) -> str:
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"two results for {' '.join(key)} have the same seed: {', '.join(str(p) for p in files)}")
     lines = _grid(groups, wanted) if layout else _list(groups, root)
-    return "\n".join([*lines, "", _footnote(name, chosen), ""])
+    return "\n".join([*lines, "", footnote(name, chosen), ""])
 
 
 def _order(result: Result, datasets: list[str]) -> tuple[int, str, str, str, int]:
@@ -80,7 +80,7 @@ def _list(groups: Mapping[tuple[str, str, str, str], Files], root: Path) -> list
         figures = [_figure([result.metrics.get(name) for result in files.values()]) for name in columns]
         shown = dataset if split == "test" else f"{dataset} ({split})"
         rows.append([shown, model, method, *figures, _published(next(iter(files.values()))), minutes, links])
-    return _markdown(head, rows, text_columns=3)
+    return markdown(head, rows, text_columns=3)
 
 
 def _grid(groups: Mapping[tuple[str, str, str, str], Files], datasets: list[str]) -> list[str]:
@@ -88,10 +88,11 @@ def _grid(groups: Mapping[tuple[str, str, str, str], Files], datasets: list[str]
     for (dataset, _, model, method), files in groups.items():
         cells.setdefault((model, method), {})[dataset] = _figure([result.metrics["mrr"] for result in files.values()])
     rows = [[*key, *(cells[key].get(dataset, "") for dataset in datasets)] for key in sorted(cells)]
-    return _markdown(["model", "method", *datasets], rows, text_columns=2)
+    return markdown(["model", "method", *datasets], rows, text_columns=2)
 
 
-def _markdown(head: list[str], rows: list[list[str]], text_columns: int) -> list[str]:
+def markdown(head: list[str], rows: list[list[str]], text_columns: int) -> list[str]:
+    """The lines of a table; its first columns hold texts, the others numbers."""
     rule = ["---" if i < text_columns else "---:" for i in range(len(head))]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, rule, *rows)]
 
@@ -116,16 +117,18 @@ def _minutes(minutes: float) -> str:
     return f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"
 
 
-def _footnote(name: str, files: Files) -> str:
+def footnote(name: str, files: Files) -> str:
+    """The protocol and the machines of the table called NAME. Raises ValueError where protocols differ."""
     first = next((path for path, result in files.items() if result.protocol.get("sampled")), next(iter(files)))
     protocol = Protocol.from_dict(files[first].protocol)
     for path, result in files.items():
         if differences := Protocol.from_dict(result.protocol).differences(protocol):
             raise ValueError(f"{path} and {first} cannot stand in one table, {name!r}: {'; '.join(differences)}")
-    machines = sorted({_machine(result) for result in files.values()})
+    machines = sorted({machine(result) for result in files.values()})
     return f"Protocol: {protocol}. Measured on {'; '.join(machines)}."
 
 
-def _machine(result: Result) -> str:
+def machine(result: Result) -> str:
+    """What a result was measured on."""
     gpus = result.hardware.get("gpu") or []
     return ", ".join([str(result.hardware["cpu"]), f"{result.hardware['cores']} cores", *map(str, gpus)])

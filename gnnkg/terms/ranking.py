@@ -23,9 +23,15 @@ class Ranking(nn.Module):
         self.transform = transform
 
     def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, ""]:
-        if self.transform is not None:
-            vectors, labels = self.transform(scorer, vectors, labels)
-        scores = scorer(vectors)
+        vectors, labels = self.transformed(scorer, vectors, labels)
+        return self.of_scores(scorer(vectors), labels)
+
+    def transformed(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
+        """What is scored, and what it should score."""
+        return (vectors, labels) if self.transform is None else self.transform(scorer, vectors, labels)
+
+    def of_scores(self, scores: Float[Tensor, "B C"], labels: Labels) -> Float[Tensor, ""]:
+        """The weighted mean loss of these scores."""
         each = self.loss(scores, labels)
         mean = (labels.weight * each).sum() / labels.weight.sum()
         scale = self.weight / (scores.shape[1] - 1) if self.per_negative else self.weight

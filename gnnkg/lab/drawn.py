@@ -1,0 +1,97 @@
+"""What the losses of an objective see on a batch: candidates, vectors after the transforms, scores and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gnnkg.core import Batch, Candidates, Labels, Model, Objective, Scorer, Term, Vectors
+from gnnkg.ops.matching.reference import mutated
+from gnnkg.terms import Ranking
+from gnnkg.transforms import DeMix
+from gnnkg.transforms.pseudo_negatives import negatives
+
+KINDS = ("positive", "plain", "mutated", "pseudo", "harder")
+"""the own tail; a negative as it was drawn; one that a transform has moved; one that DeMix takes for a pseudo-negative; another
+that DeMix has mixed with a true negative"""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One ranking term on one batch."""
+
+    term: Ranking
+    entities: Int[Tensor, "B C"]
+    """who the columns are, before the transform"""
+    negative: Bool[Tensor, "B C"]
+    """which of them take part as negatives, before the transform"""
+    plain: Vectors
+    """before the transform"""
+    vectors: Vectors
+    """after it"""
+    labels: Labels
+    """after it"""
+    kind: Int[Tensor, "B X"]
+    """of each column after it, as an index into ``KINDS``"""
+
+
+def drawn_by(model: Model, objective: Objective, batch: Batch) -> dict[str, Drawn]:
+    """Each ranking term by its name, with candidates from the objective's sampler, as in a training step."""
+    candidates: list[Candidates] = []
+    found: dict[str, Drawn] = {}
+
+    def sampler(batch: Batch) -> tuple[Candidates, Labels]:
+        candidates.append((drawn := objective.sampler(batch))[0])
+        return drawn
+
+    def noting(name: str, term: Term) -> Term:
+        def note(scorer: Scorer, vectors: Vectors, labels: Labels) -> Tensor:
+            if isinstance(term, Ranking):
+                found[name] = _drawn(term, scorer, _entities(batch, candidates[-1]), vectors, labels)
+            return torch.zeros(())
+
+        return note
+
+    noted = {name: noting(name, term) for name, term in objective.terms.items()}
+    Objective(sampler, noted, objective.redraw)(model, batch)
+    return found
+
+
+def _drawn(term: Ranking, scorer: Scorer, entities: Tensor, plain: Vectors, labels: Labels) -> Drawn:
+    vectors, after = term.transformed(scorer, plain, labels)
+    kind = torch.full_like(
+        after.value, KINDS.index("plain" if term.transform is None else "mutated"), dtype=torch.int64
+    )
+    if isinstance(term.transform, DeMix):
+        kind.fill_(KINDS.index("plain"))
+        if vectors.blend is not None:  # its warm-up is over
+            with torch.no_grad():
+                pseudo = term.transform.suspects(scorer(plain), labels).index_select(1, vectors.blend.first)
+            kind = torch.where(pseudo, KINDS.index("pseudo"), KINDS.index("harder"))
+    kind = kind.scatter(1, after.truth.unsqueeze(1), KINDS.index("positive"))
+    return Drawn(term, entities, negatives(labels), plain, vectors, after, kind)
+
+
+def _entities(batch: Batch, candidates: Candidates) -> Int[Tensor, "B C"]:
+    num_queries = len(batch.head)
+    if candidates.table is None:
+        everyone = torch.arange(batch.graph.num_entities, device=batch.head.device)
+        table = everyone.expand(num_queries, -1)
+    else:
+        table = candidates.table.repeat_interleave(num_queries // len(candidates.table), 0)
+    return table if candidates.own is None else torch.cat([candidates.own.unsqueeze(1), table], 1)
+
+
+def columns_of(scorer: Scorer, vectors: Vectors) -> Float[Tensor, "B C D"]:
+    """The vectors of all columns of the score matrix, stored: each query's own tail, and its candidates mutated or mixed."""
+    if vectors.blend is not None:
+        vectors = vectors.blend.of_vectors(vectors, scorer.space)
+    num_queries = len(vectors.head)
+    if vectors.mix is not None:
+        table = mutated(vectors.tail, vectors.mix).flatten(0, 1)
+    else:
+        table = vectors.tail.repeat_interleave(num_queries // len(vectors.tail), 0)
+    return table if vectors.own is None else torch.cat([vectors.own.unsqueeze(1), table], 1)

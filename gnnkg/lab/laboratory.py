@@ -1,0 +1,168 @@
+"""The work of a laboratory, cell by cell. Everything lies in one folder:
+
+    runs/<cell>/          a run directory each; results/measures.json is what ``measures.py`` found
+    results/<cell>.json   test figures, one result file a cell
+    steps/<name>.json     what a training step costs and how many make up the budget, for each data set, model and method
+    tuning.db, tuning/    trials
+    table.csv, table.md, *.png
+
+A cell with its result is left alone, one that was stopped goes on, and one that was trained with other fields is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gnnkg.checkpoint import DamagedFile, write_atomically
+from gnnkg.config import ConfigError
+from gnnkg.core import Model
+from gnnkg.data.dataset import Dataset
+from gnnkg.evaluation.provenance import command_line, hardware
+from gnnkg.evaluation.results import write_result
+from gnnkg.experiment import Experiment, build, from_config, load_dataset, load_run
+from gnnkg.lab.budget import step_cost
+from gnnkg.lab.grid import Combination, Grid, cell_name
+from gnnkg.lab.measures import measure
+from gnnkg.lab.recording import finish, judged
+from gnnkg.lab.suspects import suspects_found
+from gnnkg.lab.tuning import needs_optuna, tuned_fields
+from gnnkg.run import RunDirectory
+from gnnkg.transforms import DeMix
+
+Say = Callable[[str], None]
+
+
+class Laboratory:
+    """A grid and the folder of its work."""
+
+    def __init__(self, grid: Grid, folder: Path, progress: bool = False, say: Say = lambda line: None) -> None:
+        self.grid = grid
+        self.folder = folder
+        self.progress = progress
+        self.say = say
+
+    def run(self) -> None:
+        """Does all that is not done yet. Raises ConfigError where a cell was trained with other fields than the grid now says."""
+        if self.grid.tuning is not None:
+            needs_optuna()
+        for folder in ("runs", "results", "steps"):
+            (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        for combination, seed in self.grid.cells():
+            self._check(combination, seed)
+        for (
+            combination
+        ) in self.grid.combinations:  # so that what does not go together shows before the first cell trains
+            if self._planned(combination) is None:
+                self._plan(combination)
+        for combination, seed in self.grid.cells():
+            name = cell_name(combination, seed)
+            if (self.folder / "results" / f"{name}.json").exists():
+                self.say(f"{name}: done")
+            else:
+                self._cell(combination, seed, name)
+
+    def _check(self, combination: Combination, seed: int) -> None:
+        path = self.folder / "runs" / cell_name(combination, seed)
+        plan = self._planned(combination)
+        if plan is None or not (path / "config.yaml").exists():
+            return
+        begun = from_config(RunDirectory.open(path).config, str(path)).config
+        wanted = self._experiment(combination, seed, plan).config
+        differ = [key for key in wanted if wanted[key] != begun.get(key)]
+        if differ:
+            raise ConfigError(
+                f"{path} was begun with other fields than {self.grid.path} now gives it ({', '.join(differ)}): "
+                "name another folder with --out, or delete this one and its result"
+            )
+
+    def _cell(self, combination: Combination, seed: int, name: str) -> None:
+        plan = self._planned(combination)
+        assert plan is not None
+        experiment = self._experiment(combination, seed, plan)
+        self.say(f"{name}: {experiment.steps:,} steps")
+        path = self.folder / "runs" / name
+        watch = partial(_suspects, self.grid.demix()) if self.grid.inject else None
+        finish(experiment, path, self.progress, watch)
+        write_measures(path)
+        result = judged(path, command_line(), model=combination.model, method=combination.method)
+        write_result(result, self.folder / "results", name)
+        self.say(f"{name}: test MRR {result.metrics['mrr']:.4f}")
+
+    def _experiment(self, combination: Combination, seed: int, plan: Mapping[str, Any]) -> Experiment:
+        return combination.experiment(plan["steps"], self.grid.validations, seed, plan["tuned"])
+
+    def _plan_file(self, combination: Combination) -> Path:
+        return self.folder / "steps" / f"{combination.name}.json"
+
+    def _planned(self, combination: Combination) -> dict[str, Any] | None:
+        """What an earlier call has measured and tuned. Raises DamagedFile; ConfigError where it was for another grid."""
+        file = self._plan_file(combination)
+        if not file.exists():
+            return None
+        try:
+            plan = json.loads(file.read_text(encoding="utf-8"))
+            made_for = plan["made_for"]
+        except (ValueError, KeyError) as error:
+            raise DamagedFile(f"{file} is damaged ({error}): delete it") from error
+        if made_for != self._made_for(combination):
+            differ = [key for key, value in self._made_for(combination).items() if made_for.get(key) != value]
+            raise ConfigError(
+                f"{file} was made for another grid than {self.grid.path} now is (it differs in {', '.join(differ)}): "
+                "name another folder with --out"
+            )
+        return plan
+
+    def _made_for(self, combination: Combination) -> dict[str, Any]:
+        """What a plan depends on, as JSON has it."""
+        tuning = self.grid.tuning
+        told = {
+            "budget": vars(self.grid.budget),
+            "experiment": combination.experiment(1, 1, 0).config,
+            "tune": None
+            if tuning is None
+            else {
+                "trials": tuning.trials,
+                "seed": tuning.seed,
+                "budget": vars(tuning.budget),
+                "space": {name: vars(each) for name, each in tuning.of(combination.method).items()},
+            },
+        }
+        return json.loads(json.dumps(told))
+
+    def _plan(self, combination: Combination) -> dict[str, Any]:
+        dataset = load_dataset(combination.experiment(1, 1, 0))
+        tuned: dict[str, Any] = {}
+        if self.grid.tuning is not None:
+            self.say(f"{combination.name}: {self.grid.tuning.trials} trials")
+            tuned = tuned_fields(combination, self.grid.tuning, dataset, self.folder)
+        cost = step_cost(combination.experiment(1, 1, 0, tuned), dataset)
+        self.say(f"{combination.name}: {1000 * cost.seconds:.1f} ms a step")
+        plan = {
+            "steps": self.grid.budget.in_steps(cost),
+            "tuned": tuned,
+            "seconds_per_step": cost.seconds,
+            "peak_bytes": cost.peak_bytes,
+            "hardware": hardware(),
+            "made_for": self._made_for(combination),
+        }
+        write_atomically(self._plan_file(combination), json.dumps(plan, indent=1, ensure_ascii=False).encode())
+        return plan
+
+
+def _suspects(judge: DeMix, model: Model, dataset: Dataset) -> dict[str, float]:
+    return suspects_found(model, dataset, judge)
+
+
+def write_measures(path: Path) -> None:
+    """Measures a finished run, with its objective as it was when training ended."""
+    experiment, dataset, model, run = load_run(path)
+    objective = build(experiment, dataset)[1]
+    saved = run.load_checkpoint()
+    if saved is not None:
+        objective.load_state_dict(saved["objective"])
+    objective.before_epoch(int(run.metrics["epoch"].iloc[-1]))
+    run.write_result("measures", measure(model, objective, dataset, experiment.queries, experiment.seed))

@@ -1,0 +1,93 @@
+"""Optuna searches the fields of a method: the same number of trials for each, judged by the validation MRR.
+
+Trials are stored in ``tuning.db`` and exported as ``tuning/<name>.csv``. A trial's sampler is seeded by its number, so a
+search that was stopped and continued makes the same trials as one that was not. A trial that was cut off is begun anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gnnkg.checkpoint import write_atomically
+from gnnkg.data.dataset import Dataset
+from gnnkg.data.queries import step_seed
+from gnnkg.experiment import try_out
+from gnnkg.lab.budget import step_cost
+from gnnkg.lab.grid import Combination
+from gnnkg.lab.space import Range, Tuning
+from gnnkg.progress import TrainingFailed
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def needs_optuna() -> None:
+    """Raises ImportError, which says how to install it, where Optuna is missing."""
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise ImportError("tuning needs Optuna: pip install 'gnnkg[lab]'") from error
+
+
+def tuned_fields(combination: Combination, tuning: Tuning, dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """The best fields that were found, after the trials that are still missing."""
+    import optuna
+
+    done = optuna.trial.TrialState.COMPLETE
+    with _study(combination.name, folder) as study:
+        for cut_off in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+            study.tell(cut_off.number, state=optuna.trial.TrialState.FAIL)
+        for number in range(len(study.get_trials(states=(done,))), tuning.trials):
+            study.sampler = optuna.samplers.TPESampler(seed=step_seed(tuning.seed, number) % 2**32)
+            trial = study.ask()
+            fields = {name: _suggested(trial, name, each) for name, each in tuning.of(combination.method).items()}
+            study.tell(trial, _try(trial, fields, combination, tuning, dataset))
+            _export(study, folder / "tuning" / f"{combination.name}.csv")
+        return dict(study.best_params)
+
+
+@contextmanager
+def _study(name: str, folder: Path) -> Iterator[optuna.Study]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'tuning.db'}")
+    try:
+        yield optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _suggested(trial: optuna.Trial, name: str, values: Range) -> Any:
+    if values.choices:
+        return trial.suggest_categorical(name, values.choices)
+    if isinstance(values.low, int) and isinstance(values.high, int):
+        return trial.suggest_int(name, values.low, values.high, log=values.log)
+    return trial.suggest_float(name, values.low, values.high, log=values.log)
+
+
+def _try(
+    trial: optuna.Trial, fields: dict[str, Any], combination: Combination, tuning: Tuning, dataset: Dataset
+) -> float:
+    """The validation MRR at the end of a short training; 0 for one that failed, which counts as a trial all the same."""
+    steps = tuning.budget.steps
+    if steps is None:
+        steps = tuning.budget.in_steps(step_cost(combination.experiment(1, 1, tuning.seed, fields), dataset))
+    trial.set_user_attr("steps", steps)
+    try:
+        fitted = try_out(combination.experiment(steps, 1, tuning.seed, fields), dataset)
+    except TrainingFailed as failure:
+        trial.set_user_attr("failure", str(failure))
+        return 0.0
+    trial.set_user_attr("seconds", fitted.seconds)
+    return fitted.best_metrics["valid/mrr"]
+
+
+def _export(study: optuna.Study, file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    columns = ("number", "state", "value", "params", "user_attrs")
+    write_atomically(file, study.trials_dataframe(attrs=columns).to_csv(index=False).encode())
