@@ -13,13 +13,13 @@ from typing import Any
 import pandas
 from scipy.stats import t
 
-from gnnkg.checkpoint import write_atomically
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.results import Result, read_result
 from gnnkg.evaluation.tables import Files, footnote, machine, markdown
 from gnnkg.lab.figures import draw
 from gnnkg.lab.grid import Combination, Grid, cell_name
 from gnnkg.run import RunDirectory
+from gnnkg.stored import write_atomically
 
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
 SHOWN = {

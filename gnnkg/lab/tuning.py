@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gnnkg.checkpoint import write_atomically
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.queries import step_seed
 from gnnkg.experiment import try_out
@@ -19,6 +18,7 @@ from gnnkg.lab.budget import step_cost
 from gnnkg.lab.grid import Combination
 from gnnkg.lab.space import Range, Tuning
 from gnnkg.progress import TrainingFailed
+from gnnkg.stored import write_atomically
 
 if TYPE_CHECKING:
     import optuna

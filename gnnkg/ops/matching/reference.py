@@ -51,14 +51,6 @@ def mutated(tail: Float[Tensor, "S K D"], mix: Mix) -> Float[Tensor, "S G K D"]:
     return keep * tail.unsqueeze(1) + (1 - keep) * own.reshape(grouped)
 
 
-def mutated(tail: Float[Tensor, "S K D"], mix: Mix) -> Float[Tensor, "S G K D"]:
-    """The candidates of each query, stored: G = B / S queries a table."""
-    own, keep = mix
-    grouped = (len(tail), len(own) // max(len(tail), 1), 1, tail.shape[2])
-    keep = keep.reshape(grouped) if keep.dim() == 2 else keep.unsqueeze(1)
-    return keep * tail.unsqueeze(1) + (1 - keep) * own.reshape(grouped)
-
-
 Units = Callable[[Tensor, Tensor], Tensor]
 """phi: query (..., D) and candidates (..., D), broadcast, to one number a unit (..., U)"""
 
