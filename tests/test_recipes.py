@@ -8,15 +8,14 @@ import pytest
 import yaml
 
 from gnnkg.data.load import dataset_names
-from gnnkg.experiment import build, read
+from gnnkg.experiment import Experiment, build, read
+from gnnkg.lab.grid import read_grid
 from tests.random_data import random_dataset
 
 ROOT = Path(__file__).parent.parent
-FILES = [
-    file
-    for file in sorted(ROOT.glob("recipes/**/*.yaml"))
-    if {"dataset", "base"} & yaml.safe_load(file.read_text()).keys()
-]
+YAML = {file: yaml.safe_load(file.read_text()).keys() for file in sorted(ROOT.glob("recipes/**/*.yaml"))}
+GRIDS = [file for file, keys in YAML.items() if "methods" in keys]
+FILES = [file for file, keys in YAML.items() if {"dataset", "base"} & keys and file not in GRIDS]
 BUNDLED = sorted(ROOT.glob("gnnkg/quickstart/*.yaml"))
 
 
@@ -30,6 +29,11 @@ def test_every_experiment_builds_and_its_terms_run(file):
     experiment = read(file)
     assert experiment.dataset in dataset_names()
     assert (experiment.steps is None) != (experiment.epochs is None)
+    step(experiment)
+
+
+def step(experiment: Experiment) -> None:
+    """One training step on random data."""
     dataset = random_dataset()
     model, objective = build(experiment, dataset)
     batch = next(iter(experiment.queries.of(dataset.graph, experiment.seed)))
@@ -40,3 +44,10 @@ def test_every_experiment_builds_and_its_terms_run(file):
     optimizer.step()
     if experiment.schedule is not None:
         experiment.schedule(optimizer)
+
+
+@pytest.mark.parametrize("file", GRIDS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_cell_of_every_grid_builds_and_its_terms_run(file):
+    for combination in read_grid(file).combinations:
+        assert combination.experiment(1, 1, 0).dataset in dataset_names()
+        step(combination.experiment(100, 10, 0))

@@ -244,6 +244,27 @@ def test_the_hook_is_called_before_each_epoch():
     assert seen == [0, 1, 2]
 
 
+def test_further_figures_stand_in_the_report_and_their_time_does_not_count():
+    dataset = ring()
+    model, objective = parts(dataset)
+
+    def measure() -> dict[str, float]:
+        time.sleep(0.5)
+        return {"own/figure": 3.0}
+
+    fitted = fit(
+        model,
+        objective,
+        dataset,
+        optimizer=partial(Adam, lr=0.01),
+        measure=measure,
+        **SETTINGS | {"validate_every": 20},
+    )
+    assert [row["own/figure"] for row in fitted.history] == [3.0] * 3
+    assert fitted.seconds < 1.5
+    assert "own/figure" not in fitted.best_metrics
+
+
 def test_bf16_learns_the_same_task():
     dataset = ring()
     model, objective = parts(dataset, dropout=0.0)

@@ -91,7 +91,7 @@ def _isotropy(where: Axes, rows: Sequence[Row]) -> None:
         total = sum(found["spectrum"]) or 1.0
         label = f"{row.combination.method}, spread {found['spread']:.3f}"
         where.semilogy([value / total or None for value in found["spectrum"]], label=label, linewidth=1)
-    where.set(xlabel="direction", ylabel="share of the variance")
+    where.set(xlabel="direction", ylabel="share of the variance", ylim=(1e-6, 1))
     where.legend(fontsize=8)
 
 
