@@ -34,7 +34,7 @@ from gnnkg.evaluation.provenance import commit, hardware, versions
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops import cpu
 from gnnkg.transforms import EMU
-from gnnkg.transforms.towards import interpolated, own_tail, soft
+from gnnkg.transforms.towards import own_tail, soft
 
 ROOT = Path(__file__).parents[1]
 SCORERS = ("DistMult", "TransE", "RotatE", "HAKE")
@@ -45,9 +45,10 @@ WARM = 2
 
 def stored(scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
     """EMU as published, as one would write it in torch."""
-    own, num_candidates = own_tail(vectors, "EMU"), vectors.tail.shape[1]
-    keep = torch.empty(len(own), num_candidates, own.shape[1]).bernoulli_(KEEP)
-    return interpolated(vectors, own, keep), soft(labels, torch.full((1, num_candidates), LABEL))
+    own, tail = own_tail(vectors, "EMU"), vectors.tail
+    keep = torch.empty(len(own), tail.shape[1], own.shape[1]).bernoulli_(KEEP)
+    mutated = torch.lerp(own.unsqueeze(1), tail.repeat_interleave(len(own) // len(tail), 0), keep)
+    return vectors.replace(tail=mutated), soft(labels, torch.full((1, tail.shape[1]), LABEL))
 
 
 class Way(NamedTuple):
