@@ -222,6 +222,8 @@ class KnowledgeGraph:
         moved = KnowledgeGraph(facts, self.num_entities, self.num_relations, self.vocabulary)
         if self._weight is not None:
             moved._weight = self._weight[..., self._kept_edges].to(device)
+        if self.part_of is not None:
+            moved.part_of = Origin(self.part_of.entities.to(device), self.part_of.num_entities)
         return moved
 
     @cached_property

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnkg.graph import KnowledgeGraph, KnownTails, both_directions
+from tests.random_data import random_graph
 
 N, R = 6, 3
 fact = st.tuples(st.integers(0, N - 1), st.integers(0, R - 1), st.integers(0, N - 1))
@@ -278,3 +279,11 @@ def test_weights_of_another_shape_are_refused(shape):
         graph.weighted(torch.ones(shape))
     with pytest.raises(ValueError, match=r"are on meta and the graph on cpu"):
         graph.weighted(torch.ones(4, device="meta"))
+
+
+def test_a_part_knows_where_it_comes_from_on_every_device() -> None:
+    graph = random_graph()
+    part = graph.part(torch.tensor([1, 4, 7]), torch.tensor([], dtype=torch.int64)).to("meta")
+    assert part.part_of is not None
+    assert part.part_of.num_entities == graph.num_entities
+    assert part.part_of.entities.device.type == "meta"

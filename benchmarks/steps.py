@@ -1,0 +1,139 @@
+"""Training steps side by side: what ``emu.py`` and ``demix.py`` share.
+
+A step encodes, scores, differentiates and updates, D = 100, on random facts of FB15k-237's sizes. The tests run first, and
+nothing is timed while they fail. The ways of a scorer take turns step by step in one process; times are medians after the first two
+steps. Peak memory is what a process of its own held at most during two steps, as Linux tells it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from gnnkg import encoders, scorers
+from gnnkg.core import Model, Objective
+from gnnkg.data.queries import Queries
+from gnnkg.evaluation.provenance import commit, hardware, versions
+from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops import cpu
+
+ROOT = Path(__file__).parents[1]
+ENTITIES, RELATIONS, FACTS, DIM = 14_541, 237, 272_115, 100
+WARM = 2
+
+
+class Way(NamedTuple):
+    objective: Callable[[], Objective]
+    beside: str
+    """the way that ratios are taken to"""
+
+
+def random_graph() -> KnowledgeGraph:
+    draw = torch.Generator().manual_seed(0)
+    columns = [torch.randint(size, (FACTS,), generator=draw) for size in (ENTITIES, RELATIONS, ENTITIES)]
+    return KnowledgeGraph(torch.stack(columns, 1), ENTITIES, RELATIONS)
+
+
+def stepper(graph: KnowledgeGraph, name: str, way: Way, queries: Queries) -> Callable[[int], float]:
+    """A training of its own; calling it does a step and gives the loss."""
+    torch.manual_seed(0)
+    scorer = getattr(scorers, name)(dim=DIM)
+    model = Model(encoders.Table(graph, scorer.space), scorer)
+    objective = way.objective()
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.05, fused=True)
+    plan = queries.of(graph, seed=0)
+
+    def step(number: int) -> float:
+        torch.manual_seed(number)
+        loss = torch.stack(list(objective(model, plan[number]).values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def memory(name: str, way: Way, queries: Queries) -> dict[str, int]:
+    """Bytes that this process held at most while it did two steps, after the first, and how many it held before them."""
+    step = stepper(random_graph(), name, way, queries)
+    step(0)  # compiles
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+    before = _status("VmRSS")
+    for number in (1, 2):
+        step(number)
+    return {"peak_memory_bytes": _status("VmHWM"), "memory_before_bytes": before}
+
+
+def _status(field: str) -> int:
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(lines[field].split()[0])
+
+
+def main(
+    about: str | None, ways: Mapping[str, Way], queries: Queries, tests: Sequence[str], known: Sequence[str]
+) -> None:
+    """Times and weighs the ways that the command line names; ``known`` are the scorers that there are to choose from."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scorers", nargs="*", choices=known, default=known)
+    parser.add_argument("--ways", nargs="*", choices=tuple(ways), default=tuple(ways))
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument("--memory", nargs=2, metavar=("SCORER", "WAY"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(min(arguments.threads, cpu.MOST_THREADS))
+    if arguments.memory:
+        name, way = arguments.memory
+        print(json.dumps(memory(name, ways[way], queries)))
+        return
+    if subprocess.run([sys.executable, "-m", "pytest", *tests], cwd=ROOT, check=False).returncode:
+        sys.exit("the tests fail: nothing is timed")
+    graph, results = random_graph(), []
+    for name in arguments.scorers:
+        steps = {way: stepper(graph, name, ways[way], queries) for way in arguments.ways}
+        seconds: dict[str, list[float]] = {way: [] for way in steps}
+        for number in range(WARM + arguments.steps):
+            for way, step in steps.items():
+                start = time.perf_counter()
+                step(number)
+                seconds[way].append(time.perf_counter() - start)
+        print(f"\n{name}")
+        rows: dict[str, dict[str, object]] = {}
+        for way in steps:
+            told = ["--threads", str(torch.get_num_threads()), "--memory", name, way]
+            child = subprocess.run([sys.executable, sys.argv[0], *told], check=True, capture_output=True, text=True)
+            row = {"scorer": name, "way": way, **json.loads(child.stdout.splitlines()[-1])}
+            row["milliseconds"] = 1e3 * statistics.median(seconds[way][WARM:])
+            rows[way] = row
+            plain = rows.get(ways[way].beside)
+            slower, larger = (
+                "" if plain is None else f"({row[key] / plain[key]:5.2f}x)"
+                for key in ("milliseconds", "peak_memory_bytes")
+            )
+            print(
+                f"  {way:34} {row['milliseconds']:9.2f} ms {slower:8}  {row['peak_memory_bytes'] / 1e6:7.0f} MB {larger:8}",
+                flush=True,
+            )
+        results += rows.values()
+    if arguments.json:
+        told = {
+            "command": " ".join(["python", *sys.argv]),
+            "commit": commit(),
+            "hardware": hardware(),
+            "versions": versions(),
+            "threads": torch.get_num_threads(),
+            "steps": results,
+        }
+        arguments.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
