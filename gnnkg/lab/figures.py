@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 Groups = list[tuple[str, list["Row"]]]
 """``data set, model`` and its rows, a method each"""
+Panel = Callable[["Axes", Sequence["Row"]], None]
+PICTURES = 5
+"""of negatives, side by side"""
 
 
 def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
@@ -28,15 +32,15 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
         (name, list(group))
         for name, group in groupby(rows, lambda row: f"{row.combination.dataset}, {row.combination.model}")
     ]
-    panels = {"mrr": _mrr, "convergence": _convergence, "isotropy": _isotropy}
-    if any("suspects/recall" in cell.metrics for row in rows for cell in row.cells):
-        panels["suspects"] = _suspects
     drawn = []
-    for name, panel in panels.items():
-        figure, axes = _figure(1, len(groups))
-        for (title, group), (where,) in zip(groups, axes, strict=True):
-            where.set_title(title, fontsize=9)
-            panel(where, group)
+    for name, panels in _panels(rows).items():
+        figure, axes = _figure(len(panels), len(groups))
+        for (title, group), row in zip(groups, axes, strict=True):
+            for panel, where in zip(panels, row, strict=True):
+                where.set_title(title, fontsize=9)
+                panel(where, group)
+            if name != "mrr":  # a legend for the row, beside its last panel
+                row[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
         drawn.append(_save(figure, folder / f"{name}.png"))
     for title, group in groups:
         pictured = [row for row in group if row.cells[0].measures.get("picture")]
@@ -45,11 +49,18 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
     return drawn
 
 
+def _panels(rows: Sequence[Row]) -> dict[str, list[Panel]]:
+    panels: dict[str, list[Panel]] = {"mrr": [_mrr], "convergence": [_convergence], "isotropy": [_isotropy]}
+    if any("suspects/recall" in cell.metrics for row in rows for cell in row.cells):
+        panels["suspects"] = [partial(_suspects, "precision"), partial(_suspects, "recall")]
+    return panels
+
+
 def _figure(columns: int, rows: int) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(7, 3.2 * columns), 3.4 * rows), layout="constrained")
+    figure = Figure(figsize=(max(8, 2 + 3.6 * columns), 3.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
@@ -78,7 +89,6 @@ def _convergence(where: Axes, rows: Sequence[Row]) -> None:
         curve = _mean(row, ["seconds", "valid/mrr"])
         where.plot(curve["seconds"], curve["valid/mrr"], ".-", label=row.combination.method, linewidth=1)
     where.set(xlabel="seconds of training and validation", ylabel="validation MRR")
-    where.legend(fontsize=8)
 
 
 def _isotropy(where: Axes, rows: Sequence[Row]) -> None:
@@ -92,25 +102,20 @@ def _isotropy(where: Axes, rows: Sequence[Row]) -> None:
         label = f"{row.combination.method}, spread {found['spread']:.3f}"
         where.semilogy([value / total or None for value in found["spectrum"]], label=label, linewidth=1)
     where.set(xlabel="direction", ylabel="share of the variance", ylim=(1e-6, 1))
-    where.legend(fontsize=8)
 
 
-def _suspects(where: Axes, rows: Sequence[Row]) -> None:
-    """Precision (solid) and recall (dashed) by epoch, and the same of a plain threshold (thin); means over seeds."""
-    names = ["precision", "recall", "threshold_precision", "threshold_recall"]
-    for number, row in enumerate(rows):
+def _suspects(what: Literal["precision", "recall"], where: Axes, rows: Sequence[Row]) -> None:
+    """By epoch, and the same of a plain threshold on scores (thin, dashed) and of flagging at random (dotted); means over seeds."""
+    at_random = {"precision": "hidden", "recall": "flagged"}[what]
+    for row in rows:
         if "suspects/recall" not in row.cells[0].metrics:
             continue
-        curve = _mean(row, ["epoch", *(f"suspects/{name}" for name in names), "suspects/hidden"])
-        for name in names:
-            label = f"{row.combination.method}, {name}" if name in ("precision", "recall") else None
-            style, width = ("--" if "recall" in name else "-"), (0.6 if "threshold" in name else 1.6)
-            where.plot(
-                curve["epoch"], curve[f"suspects/{name}"], style, color=f"C{number % 10}", linewidth=width, label=label
-            )
-        where.plot(curve["epoch"], curve["suspects/hidden"], ":", color="grey", linewidth=1)
-    where.set(xlabel="epoch; thin: a score threshold; dotted: precision at random", ylim=(0, 1))
-    where.legend(fontsize=7)
+        curve = _mean(row, ["epoch", *(f"suspects/{name}" for name in (what, f"threshold_{what}", at_random))])
+        (line,) = where.plot(curve["epoch"], curve[f"suspects/{what}"], label=row.combination.method, linewidth=1.6)
+        for name, style in ((f"threshold_{what}", "--"), (at_random, ":")):
+            where.plot(curve["epoch"], curve[f"suspects/{name}"], style, color=line.get_color(), linewidth=0.7)
+    where.set(xlabel="epoch", ylabel=f"{what} (dashed: score threshold; dotted: at random)", ylim=(0, 1))
+    where.yaxis.label.set_size(8)
 
 
 def _mean(row: Row, columns: list[str]) -> pandas.DataFrame:
@@ -121,8 +126,11 @@ def _mean(row: Row, columns: list[str]) -> pandas.DataFrame:
 
 def _negatives(rows: Sequence[Row], path: Path) -> Path:
     """Some positives (crosses) and their negatives (dots) in the plane of their first two principal components."""
-    figure, axes = _figure(len(rows), 1)
-    for row, where in zip(rows, axes[0], strict=True):
+    columns = min(len(rows), PICTURES)
+    figure, axes = _figure(columns, -(-len(rows) // columns))
+    for where in axes.flat[len(rows) :]:
+        where.set_axis_off()
+    for row, where in zip(rows, axes.flat, strict=False):
         for number, one in enumerate(row.cells[0].measures["picture"]):
             x, y = zip(*one["negatives"], strict=True) if one["negatives"] else ((), ())
             where.plot(x, y, ".", color=f"C{number}", markersize=3, alpha=0.6)
