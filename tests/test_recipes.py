@@ -47,7 +47,13 @@ def step(experiment: Experiment) -> None:
 
 
 @pytest.mark.parametrize("file", GRIDS, ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_cell_of_every_grid_builds_and_its_terms_run(file):
-    for combination in read_grid(file).combinations:
-        assert combination.experiment(1, 1, 0).dataset in dataset_names()
-        step(combination.experiment(100, 10, 0))
+def test_every_grid_builds_and_its_terms_run(file):
+    """``read_grid`` builds every cell; each method takes a step with the first model, and each model with the first method."""
+    combinations = read_grid(file).combinations
+    assert {combination.dataset for combination in combinations} <= set(dataset_names())
+    first = combinations[0]
+    for combination in combinations:
+        if combination.dataset == first.dataset and (
+            combination.model == first.model or combination.method == first.method
+        ):
+            step(combination.experiment(100, 10, 0))

@@ -145,13 +145,14 @@ def _changed(config: Mapping[str, Any], changes: Mapping[str, Any], where: str) 
 
 
 def _check(grid: Grid) -> None:
-    """Builds every experiment, with the ends of every range that is tuned."""
+    """Builds every experiment; those of the first data set with the ends of every range that is tuned."""
     names: dict[str, Combination] = {}
     for combination in grid.combinations:
         if (other := names.setdefault(combination.name, combination)) is not combination:
             both = " and ".join(f"{c.dataset}, {c.model}, {c.method}" for c in (other, combination))
             raise ConfigError(f"{both} would both be called {combination.name}: give them names that differ in letters")
-        tried = [{}] if grid.tuning is None else grid.tuning.ends(combination.method)
+        tuned_here = grid.tuning if combination.dataset == grid.combinations[0].dataset else None
+        tried = [{}] if tuned_here is None else tuned_here.ends(combination.method)
         for tuned in tried:
             dataset = combination.experiment(1, 1, 0, tuned).dataset
             if dataset.lower() not in dataset_names() and not Path(dataset).is_dir():
