@@ -115,7 +115,7 @@ def _suspects(what: Literal["precision", "recall"], where: Axes, rows: Sequence[
         for name, style in ((f"threshold_{what}", "--"), (at_random, ":")):
             where.plot(curve["epoch"], curve[f"suspects/{name}"], style, color=line.get_color(), linewidth=0.7)
     where.set(xlabel="epoch", ylabel=f"{what} (dashed: score threshold; dotted: at random)", ylim=(0, 1))
-    where.yaxis.label.set_size(8)
+    where.set_ylabel(where.get_ylabel(), fontsize=8)
 
 
 def _mean(row: Row, columns: list[str]) -> pandas.DataFrame:

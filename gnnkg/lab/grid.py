@@ -152,7 +152,7 @@ def _check(grid: Grid) -> None:
             both = " and ".join(f"{c.dataset}, {c.model}, {c.method}" for c in (other, combination))
             raise ConfigError(f"{both} would both be called {combination.name}: give them names that differ in letters")
         tuned_here = grid.tuning if combination.dataset == grid.combinations[0].dataset else None
-        tried = [{}] if tuned_here is None else tuned_here.ends(combination.method)
+        tried: list[dict[str, Any]] = [{}] if tuned_here is None else tuned_here.ends(combination.method)
         for tuned in tried:
             dataset = combination.experiment(1, 1, 0, tuned).dataset
             if dataset.lower() not in dataset_names() and not Path(dataset).is_dir():
