@@ -145,13 +145,19 @@ def _changed(config: Mapping[str, Any], changes: Mapping[str, Any], where: str) 
 
 
 def _check(grid: Grid) -> None:
-    """Builds every experiment; those of the first data set with the ends of every range that is tuned."""
+    """Builds the experiment of every model and method, and with the first model the ends of every range that is tuned."""
     names: dict[str, Combination] = {}
     for combination in grid.combinations:
         if (other := names.setdefault(combination.name, combination)) is not combination:
             both = " and ".join(f"{c.dataset}, {c.model}, {c.method}" for c in (other, combination))
             raise ConfigError(f"{both} would both be called {combination.name}: give them names that differ in letters")
-        tuned_here = grid.tuning if combination.dataset == grid.combinations[0].dataset else None
+        first = grid.combinations[0]
+        if combination.dataset != first.dataset and (combination.model, combination.method) != (
+            first.model,
+            first.method,
+        ):
+            continue  # each is built again, on its data, before the first cell trains
+        tuned_here = grid.tuning if combination.model == first.model else None
         tried: list[dict[str, Any]] = [{}] if tuned_here is None else tuned_here.ends(combination.method)
         for tuned in tried:
             dataset = combination.experiment(1, 1, 0, tuned).dataset

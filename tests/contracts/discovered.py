@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.samplers.Typed": {"sampler": Uniform(5, share="query")},
     "gnnkg.samplers.WithPositives": {"sampler": Uniform(5), "num_positives": 3},
     "gnnkg.transforms.EMU": {"keep": 0.5},
+    "gnnkg.transforms.DeMix": {"upper": "inf", "cap": "lowest", "max_rule": True, "mix_true": True},
     "gnnkg.terms": {"weight": 0.1},
     "gnnkg.terms.Ranking": {"loss": CrossEntropy()},
 }
