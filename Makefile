@@ -10,7 +10,7 @@ quickstart: .venv/installed
 	.venv/bin/gnnkg quickstart
 
 test: .venv/installed
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
 	.venv/bin/ruff check .
