@@ -68,6 +68,16 @@ class Labels:
     """the column of each query's own tail"""
     weight: Float[Tensor, " B"]
 
+    @property
+    def active(self) -> Bool[Tensor, "B C"]:
+        """The mask, written out where it is None."""
+        return torch.ones_like(self.value, dtype=torch.bool) if self.mask is None else self.mask
+
+    @property
+    def negatives(self) -> Bool[Tensor, "B C"]:
+        """The columns that take part besides the truth."""
+        return self.active.scatter(1, self.truth.unsqueeze(1), False)
+
 
 @dataclass(frozen=True, slots=True)
 class Blend:

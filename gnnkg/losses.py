@@ -90,9 +90,7 @@ class Margin:
 
 def _truth_and_rest(scores: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
     """The truth's score (B,), and which columns are negatives (B, C)."""
-    truth = labels.truth[:, None]
-    negative = torch.ones_like(scores, dtype=torch.bool) if labels.mask is None else labels.mask.clone()
-    return scores.gather(1, truth).squeeze(1), negative.scatter(1, truth, False)
+    return scores.gather(1, labels.truth[:, None]).squeeze(1), labels.negatives
 
 
 def _binary(scores: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:

@@ -73,5 +73,6 @@ def method(experiment: experiments.Experiment) -> str:
         if transform is None:
             words.append({"CrossEntropy": "CE", "SelfAdversarial": "self-adversarial"}.get(loss, loss))
         else:
-            words.append("ULS" if transform["init_args"].get("keep") == 1 else "EMU")
+            name = transform["class_path"].rpartition(".")[2]
+            words.append("ULS" if transform["init_args"].get("keep") == 1 else name)
     return " + ".join(dict.fromkeys(words))

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from gnnkg.core import Batch, Candidates, Labels, Model, Objective, Scorer, Term, Vectors
 from gnnkg.ops.matching.reference import mutated
+from gnnkg.samplers.tables import columns
 from gnnkg.terms import Ranking
 from gnnkg.transforms import DeMix
-from gnnkg.transforms.pseudo_negatives import negatives
 
 KINDS = ("positive", "plain", "mutated", "pseudo", "harder")
 """the own tail; a negative as it was drawn; one that a transform has moved; one that DeMix takes for a pseudo-negative; another
@@ -50,7 +50,7 @@ def drawn_by(model: Model, objective: Objective, batch: Batch) -> dict[str, Draw
     def noting(name: str, term: Term) -> Term:
         def note(scorer: Scorer, vectors: Vectors, labels: Labels) -> Tensor:
             if isinstance(term, Ranking):
-                found[name] = _drawn(term, scorer, _entities(batch, candidates[-1]), vectors, labels)
+                found[name] = _drawn(term, scorer, columns(batch, candidates[-1]), vectors, labels)
             return torch.zeros(())
 
         return note
@@ -72,17 +72,7 @@ def _drawn(term: Ranking, scorer: Scorer, entities: Tensor, plain: Vectors, labe
                 pseudo = term.transform.suspects(scorer(plain), labels).index_select(1, vectors.blend.first)
             kind = torch.where(pseudo, KINDS.index("pseudo"), KINDS.index("harder"))
     kind = kind.scatter(1, after.truth.unsqueeze(1), KINDS.index("positive"))
-    return Drawn(term, entities, negatives(labels), plain, vectors, after, kind)
-
-
-def _entities(batch: Batch, candidates: Candidates) -> Int[Tensor, "B C"]:
-    num_queries = len(batch.head)
-    if candidates.table is None:
-        everyone = torch.arange(batch.graph.num_entities, device=batch.head.device)
-        table = everyone.expand(num_queries, -1)
-    else:
-        table = candidates.table.repeat_interleave(num_queries // len(candidates.table), 0)
-    return table if candidates.own is None else torch.cat([candidates.own.unsqueeze(1), table], 1)
+    return Drawn(term, entities, labels.negatives, plain, vectors, after, kind)
 
 
 def columns_of(scorer: Scorer, vectors: Vectors) -> Float[Tensor, "B C D"]:

@@ -113,7 +113,7 @@ def measure(model: Model, objective: Objective, dataset: Dataset, queries: Queri
                 with torch.no_grad():
                     plain, seen = (columns_of(model.scorer, each) for each in (drawn.plain, drawn.vectors))
                     truth = drawn.plain.truth(drawn.labels)  # no transform moves its column
-                    taking_part = _negatives_after(drawn)
+                    taking_part = drawn.labels.negatives
                     means.setdefault(("hardness", name), []).append(hardness(seen, truth, taking_part))
                     means.setdefault(("hardness of plain", name), []).append(hardness(plain, truth, drawn.negative))
                     for which, each in known.items():
@@ -151,11 +151,6 @@ def method_term(objective: Objective) -> str | None:
 
 def _batches(plan: EpochPlan, count: int) -> Iterator[tuple[int, Batch]]:
     return ((number, plan[number]) for number in range(min(count, plan.steps_per_epoch)))
-
-
-def _negatives_after(drawn: Drawn) -> Bool[Tensor, "B X"]:
-    there = torch.ones_like(drawn.kind, dtype=torch.bool) if drawn.labels.mask is None else drawn.labels.mask
-    return there & (drawn.kind != KINDS.index("positive"))
 
 
 def _nested(flat: dict[tuple[str, ...], float]) -> dict[str, Any]:

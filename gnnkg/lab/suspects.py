@@ -12,7 +12,6 @@ from gnnkg.evaluation.ranks import evaluating
 from gnnkg.graph import both_directions
 from gnnkg.samplers import WithPositives
 from gnnkg.transforms import DeMix
-from gnnkg.transforms.pseudo_negatives import negatives
 
 
 def suspects_found(
@@ -73,7 +72,7 @@ def suspects_found(
     columns = table.shape[1] + 1
     is_hidden = torch.zeros_like(scores, dtype=torch.bool)
     is_hidden[:, 1:columns] = hidden_facts.holds(head[:, None], relation[:, None], table)
-    return figures(judge.suspects(scores, labels), is_hidden, negatives(labels), scores)
+    return figures(judge.suspects(scores, labels), is_hidden, labels.negatives, scores)
 
 
 def figures(

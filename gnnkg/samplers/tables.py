@@ -1,4 +1,4 @@
-"""What samplers share: labels for a table behind each query's own tail, which candidates are known, ragged draws."""
+"""What samplers share: labels for a table behind each query's own tail, who stands in its columns, ragged draws."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ def behind_own(
     truth = torch.zeros(1, dtype=torch.int64, device=device).expand(num_queries)
     mask = None if active is None else torch.cat([torch.ones_like(active[:, :1]), active], dim=1)
     return Candidates(table, batch.tail), Labels(value.expand(num_queries, -1), mask, truth, batch.weight)
+
+
+def columns(batch: Batch, candidates: Candidates) -> Int[Tensor, "B C"]:
+    """The entity in each column of the score matrix."""
+    num_queries = len(batch.head)
+    if candidates.table is None:
+        ids = torch.arange(batch.graph.num_entities, device=batch.head.device).expand(num_queries, -1)
+    else:
+        ids = candidates.table.repeat_interleave(num_queries // len(candidates.table), 0)
+    return ids if candidates.own is None else torch.cat([candidates.own.unsqueeze(1), ids], 1)
 
 
 def known(batch: Batch, table: Int[Tensor, "S K"]) -> Bool[Tensor, "B K"]:

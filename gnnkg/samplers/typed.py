@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gnnkg.core import Batch, Candidates, FollowsEpochs, Labels, Sampler
 from gnnkg.graph import KnowledgeGraph
-from gnnkg.samplers.tables import OfGraph, draw_below
+from gnnkg.samplers.tables import OfGraph, columns, draw_below
 
 
 class Ranges(NamedTuple):
@@ -59,12 +59,11 @@ class Typed(nn.Module):
         size = ranges.starts.diff()[batch.relation]
         unknown = size - batch.graph.known.count(batch.head, batch.relation)
         truth = torch.zeros_like(labels.value, dtype=torch.bool).scatter_(1, labels.truth[:, None], True)
-        active = torch.ones_like(truth) if labels.mask is None else labels.mask
-        within = active & (_inside(batch, candidates, ranges) | truth)
+        within = labels.active & (_inside(batch, candidates, ranges) | truth)
         typed = unknown > 0
         if self.outside == "masked":
             typed &= (within & ~truth).any(1)
-            return candidates, replace(labels, mask=torch.where(typed[:, None], within, active))
+            return candidates, replace(labels, mask=torch.where(typed[:, None], within, labels.active))
         if candidates.table is None or len(candidates.table) != len(batch.head):
             raise ValueError(
                 "outside='redrawn' replaces candidates of one query, and the wrapped sampler shares its table among several: "
@@ -93,14 +92,7 @@ def _ranges(graph: KnowledgeGraph) -> Ranges:
 
 def _inside(batch: Batch, candidates: Candidates, ranges: Ranges) -> Bool[Tensor, "B C"]:
     """Whether each column's entity lies in the range of the query's relation."""
-    num_queries, num_entities = len(batch.head), batch.graph.num_entities
-    if candidates.table is None:
-        ids = torch.arange(num_entities, device=batch.head.device).expand(num_queries, -1)
-    else:
-        ids = candidates.table.repeat_interleave(num_queries // len(candidates.table), 0)
-    if candidates.own is not None:
-        ids = torch.cat([candidates.own[:, None], ids], 1)
-    keys = batch.relation[:, None] * num_entities + ids
+    keys = batch.relation[:, None] * batch.graph.num_entities + columns(batch, candidates)
     if not len(ranges.keys):
         return torch.zeros_like(keys, dtype=torch.bool)
     return ranges.keys[torch.searchsorted(ranges.keys, keys).clamp_(max=len(ranges.keys) - 1)] == keys

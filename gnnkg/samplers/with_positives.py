@@ -33,10 +33,9 @@ class WithPositives(nn.Module):
             )
         positives, there = self._positives(batch)
         table = candidates.table.repeat_interleave(len(batch.head) // len(candidates.table), 0)
-        mask = torch.ones_like(labels.value, dtype=torch.bool) if labels.mask is None else labels.mask
         labels = Labels(
             torch.cat([labels.value, there.to(labels.value.dtype)], 1),
-            torch.cat([mask, torch.zeros_like(there)], 1),
+            torch.cat([labels.active, torch.zeros_like(there)], 1),
             labels.truth,
             labels.weight,
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Beta
 
 from gnnkg.core import Blend, Labels, Scorer, Vectors
-from gnnkg.transforms.pseudo_negatives import negatives, positives, pseudo_negatives
+from gnnkg.transforms.pseudo_negatives import positives, pseudo_negatives
 from gnnkg.transforms.towards import own_tail
 
 
@@ -90,14 +90,14 @@ class DeMix:
         if self.pseudo == "mixed":
             value = torch.where(pseudo, 1 - share, value)
         elif self.pseudo == "masked":
-            mask = ~pseudo if mask is None else mask & ~pseudo
+            mask = labels.active & ~pseudo
         blend = Blend(columns, partner.index_select(1, columns), share.index_select(1, columns))
         return vectors.replace(blend=blend), _at(columns, Labels(value, mask, labels.truth, labels.weight))
 
     def suspects(self, scores: Float[Tensor, "B C"], labels: Labels) -> Bool[Tensor, "B C"]:
         """The negatives that are taken for pseudo-negatives, by the model's scores."""
         if self.split != "scores":
-            chosen = negatives(labels)
+            chosen = labels.negatives
             return chosen if self.split == "all" else torch.zeros_like(chosen)
         mu = self.mu if self.anneal is None else self.mu * max(0.0, 1 - self.epoch / self.anneal)
         return pseudo_negatives(scores, labels, mu, self.delta, self.upper)
@@ -114,7 +114,7 @@ class DeMix:
             partner = torch.where(pseudo, self._near_the_boundary(scores, known), partner)
             mixed = mixed | pseudo
         if self.mix_true:
-            harder = negatives(labels) & ~pseudo
+            harder = labels.negatives & ~pseudo
             partner = torch.where(harder, _another(harder), partner)
             mixed = mixed | harder
         return partner, torch.where(mixed, share, 1)

@@ -11,17 +11,8 @@ from gnnkg.core import Labels
 
 def positives(labels: Labels) -> Bool[Tensor, "B C"]:
     """The columns that hold a known tail of the query: its truth, and those that ``WithPositives`` has added."""
-    if labels.mask is None:
-        known = torch.zeros_like(labels.value, dtype=torch.bool)
-    else:
-        known = (labels.value == 1) & ~labels.mask
+    known = (labels.value == 1) & ~labels.active
     return known.scatter(1, labels.truth.unsqueeze(1), True)
-
-
-def negatives(labels: Labels) -> Bool[Tensor, "B C"]:
-    """The columns that take part besides the truth."""
-    active = torch.ones_like(labels.value, dtype=torch.bool) if labels.mask is None else labels.mask
-    return active.scatter(1, labels.truth.unsqueeze(1), False)
 
 
 def pseudo_negatives(
@@ -47,5 +38,5 @@ def pseudo_negatives(
     else:
         single = known.sum(1, keepdim=True) == 1
         slack = mu / 5 * torch.where(single, scores[known].std(correction=0), mean - least)
-    flagged = negatives(labels) & (scores >= least - slack)
+    flagged = labels.negatives & (scores >= least - slack)
     return flagged if upper == "inf" else flagged & (scores <= mean)

@@ -23,7 +23,7 @@ from gnnkg.scorers import HAKE, MLP, ComplEx, DistMult, RotatE, TransE
 from gnnkg.terms import Ranking
 from gnnkg.transforms import EMU, DeMix
 from gnnkg.transforms.demix import _symmetric_beta
-from gnnkg.transforms.pseudo_negatives import negatives, positives, pseudo_negatives
+from gnnkg.transforms.pseudo_negatives import positives, pseudo_negatives
 from tests.contracts import discovered
 from tests.contracts.test_scorers import random_vectors
 from tests.random_data import random_graph
@@ -47,10 +47,10 @@ def asked(graph: KnowledgeGraph, num_negatives: int = 5, batch_size: int = 8) ->
 
 def test_known_tails_and_negatives_are_read_off_the_labels() -> None:
     assert positives(LABELS).nonzero().tolist() == [[0, 0], [0, 4], [0, 5], [1, 0]]
-    assert negatives(LABELS).nonzero().tolist() == [[b, c] for b in (0, 1) for c in (1, 2, 3)]
+    assert LABELS.negatives.nonzero().tolist() == [[b, c] for b in (0, 1) for c in (1, 2, 3)]
     bare = Labels(LABELS.value[:, :4], None, LABELS.truth, LABELS.weight)
     assert positives(bare).nonzero().tolist() == [[0, 0], [1, 0]]
-    assert negatives(bare).sum() == 6
+    assert bare.negatives.sum() == 6
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_partner_is_a_known_tail_of_the_query_or_another_true_negative(make: t
                 assert known
                 assert 0 < mended.value[b, place] <= 0.5
                 met += 1
-            elif negatives(labels)[b, column]:
+            elif labels.negatives[b, column]:
                 assert not known
                 assert not suspicious[b, other]
                 assert mended.value[b, place] == 0
@@ -297,7 +297,7 @@ def test_false_negatives_are_found_by_a_trained_model() -> None:
         candidates, labels = WithPositives(Uniform(100, share="query", filtered=True), 8)(batch)
         flagged = DeMix().suspects(model(graph, batch.head, batch.relation, candidates), labels)[:, 1:]
     assert candidates.table is not None
-    sampled, really = negatives(labels)[:, 1:], true[batch.head[:, None], candidates.table]
+    sampled, really = labels.negatives[:, 1:], true[batch.head[:, None], candidates.table]
     recall = flagged[sampled & really].float().mean()
     false_alarm = flagged[sampled & ~really].float().mean()
     assert recall > 0.3
