@@ -19,6 +19,7 @@ LAYERS = [
     {"checkpoint", "progress"},
     {"evaluation"},
     FAMILIES,
+    {"noise"},
     {"core"},
     {"graph"},
     {"ops", "_dgl", "stored"},
