@@ -10,5 +10,6 @@ from gnnkg.scorers.mlp import MLP
 from gnnkg.scorers.rescal import RESCAL
 from gnnkg.scorers.rotate import RotatE
 from gnnkg.scorers.transe import TransE
+from gnnkg.scorers.tucker import TuckER
 
-__all__ = ["HAKE", "MLP", "RESCAL", "ComplEx", "DistMult", "RotatE", "TransE"]
+__all__ = ["HAKE", "MLP", "RESCAL", "ComplEx", "DistMult", "RotatE", "TransE", "TuckER"]

@@ -19,6 +19,12 @@ def uniform(bound: float) -> Callable[[Tensor, Tensor], None]:
     return init
 
 
+def xavier_normal(entity: Tensor, relation: Tensor) -> None:
+    """Glorot's normal initialisation of both tables: the convention of the TuckER and ConvE code."""
+    nn.init.xavier_normal_(entity)
+    nn.init.xavier_normal_(relation)
+
+
 def initial_range(gamma: float, dim: int) -> float:
     """(gamma + 2) / dim, from which the RotatE code draws. Raises ValueError for a dim below 1."""
     if dim < 1:

@@ -1,4 +1,7 @@
-"""What every scorer promises. ``reference_ops`` serves the checks that differentiate twice."""
+"""What every scorer promises: as it ranks, without dropout and with running statistics (``discovered.settled``), and in training.
+
+``reference_ops`` serves the checks that differentiate twice.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ QUERIES, CANDIDATES = 6, 5
 LAYOUTS = ("none", "query", "negative", "pair")
 
 every_scorer = pytest.mark.parametrize("make", discovered.scorers)
+every_scorer_in_training = pytest.mark.parametrize("make", discovered.scorers_in_training)
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 every_sharing = pytest.mark.parametrize("tables", [1, 2, 3, QUERIES])
 
@@ -260,3 +264,26 @@ def test_relation_matters(make: Callable[[], Scorer]) -> None:
         assert gradient.abs().sum() > 0
     other_heads = scorer(vectors.replace(head=vectors.head.flip(0)))
     assert torch.equal(other_heads, scorer(vectors)) != scorer.reads_head
+
+
+@every_scorer_in_training
+def test_training_on_one_query(make: Callable[[], Scorer]) -> None:
+    """The last batch of an epoch may be a single query, which has no statistics of its own."""
+    scorer = make()
+    for row in range(2):
+        scores, *gradients = values_and_gradients(scorer, alone(random_vectors(scorer, 1, dtype=torch.float32), row))
+        assert scores.isfinite().all()
+        assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@every_scorer_in_training
+def test_a_pass_without_gradients_leaves_no_trace(make: Callable[[], Scorer]) -> None:
+    """Methods score to choose, and denoise in evaluation mode: neither changes the scorer."""
+    scorer = make()
+    vectors = random_vectors(scorer, 2, own=True, dtype=torch.float32)
+    before = {name: value.clone() for name, value in scorer.state_dict().items()}
+    with torch.no_grad():
+        scorer(vectors)
+    scorer.eval()(vectors)
+    assert scorer.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in scorer.train().state_dict().items())
