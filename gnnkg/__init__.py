@@ -12,6 +12,7 @@ The map of the package; imports run downward only:
     terms        parts of an objective               losses       scores -> losses
     data         readers, published data sets, audit
     ----------------------------------------------------------------------
+    strength     how strong noise is in training: sigma, and alpha with its schedules
     noise        families and scales of noise on vectors
     core         the vocabulary: Batch, Candidates, Labels, Vectors, Encoder, Scorer, Model, Objective
     graph        KnowledgeGraph over a DGL heterograph

@@ -14,7 +14,8 @@ everywhere; a distance is negated in its scorer. Complex vectors are real, store
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -259,6 +260,30 @@ class FollowsEpochs(Protocol):
         """Called before each epoch begins, from 0, and again at the same place where a run continues."""
 
 
+@runtime_checkable
+class FollowsBatches(Protocol):
+    """A term or transform that asks which facts its vectors stand for, or how all entities are encoded. One that holds others
+    passes ``before_batch`` on to them.
+    """
+
+    def before_batch(self, batch: Batch, encode: Callable[[], Lookup]) -> None:
+        """Called before it sees a batch's vectors. ``encode()`` encodes the whole graph as for evaluation, without gradients and
+        at the cost of that: once an epoch is enough.
+        """
+
+
+@contextmanager
+def in_evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Without dropout, and with the running statistics of batch norms. Each module's own mode comes back, also after an error."""
+    training = [each for each in module.modules() if each.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each in training:
+            each.training = True
+
+
 class Model(nn.Module):
     """An encoder under a scorer: ``model(graph, head, relation)`` scores all N entities as tails."""
 
@@ -300,7 +325,15 @@ class Objective(nn.Module):
         def score(candidates: Candidates) -> Tensor:
             return model.scorer(lookup(batch.head, batch.relation, candidates))
 
+        @torch.no_grad()
+        def encode() -> Lookup:
+            with in_evaluation_mode(model.encoder):
+                return _InEvaluationMode(model.encoder, model.encoder(batch.graph))
+
         batch = replace(batch, score=score)
+        for term in self.terms.values():
+            if isinstance(term, FollowsBatches):
+                term.before_batch(batch, encode)
         drawn: tuple[Vectors, Labels] | None = None
         losses = {}
         for name, term in self.terms.items():
@@ -315,6 +348,21 @@ class Objective(nn.Module):
         for part in (self.sampler, *self.terms.values()):
             if isinstance(part, FollowsEpochs):
                 part.before_epoch(epoch)
+
+
+class _InEvaluationMode:
+    """A lookup of an encoder in evaluation mode, which reads without dropout too."""
+
+    def __init__(self, encoder: Encoder, lookup: Lookup) -> None:
+        self.encoder = encoder
+        self.lookup = lookup
+
+    @torch.no_grad()
+    def __call__(
+        self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
+    ) -> Vectors:
+        with in_evaluation_mode(self.encoder):
+            return self.lookup(head, relation, candidates)
 
 
 def _visible(batch: Batch, hides: Hidden) -> KnowledgeGraph:

@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from gnnkg.config import ConfigError
 from gnnkg.core import Encoder, Loss, Sampler, Scorer, Space, Term, Transform
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.strength import Alpha
 
 MakeScorer = Callable[[], Scorer]
 MakeEncoder = Callable[[KnowledgeGraph, Space], Encoder]
@@ -61,6 +62,7 @@ PLACES: dict[Any, Place] = {
     Term: Place("term", "gnnkg.terms"),
     Loss: Place("loss", "gnnkg.losses"),
     Transform: Place("transform", "gnnkg.transforms"),
+    Alpha: Place("schedule of alpha", "gnnkg.strength.schedules"),
     MakeOptimizer: Place("optimizer", "torch.optim", Optimizer, late=1),
     MakeSchedule: Place("schedule", "torch.optim.lr_scheduler", LRScheduler, late=1),
 }
@@ -72,7 +74,8 @@ def expand(value: Any, hint: Any, where: str) -> Any:
     if value is None and NoneType in kinds:
         return None
     parts = [kind for kind in kinds if kind in PLACES or is_dataclass(kind)]
-    hint = parts[0] if parts else hint
+    plain = not isinstance(value, str | dict) and any(kind in (int, float) for kind in kinds)  # a number, or a part
+    hint = parts[0] if parts and not plain else hint
     if hint in PLACES:
         return _expand_part(value, PLACES[hint], where)
     if get_origin(hint) is dict and get_args(hint)[1] in PLACES:

@@ -19,6 +19,7 @@ LAYERS = [
     {"checkpoint", "progress"},
     {"evaluation"},
     FAMILIES,
+    {"strength"},
     {"noise"},
     {"core"},
     {"graph"},

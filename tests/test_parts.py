@@ -7,6 +7,7 @@ from gnnkg.core import Sampler, Transform
 from gnnkg.encoders import Table
 from gnnkg.parts import PLACES, Init, MakeEncoder, MakeOptimizer, MakeScorer, describe, expand
 from gnnkg.scorers import DistMult
+from gnnkg.strength import Alpha
 from gnnkg.terms import N3
 
 SHORT_NAMES = [
@@ -34,7 +35,8 @@ def test_places_hold_what_belongs_there():
     known = {place.word: set(place.classes()) for place in PLACES.values()}
     assert known["encoder"] == {"Table", "RGCN", "CompGCN", "NBFNet", "Sampled"}
     assert {"Normal", "Uniform", "XavierNormal"} == known["init"]
-    assert {"Ranking", "N3", "L2", "L3", "Frobenius"} == known["term"]
+    assert {"Ranking", "Denoising", "N3", "L2", "L3", "Frobenius"} == known["term"]
+    assert {"Annealed", "ByFrequency", "HoldWins"} == known["schedule of alpha"]
     assert {"CrossEntropy", "BCE", "SelfAdversarial", "Margin"} == known["loss"]
     assert known["sampler"].isdisjoint(known["loss"])
 
@@ -60,6 +62,7 @@ REFUSED = [
     ({"class_path": "Uniform"}, Init, "here: Uniform needs bound"),
     ({"class": "DistMult"}, MakeScorer, "here: expected a name, or class_path .* found {'class': 'DistMult'}"),
     (None, Transform, "here: expected a name"),
+    ("Aneald", float | Alpha, r"here: there is no schedule of alpha 'Aneald' \(did you mean Annealed\?\)"),
     ({"one": "N3"}, dict[str, Sampler], "here.one: there is no sampler 'N3'"),
     ("three", int | None, r"here: expected int \| None, found 'three'"),
 ]
@@ -82,6 +85,11 @@ def test_arguments_that_are_given_later_are_not_asked_for():
     assert expand("Table", MakeEncoder, "encoder") == {"class_path": "gnnkg.encoders.Table", "init_args": {}}
     with pytest.raises(ConfigError, match=r"encoder.graph: Table accepts no key 'graph'"):
         expand({"class_path": "Table", "init_args": {"graph": 1}}, MakeEncoder, "encoder")
+
+
+def test_a_number_may_stand_in_the_place_of_a_part():
+    assert expand(0.5, float | Alpha, "alpha") == 0.5
+    assert expand("Annealed", float | Alpha, "alpha")["class_path"] == "gnnkg.strength.schedules.Annealed"
 
 
 def test_what_may_be_absent_may_be_null():

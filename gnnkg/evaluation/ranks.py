@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gnnkg.core import Model
+from gnnkg.core import Model, in_evaluation_mode
 from gnnkg.evaluation.memory import SMALLEST_BLOCK, queries_at_once
 from gnnkg.graph import Facts, KnowledgeGraph, KnownTails, both_directions
 from gnnkg.ops.ranking import rank_counts
@@ -44,14 +44,8 @@ class Ranks:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, without gradients. Each module's own mode comes back afterwards, also after an error."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
+    with in_evaluation_mode(model), torch.no_grad():
+        yield
 
 
 def rank_facts(

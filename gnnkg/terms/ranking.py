@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gnnkg.core import FollowsEpochs, Labels, Loss, Scorer, Transform, Vectors
+from gnnkg.core import Batch, FollowsBatches, FollowsEpochs, Labels, Lookup, Loss, Scorer, Transform, Vectors
 
 
 class Ranking(nn.Module):
@@ -40,3 +42,7 @@ class Ranking(nn.Module):
     def before_epoch(self, epoch: int) -> None:
         if isinstance(self.transform, FollowsEpochs):
             self.transform.before_epoch(epoch)
+
+    def before_batch(self, batch: Batch, encode: Callable[[], Lookup]) -> None:
+        if isinstance(self.transform, FollowsBatches):
+            self.transform.before_batch(batch, encode)

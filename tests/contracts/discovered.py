@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.transforms.EMU": {"keep": 0.5},
     "gnnkg.transforms.DeMix": {"upper": "inf", "cap": "lowest", "max_rule": True, "mix_true": True},
     "gnnkg.terms": {"weight": 0.1},
+    "gnnkg.terms.Denoising": {"sigma": 0.5, "per_entity": False, "mode": "eval"},
     "gnnkg.terms.Ranking": {"loss": CrossEntropy()},
 }
 """for every class of a family, or for one class: taken where the constructor has a parameter of the name"""
@@ -142,5 +143,5 @@ scorers = [_settled(one) for one in scorers_in_training]
 encoders = makers(gnnkg.encoders, at_least=5)
 samplers = makers(gnnkg.samplers, at_least=7)
 transforms = makers(gnnkg.transforms, at_least=2)
-terms = makers(gnnkg.terms, at_least=5)
+terms = makers(gnnkg.terms, at_least=6)
 losses = makers(gnnkg.losses, at_least=4)

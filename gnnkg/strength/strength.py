@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gnnkg.core import Batch, FollowsEpochs, Labels, Lookup, Scorer, Vectors
+from gnnkg.noise import entity_vectors, spread
+from gnnkg.strength.schedules import Alpha
+
+
+@runtime_checkable
+class Observes(Protocol):
+    """A schedule that is shown what its noise does."""
+
+    def observe(self, scorer: Scorer, clean: Vectors, noisy: Vectors, labels: Labels) -> None: ...
+
+
+class Strength(nn.Module):
+    """The standard deviation of the noise on each query's entity, s = alpha * sigma.
+
+    sigma is the ``quantile`` of the absolute components of the entity vectors over ``divisor`` (see ``gnnkg.noise.spread``), of
+    the whole table or, with ``per_entity``, of each row. It is measured on the vectors that evaluation reads, before the first
+    batch of every ``refresh``-th epoch (None: once), and is part of a checkpoint. ``sigma`` fixes it instead.
+
+    Raises ValueError where sigma has not been measured: an ``Objective`` shows the entities to its terms.
+    """
+
+    def __init__(
+        self,
+        alpha: float | Alpha = 1.0,
+        divisor: float = 3.0,
+        quantile: float = 0.9973,
+        per_entity: bool = False,
+        sigma: float | None = None,
+        refresh: int | None = 1,
+    ) -> None:
+        super().__init__()
+        if isinstance(alpha, int | float) and alpha < 0:
+            raise ValueError(f"alpha must be at least 0, not {alpha}")
+        if sigma is not None and (sigma <= 0 or per_entity):
+            raise ValueError(f"a sigma that is given is one number above 0, for all entities; it is {sigma}")
+        if refresh is not None and refresh < 1:
+            raise ValueError(f"refresh must be at least 1, or None to measure once; it is {refresh}")
+        spread(torch.ones(1, 1), divisor, quantile)  # refuses settings out of range
+        self.alpha = alpha
+        self.divisor = divisor
+        self.quantile = quantile
+        self.per_entity = per_entity
+        self.given = sigma
+        self.refresh = refresh
+        self.sigma: Float[Tensor, ""] | Float[Tensor, " N"] | None = None
+        self.measured = 0
+        """the epoch that sigma is of"""
+        self.epoch = 0
+        self._batch: Batch | None = None
+
+    def before_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        if isinstance(self.alpha, FollowsEpochs):
+            self.alpha.before_epoch(epoch)
+
+    def before_batch(self, batch: Batch, encode: Callable[[], Lookup]) -> None:
+        self._batch = batch
+        if self.given is None and self._due:
+            vectors = entity_vectors(encode(), batch.head.device)
+            self.sigma = spread(vectors, self.divisor, self.quantile, self.per_entity)
+            self.measured = self.epoch
+
+    @property
+    def _due(self) -> bool:
+        since = self.epoch - self.measured
+        return self.sigma is None or since < 0 or (self.refresh is not None and since >= self.refresh)
+
+    def of(self, vectors: Float[Tensor, "B D"], tails: bool = False) -> Float[Tensor, "#B 1"]:
+        """s for the vectors of the batch's heads, or of its tails."""
+        alpha, sigma, batch = self.alpha, self.given if self.given is not None else self.sigma, self._batch
+        if sigma is None:
+            raise ValueError(
+                "the spread of the entities has not been measured: train through an Objective, which shows them, or give sigma"
+            )
+        if callable(alpha) or self.per_entity:
+            if batch is None or len(batch.head) != len(vectors):
+                raise ValueError(
+                    "noise by entity or by a schedule needs the facts of the batch: train through an Objective, which shows them"
+                )
+            if callable(alpha):
+                alpha = alpha(batch)
+            if self.per_entity:
+                assert isinstance(sigma, Tensor)
+                sigma = sigma.to(vectors.device)[batch.tail if tails else batch.head]
+        strength = torch.as_tensor(alpha).to(vectors) * torch.as_tensor(sigma).to(vectors)
+        return strength.reshape(-1, 1)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"sigma": self.sigma, "measured": self.measured}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.sigma, self.measured = state["sigma"], state["measured"]
