@@ -7,10 +7,13 @@ results     the form of a committed result            tables      the README's t
 compare     figures side by side                      memory      how many queries are scored at once
 prediction  predict(): answers to a question          explanation explain(): why that answer
 paths       the heaviest paths, by beam search        explained   answers with their reasons, written out
+perturbed   noise_test(): ranking under noise     noisy       vectors with noise that depends on seed and query alone
+attacks     perturbations of a query that turn its answer
 export      vectors for other programs
 """
 
 from gnnkg.evaluation.explanation import Reason, Step, explain
+from gnnkg.evaluation.perturbed import NoiseTest, noise_test
 from gnnkg.evaluation.prediction import Answer, predict
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.ranking import Evaluation, evaluate
@@ -20,6 +23,7 @@ from gnnkg.evaluation.results import Result
 __all__ = [
     "Answer",
     "Evaluation",
+    "NoiseTest",
     "Protocol",
     "Ranks",
     "Reason",
@@ -27,6 +31,7 @@ __all__ = [
     "Step",
     "evaluate",
     "explain",
+    "noise_test",
     "predict",
     "rank_facts",
 ]

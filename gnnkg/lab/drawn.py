@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gnnkg.core import Batch, Candidates, Labels, Model, Objective, Scorer, Term, Vectors
+from gnnkg.core import Batch, Candidates, Labels, Lookup, Model, Objective, Scorer, Term, Vectors
 from gnnkg.ops.matching.reference import mutated
 from gnnkg.samplers.tables import columns
 from gnnkg.terms import Ranking
@@ -47,17 +48,30 @@ def drawn_by(model: Model, objective: Objective, batch: Batch) -> dict[str, Draw
         candidates.append((drawn := objective.sampler(batch))[0])
         return drawn
 
-    def noting(name: str, term: Term) -> Term:
-        def note(scorer: Scorer, vectors: Vectors, labels: Labels) -> Tensor:
-            if isinstance(term, Ranking):
-                found[name] = _drawn(term, scorer, columns(batch, candidates[-1]), vectors, labels)
-            return torch.zeros(())
+    def note(name: str, term: Ranking, scorer: Scorer, vectors: Vectors, labels: Labels) -> None:
+        found[name] = _drawn(term, scorer, columns(batch, candidates[-1]), vectors, labels)
 
-        return note
-
-    noted = {name: noting(name, term) for name, term in objective.terms.items()}
+    noted: dict[str, Term] = {name: _Noting(name, term, note) for name, term in objective.terms.items()}
     Objective(sampler, noted, objective.redraw)(model, batch)
     return found
+
+
+@dataclass(frozen=True)
+class _Noting:
+    """Stands in for a term and computes nothing; a ranking term is noted with what it is given."""
+
+    name: str
+    term: Term
+    note: Callable[[str, Ranking, Scorer, Vectors, Labels], None]
+
+    def before_batch(self, batch: Batch, encode: Callable[[], Lookup]) -> None:
+        if isinstance(self.term, Ranking):
+            self.term.before_batch(batch, encode)
+
+    def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Tensor:
+        if isinstance(self.term, Ranking):
+            self.note(self.name, self.term, scorer, vectors, labels)
+        return torch.zeros(())
 
 
 def _drawn(term: Ranking, scorer: Scorer, entities: Tensor, plain: Vectors, labels: Labels) -> Drawn:

@@ -3,5 +3,6 @@
 from gnnkg.transforms.demix import DeMix
 from gnnkg.transforms.emu import EMU
 from gnnkg.transforms.mixup import Mixup
+from gnnkg.transforms.noise import Noise
 
-__all__ = ["EMU", "DeMix", "Mixup"]
+__all__ = ["EMU", "DeMix", "Mixup", "Noise"]

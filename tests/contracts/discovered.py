@@ -39,6 +39,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.samplers.WithPositives": {"sampler": Uniform(5), "num_positives": 3},
     "gnnkg.transforms.EMU": {"keep": 0.5},
     "gnnkg.transforms.DeMix": {"upper": "inf", "cap": "lowest", "max_rule": True, "mix_true": True},
+    "gnnkg.transforms.Noise": {"sigma": 0.5, "per_entity": False},
     "gnnkg.terms": {"weight": 0.1},
     "gnnkg.terms.Denoising": {"sigma": 0.5, "per_entity": False, "mode": "eval"},
     "gnnkg.terms.Ranking": {"loss": CrossEntropy()},

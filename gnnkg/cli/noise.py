@@ -1,0 +1,111 @@
+"""Rank a split's facts with noise on a run's embeddings: how fast its answers get worse.
+
+The standard deviation of the noise is alpha * sigma, and sigma is the spread of the run's own entity vectors unless --sigma or
+--sigma-of names another, which makes runs comparable at equal absolute noise. Writes RUN/results/noise-*.json and a picture beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="gnnkg noise", description=__doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    parser.add_argument(
+        "--alpha", metavar="A", type=float, nargs="+", default=[0, 0.5, 1, 2, 5], help="(default: 0 .5 1 2 5)"
+    )
+    parser.add_argument("--seeds", metavar="N", type=int, default=5, help="how many draws of the noise (default: 5)")
+    parser.add_argument(
+        "--target",
+        choices=("query", "all"),
+        default="query",
+        help="noise on the entity that is asked about, or on one table of all entities",
+    )
+    parser.add_argument("--noise", choices=("gaussian", "laplacian", "uniform"), default="gaussian")
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--sigma", metavar="X", type=float, help="a given sigma")
+    scale.add_argument("--sigma-of", metavar="RUN2", type=Path, help="the sigma of another run")
+    scale.add_argument("--per-entity", action="store_true", help="a sigma for each entity, from its own vector")
+    parser.add_argument(
+        "--divisor", metavar="X", type=float, default=3.0, help="sigma is a quantile over it (default: 3)"
+    )
+    parser.add_argument("--quantile", metavar="Q", type=float, default=0.9973, help="(default: 0.9973)")
+    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
+    parser.add_argument("--facts", metavar="N", type=int, help="so many facts of the split, a fixed random sample")
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="what scoring may take, e.g. 2GB (default: half of what is free)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    arguments = parser.parse_args(argv)
+
+    import json
+    from functools import partial
+
+    import torch
+    from rich.progress import Progress
+
+    from gnnkg.cli import console
+    from gnnkg.evaluation.memory import parse_size
+    from gnnkg.evaluation.perturbed import draw, noise_test, num_rankings
+    from gnnkg.evaluation.provenance import provenance
+    from gnnkg.evaluation.results import file_name
+    from gnnkg.experiment import load_run
+
+    experiment, dataset, model, directory = load_run(arguments.run)
+    facts = dataset.facts(arguments.split)
+    if arguments.facts is not None:
+        if arguments.facts < 1:
+            raise ValueError(f"--facts is a number of facts to rank, at least 1, not {arguments.facts}")
+        facts = facts[torch.randperm(len(facts), generator=torch.Generator().manual_seed(0))[: arguments.facts]]
+    sigma, whose = arguments.sigma, ""
+    if arguments.sigma_of is not None:
+        whose = str(arguments.sigma_of)
+        sigma = _sigma_of(arguments.sigma_of, arguments.divisor, arguments.quantile)
+    with Progress(disable=arguments.quiet or arguments.json, transient=True) as bar:
+        task = bar.add_task("ranking under noise", total=num_rankings(arguments.alpha, arguments.seeds))
+        found = noise_test(
+            model,
+            dataset,
+            arguments.split,
+            alphas=arguments.alpha,
+            seeds=arguments.seeds,
+            target=arguments.target,
+            noise=arguments.noise,
+            sigma=sigma,
+            sigma_of=whose,
+            divisor=arguments.divisor,
+            quantile=arguments.quantile,
+            per_entity=arguments.per_entity,
+            facts=None if arguments.facts is None else facts,
+            memory=None if arguments.memory is None else parse_size(arguments.memory),
+            step=partial(bar.advance, task),
+        )
+    spread = "per-entity" if arguments.per_entity else "own" if sigma is None else f"{sigma:.4g}"
+    parts = [arguments.split, arguments.target, spread]
+    parts += [arguments.noise] * (arguments.noise != "gaussian") + [f"{len(facts)}-facts"] * (
+        arguments.facts is not None
+    )
+    name = f"noise-{file_name(*parts)}"
+    origin = provenance(experiment.config, experiment.seed)
+    path = directory.write_result(name, {"noise": found.to_dict(), "provenance": origin.to_dict()})
+    picture = draw({arguments.run.name: found}, path.with_suffix(".png"))
+    if arguments.json:
+        print(json.dumps(directory.result(name), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        console().print(found)
+        print(f"written to {path}, {picture}")
+    return 0
+
+
+def _sigma_of(path: Path, divisor: float, quantile: float) -> float:
+    from gnnkg.evaluation.ranks import evaluating
+    from gnnkg.experiment import load_run
+    from gnnkg.noise import entity_vectors, spread
+
+    _, dataset, model, _ = load_run(path)
+    with evaluating(model):
+        return float(spread(entity_vectors(model.encoder(dataset.graph)), divisor, quantile))

@@ -1,0 +1,206 @@
+"""Noise tests: filtered ranking with noise on the embeddings, several strengths and draws."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from gnnkg.core import Model
+from gnnkg.data.dataset import Dataset
+from gnnkg.evaluation.metrics import metrics
+from gnnkg.evaluation.noisy import Encoded, NoisyLookup, Target
+from gnnkg.evaluation.protocol import Protocol
+from gnnkg.evaluation.ranks import evaluating, rank_facts
+from gnnkg.graph import Facts, KnownTails
+from gnnkg.noise import Family, entity_vectors, spread
+
+ALPHAS = (0.0, 0.5, 1.0, 2.0, 5.0)
+SHOWN = ("mrr", "hits@1", "hits@3", "hits@10")
+
+
+@dataclass(frozen=True)
+class NoiseTest:
+    """Metrics of a model under noise of standard deviation alpha * sigma in each component of the embeddings.
+
+    alpha is comparable between models only where sigma is: ``sigma_of`` says whose it is.
+    """
+
+    dataset: str
+    split: str
+    data_hash: str
+    num_facts: int
+    protocol: Protocol
+    target: Target
+    noise: Family
+    sigma: float
+    """the mean over entities where each has its own"""
+    sigma_of: str
+    """own: the model's; given; or the path of the run that it was measured on"""
+    divisor: float | None
+    """None where sigma was given"""
+    quantile: float | None
+    per_entity: bool
+    seeds: int
+    values: Mapping[str, Mapping[str, tuple[float, ...]]]
+    """by alpha and metric: one value a noise seed; a single one for alpha 0"""
+    wall_seconds: float
+
+    def mean(self, alpha: str, metric: str = "mrr") -> float:
+        return statistics.fmean(self.values[alpha][metric])
+
+    def deviation(self, alpha: str, metric: str = "mrr") -> float:
+        """The standard deviation over noise seeds; NaN for a single one."""
+        values = self.values[alpha][metric]
+        return statistics.stdev(values) if len(values) > 1 else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it, with ``mean`` and ``sd`` written out beside the values; NaN becomes None."""
+        found = asdict(self) | {"protocol": self.protocol.to_dict()}
+        summary = {
+            alpha: {
+                name: {"mean": self.mean(alpha, name), "sd": None if math.isnan(sd) else sd, "values": list(each)}
+                for name, each in rows.items()
+                for sd in [self.deviation(alpha, name)]
+            }
+            for alpha, rows in self.values.items()
+        }
+        return {**found, "values": summary}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NoiseTest:
+        """What ``to_dict`` gave. Raises KeyError or TypeError for something else."""
+        rows = {
+            alpha: {name: tuple(found["values"]) for name, found in each.items()}
+            for alpha, each in values["values"].items()
+        }
+        return cls(**{**values, "protocol": Protocol.from_dict(values["protocol"]), "values": rows})
+
+    def __rich__(self) -> Group:
+        title = f"{self.dataset}, {self.split}: {self.num_facts:,} facts in {self.wall_seconds:.1f} s"
+        whose = {"own": "the model's own", "given": "given"}.get(self.sigma_of, f"of {self.sigma_of}")
+        about = (
+            f"{self.noise} noise on {'the query' if self.target == 'query' else 'all entities'}, sigma {self.sigma:.4g} "
+            f"({whose}), {self.seeds} draws; {self.protocol}"
+        )
+        table = Table("alpha", "MRR", "sd", "kept", "Hits@1", "Hits@3", "Hits@10", box=SIMPLE_HEAD, pad_edge=False)
+        for column in table.columns:
+            column.justify = "right"
+        clean = self.mean("0", "mrr") if "0" in self.values else math.nan
+        for alpha in self.values:
+            sd, kept = self.deviation(alpha), self.mean(alpha) / clean
+            hits = [f"{self.mean(alpha, name):.4f}" for name in SHOWN[1:]]
+            told = ["" if math.isnan(sd) else f"{sd:.4f}", "" if math.isnan(kept) else f"{kept:.0%}"]
+            table.add_row(alpha, f"{self.mean(alpha):.4f}", *told, *hits)
+        return Group(Text(title, style="bold"), Text(about, style="dim"), table)
+
+
+def noise_test(
+    model: Model,
+    dataset: Dataset,
+    split: str = "test",
+    *,
+    alphas: Sequence[float] = ALPHAS,
+    seeds: int = 5,
+    target: Target = "query",
+    noise: Family = "gaussian",
+    sigma: float | None = None,
+    sigma_of: str = "",
+    divisor: float = 3.0,
+    quantile: float = 0.9973,
+    per_entity: bool = False,
+    filter: Sequence[str] = ("train", "valid", "test"),
+    facts: Facts | None = None,
+    memory: int | None = None,
+    step: Callable[[], None] = lambda: None,
+) -> NoiseTest:
+    """Ranks the facts of a split, or the given ones, once for each alpha and noise seed.
+
+    sigma is measured on the entity vectors that the scorer reads (``gnnkg.noise.spread``), or given: a common one makes models
+    comparable. The noise of a query depends on the seed and the query alone, so no figure depends on ``memory``; it is the same for
+    all alphas but for its size. ``step`` is called after each ranking. Raises ValueError where there are no facts to rank, and for
+    settings out of range.
+    """
+    begin = time.perf_counter()
+    if not alphas or min(alphas) < 0 or len(set(alphas)) < len(alphas) or seeds < 1:
+        raise ValueError(f"alphas are different numbers from 0, and seeds at least 1, not {list(alphas)} and {seeds}")
+    if sigma is not None and (sigma <= 0 or per_entity):
+        raise ValueError(f"a sigma that is given is one number above 0, for all entities; it is {sigma}")
+    split, facts = (split, dataset.facts(split)) if facts is None else (f"{len(facts):,} facts of {split}", facts)
+    if not len(facts):
+        raise ValueError(f"there are no facts to rank: {dataset.name} has none in {split}")
+    facts = facts.cpu()
+    device = next(model.parameters(), dataset.graph.facts).device
+    graph = dataset.graph.to(device)
+    known = dataset.known(*filter) if filter else KnownTails(facts[:0], graph.num_entities, graph.num_relations)
+    values: dict[str, dict[str, tuple[float, ...]]] = {}
+    with evaluating(model):
+        lookup = model.encoder(graph)
+        if sigma is None:
+            scale = spread(entity_vectors(lookup, device), divisor, quantile, per_entity)
+        else:
+            scale = torch.tensor(sigma, device=device)
+        for alpha in alphas:
+            rows = []
+            for seed in range(seeds if alpha else 1):
+                noisy = NoisyLookup(lookup, graph, alpha * scale, seed, target, noise) if alpha else lookup
+                ranks = rank_facts(Model(Encoded(noisy), model.scorer), graph, facts, known, memory)
+                rows.append(metrics(ranks.ranks(), ranks.candidates))
+                step()
+            values[f"{alpha:g}"] = {name: tuple(row[name] for row in rows) for name in rows[0]}
+    measured = sigma is None
+    return NoiseTest(
+        dataset=dataset.name,
+        split=split,
+        data_hash=dataset.data_hash,
+        num_facts=len(facts),
+        protocol=Protocol(filter=tuple(filter)),
+        target=target,
+        noise=noise,
+        sigma=float(scale.mean()),
+        sigma_of="own" if measured else sigma_of or "given",
+        divisor=divisor if measured or sigma_of else None,
+        quantile=quantile if measured or sigma_of else None,
+        per_entity=per_entity,
+        seeds=seeds,
+        values=values,
+        wall_seconds=time.perf_counter() - begin,
+    )
+
+
+def num_rankings(alphas: Sequence[float], seeds: int) -> int:
+    """How often ``noise_test`` calls ``step``."""
+    return sum(seeds if alpha else 1 for alpha in alphas)
+
+
+def draw(tests: Mapping[str, NoiseTest], path: Path, metrics: Sequence[str] = ("mrr", "hits@10")) -> Path:
+    """A picture of metrics against alpha, a line a test, with the standard deviation over noise seeds."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5 * len(metrics), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    for name, where in zip(metrics, figure.subplots(1, len(metrics), squeeze=False)[0], strict=True):
+        for label, test in tests.items():
+            alphas = list(test.values)
+            errors = [0.0 if math.isnan(sd := test.deviation(alpha, name)) else sd for alpha in alphas]
+            means = [test.mean(alpha, name) for alpha in alphas]
+            where.errorbar([float(alpha) for alpha in alphas], means, errors, marker="o", capsize=3, label=label)
+        where.set(xlabel="alpha (noise in units of sigma)", ylabel=name, ylim=(0, None))
+        where.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+    return path

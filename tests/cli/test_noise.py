@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gnnkg.cli import main
+
+
+def test_noise_prints_a_table_and_keeps_result_and_picture(run, capsys):
+    assert main(["noise", str(run), "--seeds", "2", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "gaussian noise on the query" in out
+    kept = json.loads((run / "results" / "noise-test-query-own.json").read_text())
+    clean = json.loads((run / "results" / "test.json").read_text())["evaluation"]["metrics"]["mrr"]
+    assert kept["noise"]["values"]["0"]["mrr"] == {"mean": clean, "sd": None, "values": [clean]}
+    assert list(kept["noise"]["values"]) == ["0", "0.5", "1", "2", "5"]
+    assert (run / "results" / "noise-test-query-own.png").stat().st_size > 1000
+    assert "config" in kept["provenance"]
+
+
+def test_noise_with_another_run_s_sigma_and_some_facts(run, trained, capsys):
+    arguments = ["--target", "all", "--sigma-of", str(trained), "--alpha", "0", "1", "--facts", "3", "--seeds", "2"]
+    assert main(["noise", str(run), "--json", *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)["noise"]
+    assert main(["noise", str(run), "--json", "--alpha", "0", "--seeds", "1"]) == 0
+    own = json.loads(capsys.readouterr().out)["noise"]
+    assert found["sigma"] == pytest.approx(own["sigma"])
+    assert found["sigma_of"] == str(trained)
+    assert found["num_facts"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--facts", "0"], "at least 1, not 0"), (["--alpha", "-1"], "alphas are"), (["--sigma", "0"], "above 0")],
+)
+def test_a_mistake_gets_one_message(arguments, message, trained, capsys):
+    assert main(["noise", str(trained), *arguments]) == 2
+    assert message in capsys.readouterr().err

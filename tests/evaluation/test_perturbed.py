@@ -1,0 +1,145 @@
+"""Ranking under noise: nothing at alpha 0, the same at any budget and any scale, and the noise that was asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+
+import pytest
+import torch
+from scipy import stats
+
+from gnnkg.core import Candidates, Model
+from gnnkg.encoders import NBFNet, Table
+from gnnkg.evaluation.noisy import Encoded, NoisyLookup, keyed_noise
+from gnnkg.evaluation.perturbed import NoiseTest, noise_test, num_rankings
+from gnnkg.evaluation.ranking import evaluate
+from gnnkg.evaluation.ranks import evaluating, rank_facts
+from gnnkg.noise import spread
+from gnnkg.scorers import MLP, DistMult, RotatE
+from tests.random_data import random_dataset
+from tests.test_noise import CDF
+
+
+def table_model(dataset, scorer=None) -> Model:
+    torch.manual_seed(0)
+    scorer = scorer or DistMult(6)
+    return Model(Table(dataset.graph, scorer.space, entity_dropout=0.3), scorer)
+
+
+@pytest.mark.parametrize("family", CDF)
+def test_keyed_noise_has_its_family_s_distribution_and_no_correlation(family):
+    noise = keyed_noise(torch.arange(400), 100, seed=3, family=family)
+    assert stats.kstest(noise.flatten().numpy(), CDF[family]).pvalue > 0.001
+    rows = noise @ noise.T / 100
+    assert (rows - torch.diag(rows.diag())).abs().max() < 0.6  # 80,000 correlations of standard deviation 0.1
+    columns = noise.T @ noise / 400
+    assert (columns - torch.diag(columns.diag())).abs().max() < 0.3
+    other = keyed_noise(torch.arange(400), 100, seed=4, family=family)
+    assert abs(float((noise * other).mean())) < 0.02
+
+
+def test_keyed_noise_depends_on_the_key_the_seed_and_the_place_alone():
+    noise = keyed_noise(torch.arange(50), 8, seed=2**40 + 1)
+    order = torch.randperm(50)
+    assert torch.equal(keyed_noise(order, 8, seed=2**40 + 1), noise[order])
+    assert torch.equal(keyed_noise(torch.arange(50), 5, seed=2**40 + 1), noise[:, :5])
+    assert not torch.equal(keyed_noise(torch.arange(50), 8, seed=1), noise)
+
+
+@pytest.mark.parametrize("target", ["query", "all"])
+@pytest.mark.parametrize("scorer", [DistMult, RotatE])
+def test_alpha_0_is_the_clean_evaluation_bitwise(target, scorer, dataset):
+    model = table_model(dataset, scorer(4))
+    clean = evaluate(model, dataset, bootstrap=0)
+    found = noise_test(model, dataset, alphas=[0.0, 1.0], seeds=2, target=target)
+    assert {name: values[0] for name, values in found.values["0"].items()} == clean.metrics
+    assert found.values["1"]["mrr"] != (clean.metrics["mrr"],) * 2
+    with evaluating(model):  # and so is noise of strength 0
+        lookup = model.encoder(dataset.graph)
+        noisy = NoisyLookup(lookup, dataset.graph, torch.tensor(0.0), target=target)
+        head, relation = torch.arange(4), torch.arange(4)
+        assert torch.equal(model.scorer(noisy(head, relation)), model.scorer(lookup(head, relation)))
+    assert model.encoder.entity_dropout.training
+
+
+@pytest.mark.parametrize("target", ["query", "all"])
+def test_ranks_do_not_depend_on_the_budget(target):
+    dataset = random_dataset(40, 3, 400)
+    model = table_model(dataset)
+    with evaluating(model):
+        lookup = NoisyLookup(model.encoder(dataset.graph), dataset.graph, torch.tensor(0.7), 5, target)
+        noisy = Model(Encoded(lookup), model.scorer)
+        small, large = (rank_facts(noisy, dataset.graph, dataset.test, dataset.known(), b) for b in (1, 2**30))
+    assert torch.equal(small.ranks(), large.ranks())
+    figures = [noise_test(model, dataset, target=target, seeds=2, memory=b).values for b in (1, None)]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize("target", ["query", "all"])
+def test_scaled_distmult_has_scaled_sigma_and_the_same_ranks(target, dataset):
+    model = table_model(dataset)
+    before = noise_test(model, dataset, target=target, seeds=2)
+    with torch.no_grad():
+        model.encoder.entity *= 4.0
+    after = noise_test(model, dataset, target=target, seeds=2)
+    assert after.sigma == 4 * before.sigma
+    assert after.values == before.values
+    fixed = noise_test(model, dataset, target=target, seeds=2, sigma=before.sigma)
+    assert fixed.values != before.values
+
+
+def test_noise_on_the_query_leaves_candidates_clean_and_on_all_moves_both_alike(dataset):
+    model = table_model(dataset).eval()
+    graph, entity = dataset.graph, model.encoder.entity.detach()
+    sigma = spread(entity, per_entity=True)
+    head, relation = torch.tensor([2, 2, 5]), torch.tensor([0, 1, 0])
+    asked = Candidates(torch.tensor([[1, 2]]), own=torch.tensor([2, 5, 1]))
+    with torch.no_grad():
+        query = NoisyLookup(model.encoder(graph), graph, sigma, 1)(head, relation, asked)
+        every = NoisyLookup(model.encoder(graph), graph, sigma, 1, "all")
+        chosen, whole = every(head, relation, asked), every(head, relation)
+    assert torch.equal(query.tail[0], entity[[1, 2]])
+    assert torch.equal(query.own, entity[[2, 5, 1]])
+    moved = (query.head - entity[head]) / sigma[head, None]
+    torch.testing.assert_close(moved, keyed_noise(head * 6 + relation, 6, 1).float())
+    assert torch.equal(chosen.head, whole.tail[0, head])
+    assert torch.equal(chosen.tail[0], whole.tail[0, [1, 2]])
+    assert torch.equal(chosen.own, whole.tail[0, [2, 5, 1]])
+
+
+def test_a_network_with_a_table_a_query(dataset):
+    scorer = MLP(4, 5, reads_head=False)
+    model = Model(NBFNet(dataset.graph, scorer.space, num_layers=2), scorer)
+    found = noise_test(model, dataset, alphas=[0, 1], seeds=2, target="all")
+    assert found.values["0"] != {name: values[:1] for name, values in found.values["1"].items()}
+    unread = noise_test(model, dataset, alphas=[0, 1], seeds=1)  # its scorer does not read the head
+    assert unread.values["0"] == unread.values["1"]
+
+
+def test_means_and_deviations_and_there_and_back_again(dataset):
+    steps = []
+    found = noise_test(table_model(dataset), dataset, alphas=[0, 2], seeds=3, step=partial(steps.append, 1))
+    assert len(steps) == num_rankings([0, 2], 3) == 4
+    values = found.values["2"]["mrr"]
+    mean = sum(values) / 3
+    assert found.mean("2") == pytest.approx(mean)
+    assert found.deviation("2") == pytest.approx(math.sqrt(sum((v - mean) ** 2 for v in values) / 2))
+    assert math.isnan(found.deviation("0"))
+    assert NoiseTest.from_dict(json.loads(found.to_json())) == found
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"alphas": [-1.0]}, "alphas are different numbers from 0"),
+        ({"alphas": [1.0, 1.0]}, "alphas are different numbers from 0"),
+        ({"seeds": 0}, "seeds at least 1"),
+        ({"sigma": 0.0}, "above 0"),
+        ({"facts": torch.zeros(0, 3, dtype=torch.long)}, "no facts to rank"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message, dataset):
+    with pytest.raises(ValueError, match=message):
+        noise_test(table_model(dataset), dataset, **settings)
