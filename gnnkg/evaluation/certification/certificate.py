@@ -73,7 +73,7 @@ class Certificate:
 
     @cached_property
     def figures(self) -> dict[str, Any]:
-        """ACR: mean radius, 0 where nothing is certified. CA: share of queries with a radius above 0; ``curve``: with at least r."""
+        """ACR: the mean radius, 0 where nothing is certified. CA: the share of radii above 0; ``curve``: CA(r)."""
         found, together = self.radii(), self.radii(together=True)
         successes = [row.successes for row in self.rows]
         share = [number / self.smoothing.draws for number in successes if number is not None]
@@ -148,8 +148,8 @@ class Certificate:
         table.add_row("all at once", "", "", f"{together['ca']:.4f}", f"{together['acr/sigma']:.4f}")
         curve = "  ".join(f"{r:g}: {self.share_within(r):.3f}" for r in (0.0, 0.5, 1.0, 1.5, 2.0))
         counted = (
-            f"{figures['not tried']:,} queries ranked below {smoothing.worst_rank} and were not tried, {figures['given up']:,} were given "
-            "up when too few successes were left: all count as radius 0"
+            f"{figures['not tried']:,} queries ranked below {smoothing.worst_rank} and were not tried, {figures['given up']:,} "
+            "were given up when too few successes were left: all count as radius 0"
         )
         return Group(
             Text(title, style="bold"),

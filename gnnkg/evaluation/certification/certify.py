@@ -84,8 +84,8 @@ def check(model: Model, lookup: Lookup, device: torch.device) -> None:
     scorer, encoder = type(model.scorer).__name__, type(model.encoder).__name__
     if not model.scorer.reads_head:
         raise ValueError(
-            f"{scorer} does not read the head's vector: every radius would be infinite and mean nothing. Certificates need a scorer that "
-            "reads it"
+            f"{scorer} does not read the head's vector: every radius would be infinite and mean nothing. Certificates need a "
+            "scorer that reads it"
         )
     probe = torch.zeros(2, dtype=torch.long, device=device)
     if len(lookup(probe, probe).tail) > 1:

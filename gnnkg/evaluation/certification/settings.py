@@ -16,8 +16,8 @@ Direction = Literal["tail", "head", "both"]
 class Smoothing:
     """Gaussian noise on the vector of the head that the scorer reads, and what is counted under it.
 
-    Its standard deviation is ``alpha`` times sigma; sigma is that of ``gnnkg.noise.spread`` where it is not given. Raises ValueError
-    for settings out of range, and where so few draws could not certify anything.
+    Its standard deviation is ``alpha`` times sigma; sigma is that of ``gnnkg.noise.spread`` where it is not given. Raises
+    ValueError for settings out of range, and where so few draws could not certify anything.
     """
 
     alpha: float = 1.0

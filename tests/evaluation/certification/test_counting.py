@@ -119,7 +119,7 @@ def test_what_is_pruned_stays_within_the_budget():
 
 @pytest.mark.parametrize("distance", [0.0, 1e-13, 1e-9, 1e-7])
 def test_rivals_beside_the_truth_are_decided_in_float64(distance):
-    """Nearer than float32 tells apart: the query is (1, 1) plus noise, and the rival differs from the truth by (distance, -distance)."""
+    """The query is (1, 1) plus noise, and the rival differs from the truth by (distance, -distance)."""
     scorer = DistMult(2)
     table = torch.tensor([[3.0, 5.0], [3.0, 5.0], [-1.0, -1.0]], dtype=torch.float64)
     table[1] += torch.tensor([distance, -distance])
