@@ -220,6 +220,9 @@ class Scorer(nn.Module, ABC):
     """whether scores depend on the head's vector"""
     linear: bool = False
     """whether scores are linear in the candidate's vector: a mixture then scores as the mixture of scores"""
+    curvature: Literal["affine", "concave"] | None = None
+    """what scores are as functions of the head's vector, in evaluation mode, where ``query`` is affine in it: affine, or concave
+    (a negated distance). None: neither is known"""
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:

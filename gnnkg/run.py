@@ -4,7 +4,7 @@ config.yaml               the complete experiment          vocabulary.json   nam
 environment.json          versions, hardware, commit       weights.safetensors   the best weights by validation
 checkpoint.safetensors    model, optimiser, counters       metrics.csv       one row a report; curve.png its picture
 results/<split>.json      evaluations                      tensorboard/      the same metrics as events
-  (<split>-on-<data set>.json: of another data set)
+  (<split>-on-<data set>.json: of another data set)    results/certificate-<split>.json, .png   certified radii
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ class DistMult(Scorer):
     """
 
     linear = True
+    curvature = "affine"
 
     def __init__(self, dim: int = 100, gamma: float = 24.0) -> None:
         super().__init__()

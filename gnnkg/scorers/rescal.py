@@ -17,6 +17,7 @@ class RESCAL(Scorer):
     """
 
     linear = True
+    curvature = "affine"
 
     def __init__(self, dim: int = 100, std: float = 0.1225) -> None:
         super().__init__()

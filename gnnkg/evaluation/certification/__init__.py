@@ -1,0 +1,16 @@
+"""Certified radii by randomized smoothing: how far a query's head vector can be pushed before the smoothed answer may change.
+
+certify      certify(): a model and a split -> Certificate      settings   Smoothing: noise, draws, confidence, event
+certificate  radii, ACR, CA, the curve CA(r)                    bound      Clopper-Pearson and the radius
+question     one query and its event                            asked      which queries
+reference    the definition of what is counted                  counting   the same, fast
+pruning      rivals that cannot matter, tangents                picture    the curve as a figure
+"""
+
+from gnnkg.evaluation.certification.certificate import Certificate, Row
+from gnnkg.evaluation.certification.certify import certify
+from gnnkg.evaluation.certification.counting import Counted, Counter
+from gnnkg.evaluation.certification.question import Question
+from gnnkg.evaluation.certification.settings import Smoothing
+
+__all__ = ["Certificate", "Counted", "Counter", "Question", "Row", "Smoothing", "certify"]

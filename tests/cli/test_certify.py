@@ -1,0 +1,73 @@
+"""gnnkg certify, as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gnnkg.cli import main
+from gnnkg.evaluation.certification import partial
+
+SHORT = ["--draws", "30", "--confidence", "0.99", "--alpha", "0.2", "--queries", "4", "--quiet"]
+
+
+def test_certify_prints_a_table_and_writes_result_and_picture(run, capsys):
+    assert main(["certify", str(run), *SHORT]) == 0
+    out = capsys.readouterr().out
+    assert "4 of 5 tail queries" in out
+    assert f"written to {run / 'results' / 'certificate-test'}.json and .png" in out
+    kept = json.loads((run / "results" / "certificate-test.json").read_text())
+    assert kept["certificate"]["smoothing"]["draws"] == 30
+    assert len(kept["certificate"]["rows"]) == 4
+    assert {"seed", "commit", "versions", "time"} <= set(kept["provenance"])
+    assert (run / "results" / "certificate-test.png").stat().st_size > 1000
+    assert not list((run / "results").glob("*.partial.json"))
+
+
+def test_certify_prints_json_of_all_counts(run, capsys):
+    assert main(["certify", str(run), *SHORT, "--queries", "all", "--direction", "both", "--all-counts", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["certificate"]["figures"]
+    assert figures["queries"] == 10
+    assert figures["not tried"] == figures["given up"] == 0
+    assert 0 <= figures["smoothed accuracy"] <= 1
+
+
+def test_a_stopped_certification_goes_on_with_the_same_settings_and_weights_only(run, capsys, monkeypatch):
+    assert main(["certify", str(run), *SHORT, "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)["certificate"]["rows"]
+    monkeypatch.setattr(partial, "SECONDS", 0.0)
+    keep = partial.Partial.keep
+
+    def killed(self, rows, total):
+        keep(self, rows, total)
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(partial.Partial, "keep", killed)
+    assert main(["certify", str(run), *SHORT]) == 130
+    assert "to continue, ask for the same again" in capsys.readouterr().out
+    monkeypatch.setattr(partial.Partial, "keep", keep)
+    assert main(["certify", str(run), *SHORT, "--alpha", "0.5"]) == 2
+    assert "alpha was 0.2 and is now 0.5" in capsys.readouterr().err
+    weights = run / "weights.safetensors"
+    held = weights.read_bytes()
+    assert main(["resume", str(run), "--quiet"]) == 0
+    weights.write_bytes(held)
+    assert main(["certify", str(run), *SHORT, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]))["certificate"]["rows"] == whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--queries", "many"], "--queries is a number or all, not 'many'"),
+        (["--draws", "5"], "5 draws cannot certify anything"),
+        (["--sigma", "-1"], "alpha and sigma must be above 0"),
+    ],
+)
+def test_a_mistake_gets_one_message(trained, arguments, message, capsys):
+    assert main(["certify", str(trained), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("gnnkg certify: ")
+    assert message in error
