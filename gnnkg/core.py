@@ -219,6 +219,8 @@ class Scorer(nn.Module, ABC):
     """whether scores depend on the head's vector"""
     linear: bool = False
     """whether scores are linear in the candidate's vector: a mixture then scores as the mixture of scores"""
+    chains: bool = False
+    """whether ``query`` is where the tail should lie among the entities, so that it can be the head of a next query: h + r1 + r2"""
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:

@@ -20,6 +20,8 @@ class RotatE(Scorer):
     relation vectors fill the circle.
     """
 
+    chains = True
+
     def __init__(self, dim: int = 100, gamma: float = 9.0) -> None:
         super().__init__()
         self.gamma = gamma

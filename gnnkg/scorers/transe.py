@@ -19,6 +19,8 @@ class TransE(Scorer):
     U(+-(gamma + 2) / dim), as in the RotatE code. With p = 2 the norm is sqrt(sum + 1e-12), which has derivatives at zero.
     """
 
+    chains = True
+
     def __init__(self, dim: int = 100, gamma: float = 9.0, p: Literal[1, 2] = 1) -> None:
         super().__init__()
         if p not in (1, 2):
