@@ -43,8 +43,3 @@ class AnsweredQueries:
         columns = (self.queries, self.answers, self.hard)
         queries, answers, hard = (tuple(column[row] for row in rows) for column in columns)
         return AnsweredQueries(self.structure, queries, answers, hard)
-
-    def drawn(self, count: int, seed: int = 0) -> AnsweredQueries:
-        """``count`` of the queries in random order, or all of them where there are no more."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        return self.of(order[:count].tolist()) if count < len(self) else self

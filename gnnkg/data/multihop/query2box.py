@@ -7,6 +7,7 @@ needs a fact of valid, in test where it needs one of test: what is easy there fo
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,14 @@ def load_queries(
     split: str = "test",
     structures: Sequence[str] = tuple(STRUCTURES),
     root: Path | str | None = None,
+    count: int | None = None,
+    seed: int = 0,
 ) -> dict[str, AnsweredQueries]:
     """The published queries about a data set, by structure, with the ids of the data set.
 
     ``name``: which of the query sets in the data set's manifest; None: the only one. Hard answers are the published ones. All answers
     are recomputed from the facts, which reproduces them exactly (``ip`` was published without). Files are found as those of data
-    sets are. Raises DataError where there is no such set or a name of it is not in the data set; DatasetNotFound, WrongChecksum.
+    sets are. ``count``: so many of each structure, drawn at random; None: all. Raises DataError where there is no such set or a name of it is not in the data set; DatasetNotFound, WrongChecksum.
     """
     known = query_set(dataset, name)
     if split not in ("valid", "test"):
@@ -60,9 +63,11 @@ def load_queries(
     facts = ids.known(dataset, SPLITS[: SPLITS.index(split) + 1])
     found = {}
     for structure in known_structures(structures):
-        published = read(f"{split}/{structure}")
-        queries = [ids.query(structure, each) for each in published]
-        hard = [ids.entities[torch.tensor(sorted(each))].sort().values for each in published.values()]
+        published = list(read(f"{split}/{structure}").items())
+        if count is not None and count < len(published):
+            published = random.Random(seed).sample(published, count)
+        queries = [ids.query(structure, query) for query, _ in published]
+        hard = [ids.entities[torch.tensor(sorted(each))].sort().values for _, each in published]
         found[structure] = AnsweredQueries(
             structure, tuple(queries), tuple(answers(query, facts) for query in queries), tuple(hard)
         )
@@ -78,7 +83,7 @@ def query_set(dataset: Dataset, name: str | None = None) -> QuerySet:
         there = f"there are {', '.join(sets)}" if sets else "there is none"
         wanted = f"no query set {name!r}" if name is not None else "no query set"
         raise DataError(
-            f"{wanted} is known for {dataset.name}: {there}. gnnkg.data.sample_queries draws queries from any data set"
+            f"{wanted} is known for {dataset.name}: {there}. gnnkg.data.multihop.sample_queries draws queries from any data set"
         )
     return chosen
 

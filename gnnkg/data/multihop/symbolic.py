@@ -9,7 +9,7 @@ from torch import Tensor
 from gnnkg.data.multihop.query import Anchor, Hop, Query, Union
 from gnnkg.graph import KnownTails
 
-Entities = Int[Tensor, " A"]
+Entities = Int[Tensor, " _"]
 """ids of entities, each once, ascending"""
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -33,6 +33,7 @@ PROTOCOL = (
 METRICS = ("mrr", *(f"hits@{k}" for k in HITS))
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Answers a batch of queries: ``Beam``, ``Chain``."""
 
