@@ -33,7 +33,7 @@ def degrees(scores: Float[Tensor, "B N"], scale: Scale) -> Float[Tensor, "B N"]:
     raise ValueError(f"scores are scaled by softmax, sigmoid or minmax, not {scale!r}")
 
 
-def both(a: Float[Tensor, "*X"], b: Float[Tensor, "*X"], logic: Logic) -> Float[Tensor, "*X"]:
+def both(a: Float[Tensor, "*#X"], b: Float[Tensor, "*#X"], logic: Logic) -> Float[Tensor, "*X"]:
     """log of "a and b" (a t-norm). Raises ValueError for another logic."""
     if logic == "product":
         return a + b
@@ -42,7 +42,7 @@ def both(a: Float[Tensor, "*X"], b: Float[Tensor, "*X"], logic: Logic) -> Float[
     raise ValueError(f"the logic is product or min, not {logic!r}")
 
 
-def either(a: Float[Tensor, "*X"], b: Float[Tensor, "*X"], logic: Logic) -> Float[Tensor, "*X"]:
+def either(a: Float[Tensor, "*#X"], b: Float[Tensor, "*#X"], logic: Logic) -> Float[Tensor, "*X"]:
     """log of "a or b" (the co-norm)."""
     if logic == "product":
         return torch.logaddexp(a, b + torch.log1p(-a.exp()))  # a + b (1 - a)
