@@ -223,6 +223,8 @@ class Scorer(nn.Module, ABC):
     curvature: Literal["affine", "concave"] | None = None
     """what scores are as functions of the head's vector, in evaluation mode, where ``query`` is affine in it: affine, or concave
     (a negated distance). None: neither is known"""
+    chains: bool = False
+    """whether ``query`` is where the tail should lie among the entities, so that it can be the head of a next query: h + r1 + r2"""
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:

@@ -42,6 +42,20 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class QuerySet:
+    """Published multi-hop queries about a data set."""
+
+    name: str
+    title: str
+    source: str
+    """where its makers published it"""
+    files: Mapping[str, Source]
+    """entities, relations: the names of its ids; valid/1p, test/1p, ...: the hard answers to each query of a structure"""
+    paper: str = ""
+    licence: str = "not stated"
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What is known of a data set. Counts are those of the published files, repeated lines included."""
 
@@ -61,6 +75,8 @@ class Manifest:
     shapes: Mapping[str, str] = field(default_factory=dict)
     """of the dictionaries of ids: "id name", "name id" or "name" """
     side: tuple[Side, ...] = ()
+    queries: tuple[QuerySet, ...] = ()
+    """published multi-hop queries; see ``gnnkg.data.multihop``"""
     validation: Mapping[str, Any] | None = None
     """``share``, ``seed`` and ``reason``, where validation is carved out of train because the published one is broken"""
     pairs_with: str = ""
@@ -120,6 +136,7 @@ def _manifest(entry: dict[str, Any], name: str) -> Manifest:
         raise DataError(f"manifest {name}: format is one of {', '.join(FORMATS)}, not {entry['format']!r}")
     entry["files"] = {role: Source(**file) for role, file in entry["files"].items()}
     entry["side"] = tuple(_side(each) for each in entry.get("side", ()))
+    entry["queries"] = tuple(_queries(each, name) for each in entry.get("queries", ()))
     entry["columns"] = tuple(entry.get("columns", ROLES))
     return Manifest(name=name, **entry)
 
@@ -128,3 +145,11 @@ def _side(entry: dict[str, Any]) -> Side:
     entry = dict(entry)
     files = tuple(Source(**file) for file in entry.pop("files", ()))
     return Side(entry.pop("gives"), entry.pop("reader"), files, entry)
+
+
+def _queries(entry: dict[str, Any], name: str) -> QuerySet:
+    try:
+        return QuerySet(**{**entry, "files": {role: Source(**file) for role, file in entry["files"].items()}})
+    except (KeyError, TypeError) as error:
+        keys = ", ".join(each.name for each in fields(QuerySet))
+        raise DataError(f"manifest {name}: a query set has the keys {keys}; {error}") from error

@@ -21,6 +21,7 @@ class RotatE(Scorer):
     """
 
     curvature = "concave"
+    chains = True
 
     def __init__(self, dim: int = 100, gamma: float = 9.0) -> None:
         super().__init__()

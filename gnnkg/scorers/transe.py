@@ -20,6 +20,7 @@ class TransE(Scorer):
     """
 
     curvature = "concave"
+    chains = True
 
     def __init__(self, dim: int = 100, gamma: float = 9.0, p: Literal[1, 2] = 1) -> None:
         super().__init__()

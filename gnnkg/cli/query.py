@@ -1,0 +1,120 @@
+"""Answer a multi-hop query with a trained run, or measure how well it answers a set of them.
+
+  gnnkg query RUN '?x: Switzerland -borders-> ?y -official_language-> ?x'
+
+Behind the colon: chains; clauses joined by a comma or "and", which must hold together; alternatives joined by "or". An arrow may point
+back, <-borders-. Names are labels or identifiers, and stand in quotes where they have spaces: -"uses currency"->. Only trees are
+supported: known entities at the ends, the variable that is asked for at the root.
+
+With --benchmark instead of a query, hard answers, those that need a fact that was held out, are ranked among all entities, by structure:
+1p 2p 3p 2i 3i ip pi 2u up. A benchmark is a query set in the data set's manifest (q2b_fb15k-237), a folder that holds it, or "sampled":
+queries drawn from the data set itself. Writes RUN/results/queries-BENCHMARK-SPLIT.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="gnnkg query", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    parser.add_argument("query", metavar="QUERY", nargs="?", help="a written query")
+    parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
+    parser.add_argument("--executor", choices=("beam", "chain"), default="beam", help="beam search, or in closed form")
+    parser.add_argument("--scale", choices=("softmax", "sigmoid", "minmax"), default="softmax", help="of scores to [0, 1]")
+    parser.add_argument("--logic", choices=("product", "min"), default="product", help='for "and" and "or"')
+    parser.add_argument("--beam", metavar="N", type=int, help="entities between that are kept (default: 64)")
+    parser.add_argument("--memory", metavar="SIZE", help="what scoring may take, e.g. 2GB (default: half of what is free)")
+    parser.add_argument("--json", action="store_true", help="print JSON: a line an answer, or the complete result")
+    asked = parser.add_argument_group("a written query")
+    asked.add_argument("--top", metavar="N", type=int, default=10, help="how many answers (default: 10)")
+    asked.add_argument("--novel", action="store_true", help="leave out the answers that the facts give")
+    measured = parser.add_argument_group("a benchmark")
+    measured.add_argument("--benchmark", metavar="NAME", help="a query set, a folder that holds it, or: sampled")
+    measured.add_argument("--split", choices=("valid", "test"), default="test", help="whose facts hard answers need")
+    measured.add_argument("--structures", metavar="S", nargs="+", help="default: all nine")
+    measured.add_argument("--queries", metavar="N", type=int, help="of each structure (default: all; sampled: 100)")
+    measured.add_argument("--alpha", metavar="A", nargs="+", type=float, default=[0.0], help="noise on anchors, in sigmas")
+    measured.add_argument("--seeds", metavar="N", type=int, default=1, help="draws of the noise (default: 1)")
+    measured.add_argument("--noise", choices=("gaussian", "laplacian", "uniform"), default="gaussian")
+    measured.add_argument("--sigma-div", metavar="X", type=float, default=3.0, help="sigma = Q.9973 / X (default: 3)")
+    arguments = parser.parse_args(argv)
+
+    if (arguments.query is None) == (arguments.benchmark is None):
+        raise ValueError("give a written query, or --benchmark to measure how well queries are answered: one of the two")
+    if arguments.executor == "chain" and arguments.beam is not None:
+        raise ValueError("--beam is for the beam search: in closed form no entity between is chosen")
+
+    from gnnkg.evaluation.memory import parse_size
+    from gnnkg.evaluation.multihop import Beam, Chain
+    from gnnkg.experiment import load_run
+
+    memory = None if arguments.memory is None else parse_size(arguments.memory)
+    settings = {"scale": arguments.scale, "logic": arguments.logic}
+    beam = 64 if arguments.beam is None else arguments.beam
+    executor = Chain(**settings) if arguments.executor == "chain" else Beam(size=beam, **settings)
+    experiment, dataset, model, directory = load_run(arguments.run, arguments.on)
+    if arguments.query is not None:
+        return _answer(arguments, dataset, model, executor, memory)
+    return _measure(arguments, experiment, dataset, model, directory, executor, memory)
+
+
+def _answer(arguments, dataset, model, executor, memory) -> int:
+    from gnnkg.cli import console
+    from gnnkg.evaluation.multihop import asking
+
+    found = asking.ask(
+        model, dataset, arguments.query, executor, top=arguments.top, novel=arguments.novel, memory=memory
+    )
+    if arguments.json:
+        print(asking.json_lines(found), end="")
+    else:
+        console().print(asking.table(found, arguments.query))
+    return 0
+
+
+def _measure(arguments, experiment, dataset, model, directory, executor, memory) -> int:
+    import json
+
+    from gnnkg.cli import console
+    from gnnkg.data.multihop import STRUCTURES, load_queries, sample_queries
+    from gnnkg.evaluation.multihop import evaluate_queries
+    from gnnkg.evaluation.provenance import provenance
+    from gnnkg.run import result_name
+
+    structures = arguments.structures or list(STRUCTURES)
+    if arguments.benchmark == "sampled":
+        name = "sampled"
+        benchmark = sample_queries(dataset, structures, arguments.queries or 100, arguments.split)
+    else:
+        folder = Path(arguments.benchmark)
+        name, root = (None, folder) if folder.is_dir() else (arguments.benchmark, None)
+        benchmark = load_queries(dataset, name, arguments.split, structures, root, arguments.queries)
+        name = name or folder.resolve().name
+    evaluation = evaluate_queries(
+        model,
+        dataset,
+        benchmark,
+        executor,
+        alphas=arguments.alpha,
+        seeds=range(arguments.seeds),
+        family=arguments.noise,
+        divisor=arguments.sigma_div,
+        memory=memory,
+        name=name,
+        split=arguments.split,
+    )
+    origin = provenance(experiment.config, experiment.seed)
+    result = {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()}
+    path = directory.write_result(f"queries-{name}-{result_name(arguments.split, arguments.on)}", result)
+    if arguments.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        console().print(evaluation)
+        print(f"written to {path}")
+    return 0

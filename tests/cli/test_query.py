@@ -1,0 +1,56 @@
+"""``gnnkg query`` on a trained run: a written query, and a benchmark."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gnnkg.cli import main
+from gnnkg.evaluation.multihop import QueryEvaluation
+
+QUERY = '?x: "Person 3" -next-> ?y -after-> ?x'
+
+
+def test_a_written_query_is_answered_in_labels(trained, capsys):
+    assert main(["query", str(trained), QUERY, "--top", "20"]) == 0
+    out = capsys.readouterr().out
+    assert "?y" in out
+    assert 'Person 3 -[next]-> Person 4' in out
+    assert main(["query", str(trained), QUERY, "--top", "20", "--json", "--beam", "20"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 20
+    assert {answer["label"] for answer in answers if answer["known"]} == {"Person 6"}
+    assert main(["query", str(trained), QUERY, "--novel", "--json"]) == 0
+    assert "Person 6" not in [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_benchmark_is_measured_and_kept(run, capsys):
+    options = ["--structures", "2p", "1p", "--queries", "5", "--alpha", "0", "1", "--seeds", "2", "--split", "valid"]
+    assert main(["query", str(run), "--benchmark", "sampled", *options]) == 0
+    assert "queries-sampled-valid.json" in capsys.readouterr().out
+    kept = json.loads((run / "results" / "queries-sampled-valid.json").read_text())
+    found = QueryEvaluation.from_dict(kept["evaluation"])
+    assert [(row.structure, row.alpha) for row in found.rows] == [("1p", 0), ("1p", 1), ("2p", 0), ("2p", 1)]
+    assert 0 < found.mrr("2p", 1) <= 1
+    assert kept["provenance"]["config"]["scorer"]["class_path"].endswith("DistMult")
+    assert main(["query", str(run), "--benchmark", "sampled", "--structures", "1p", "--queries", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["evaluation"]["split"] == "test"
+
+
+REFUSED = [
+    ([], "give a written query, or --benchmark"),
+    ([QUERY, "--benchmark", "sampled"], "one of the two"),
+    ([QUERY, "--executor", "chain"], "relations of DistMult are no maps"),
+    ([QUERY, "--executor", "chain", "--beam", "3"], "--beam is for the beam search"),
+    (['?x: "Person 3" next ?x'], "expected an arrow such as -relation-> or <-relation- at position 16"),
+    (['?x: "Persn 3" -next-> ?x'], "no entity is called 'Persn 3'; closest: Person 3"),
+    (["--benchmark", "q2b"], "no query set 'q2b' is known for family: there is none"),
+    (["--benchmark", "sampled", "--structures", "4p"], "structures are 1p, 2p"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_what_cannot_be_asked_is_said(arguments, message, trained, capsys):
+    assert main(["query", str(trained), *arguments]) == 2
+    assert message in capsys.readouterr().err
