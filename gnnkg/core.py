@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gnnkg.annotations import Feature
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.blend import blend
 from gnnkg.ops.matching import Mix
@@ -249,6 +250,10 @@ class Scorer(nn.Module, ABC):
         return torch.cat([self.match(query, vectors.own.unsqueeze(1)), scores], dim=1)
 
 
+ReadFeature = Callable[[KnowledgeGraph], Feature]
+"""a modality of the entities of any graph"""
+MakeFeature = Callable[[KnowledgeGraph], ReadFeature]
+"""learns from the graph of a training what a modality needs (which n-grams there are, means, ...); that reads it off any graph"""
 Sampler = Callable[[Batch], tuple[Candidates, Labels]]
 Transform = Callable[[Scorer, Vectors, Labels], tuple[Vectors, Labels]]
 Loss = Callable[[Tensor, Labels], Tensor]
@@ -259,7 +264,10 @@ Term = Callable[[Scorer, Vectors, Labels], Tensor]
 
 @runtime_checkable
 class FollowsEpochs(Protocol):
-    """A sampler, term or transform with a schedule. One that holds others passes ``before_epoch`` on to them."""
+    """A part with a schedule. Samplers, terms and transforms that hold others pass ``before_epoch`` on to them.
+
+    Of a model each module is told, at whatever depth, and none passes it on.
+    """
 
     def before_epoch(self, epoch: int) -> None:
         """Called before each epoch begins, from 0, and again at the same place where a run continues."""
@@ -305,6 +313,12 @@ class Model(nn.Module):
         candidates: Candidates = EVERY_ENTITY,
     ) -> Float[Tensor, "B C"]:
         return self.scorer(self.encoder(graph)(head, relation, candidates))
+
+    def before_epoch(self, epoch: int) -> None:
+        """Tells those modules that have a schedule that an epoch begins."""
+        for module in self.modules():
+            if module is not self and isinstance(module, FollowsEpochs):
+                module.before_epoch(epoch)
 
 
 class Objective(nn.Module):

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gnnkg.annotations import Annotations
 from gnnkg.ops.message import Adjacency
 
 if TYPE_CHECKING:
@@ -151,8 +152,10 @@ class KnowledgeGraph:
 
     vocabulary: Vocabulary | None
     """the names behind the ids, by which graphs of other entities or relations are told apart; None: they are not known"""
+    annotations: Annotations | None = None
+    """labels, texts and numbers of the entities, which the data set gives (as DGL's ``ndata``); None: there are none"""
     part_of: Origin | None = None
-    """where this is a ``part`` of another graph, whose names the vocabulary has"""
+    """where this is a ``part`` of another graph, whose names and annotations it has"""
 
     def __init__(
         self, facts: Facts, num_entities: int, num_relations: int, vocabulary: Vocabulary | None = None
@@ -179,12 +182,18 @@ class KnowledgeGraph:
         self.num_relations = num_relations
         self.vocabulary = vocabulary
 
-    def named(self, vocabulary: Vocabulary) -> KnowledgeGraph:
+    def named(self, vocabulary: Vocabulary | None) -> KnowledgeGraph:
         """This graph, with the names that its ids stand for."""
         graph = copy.copy(self)
         graph.vocabulary = vocabulary
         if self._whole is self:
             graph._whole = graph
+        return graph
+
+    def annotated(self, annotations: Annotations | None) -> KnowledgeGraph:
+        """This graph, with what else is known about its entities."""
+        graph = self.named(self.vocabulary)
+        graph.annotations = annotations
         return graph
 
     def _less(self, gone: Int[Tensor, " X"]) -> KnowledgeGraph:
@@ -197,7 +206,7 @@ class KnowledgeGraph:
         """A graph on the sorted edges of this one; facts are found when they are asked for, where they are None."""
         graph = object.__new__(KnowledgeGraph)
         graph.num_entities, graph.num_relations = self.num_entities, self.num_relations
-        graph.vocabulary, graph.part_of = self.vocabulary, self.part_of
+        graph.vocabulary, graph.annotations, graph.part_of = self.vocabulary, self.annotations, self.part_of
         graph._facts, graph._whole, graph._kept, graph._weight = facts, self._whole, kept, weight
         return graph
 
@@ -222,6 +231,7 @@ class KnowledgeGraph:
         moved = KnowledgeGraph(facts, self.num_entities, self.num_relations, self.vocabulary)
         if self._weight is not None:
             moved._weight = self._weight[..., self._kept_edges].to(device)
+        moved.annotations = None if self.annotations is None else self.annotations.to(device)
         if self.part_of is not None:
             moved.part_of = Origin(self.part_of.entities.to(device), self.part_of.num_entities)
         return moved
@@ -341,7 +351,10 @@ class KnowledgeGraph:
         names = self.vocabulary
         if names is not None:
             names = Vocabulary(tuple(names.entities[i] for i in kept.tolist()), names.relations)
-        return KnowledgeGraph(facts, len(kept), self.num_relations, names), kept
+        graph = KnowledgeGraph(facts, len(kept), self.num_relations, names)
+        if self.annotations is not None:
+            graph.annotations = self.annotations.of(kept)
+        return graph, kept
 
     def neighbourhood(
         self, entities: Int[Tensor, " X"], num_hops: int, fanout: int
@@ -389,6 +402,7 @@ class KnowledgeGraph:
         head, relation, tail = whole.facts[rows].unbind(1)
         facts = torch.stack([new[head], relation, new[tail]], 1)
         graph = KnowledgeGraph(facts, len(entities), self.num_relations, self.vocabulary)
+        graph.annotations = self.annotations
         graph.part_of = (
             Origin(entities, self.num_entities)
             if self.part_of is None

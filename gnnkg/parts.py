@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gnnkg.config import ConfigError
-from gnnkg.core import Encoder, Loss, Sampler, Scorer, Space, Term, Transform
+from gnnkg.core import Encoder, Loss, MakeFeature, Sampler, Scorer, Space, Term, Transform
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.strength import Alpha
 
@@ -58,6 +58,7 @@ PLACES: dict[Any, Place] = {
     MakeScorer: Place("scorer", "gnnkg.scorers", Scorer),
     MakeEncoder: Place("encoder", "gnnkg.encoders", Encoder, late=2),
     Init: Place("init", "gnnkg.encoders.init"),
+    MakeFeature: Place("feature", "gnnkg.features"),
     Sampler: Place("sampler", "gnnkg.samplers"),
     Term: Place("term", "gnnkg.terms"),
     Loss: Place("loss", "gnnkg.losses"),

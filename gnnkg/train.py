@@ -89,8 +89,8 @@ def fit(
 
     Validation ranks both directions over all entities, filtered by train and valid, every ``validate_every`` steps (default: an
     epoch), on ``validate_facts`` seeded facts or all. ``patience`` stops after so many validations without a better MRR. A plateau
-    schedule is stepped by the validation MRR and needs ``mode="max"``; any other once a training step. ``before_epoch(n)``, the
-    objective's own and then the one given, is called before each epoch begins, and again at the same place where a run continues.
+    schedule is stepped by the validation MRR and needs ``mode="max"``; any other once a training step. ``before_epoch(n)``, of
+    model and objective and the one given, is called before each epoch begins, and again at the same place where a run continues.
     ``measure()`` gives further figures for the report of each validation; the time that it takes does not count.
 
     With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each
@@ -126,7 +126,7 @@ def fit(
         while at.step < total and not at.finished:
             step = at.step
             if step % plan.steps_per_epoch == 0 or step == resumed_at:
-                for begins in filter(None, (objective.before_epoch, before_epoch)):
+                for begins in filter(None, (model.before_epoch, objective.before_epoch, before_epoch)):
                     begins(step // plan.steps_per_epoch)
             torch.manual_seed(step_seed(seed, step, fabric.global_rank))
             losses = module(*_share(plan[step], fabric.global_rank, fabric.world_size))

@@ -11,6 +11,7 @@ import argparse
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin starve the other runs
 
@@ -75,4 +76,13 @@ def method(experiment: experiments.Experiment) -> str:
         else:
             name = transform["class_path"].rpartition(".")[2]
             words.append("ULS" if transform["init_args"].get("keep") == 1 else name)
-    return " + ".join(dict.fromkeys(words))
+    return " + ".join(dict.fromkeys(words)) + _modalities(experiment.config["encoder"]["init_args"])
+
+
+def _modalities(encoder: dict[str, Any]) -> str:
+    """``; name, numbers, noise 0.2 x 0.7`` for an encoder of modalities."""
+    if "modalities" not in encoder:
+        return ""
+    noise = encoder.get("noise")
+    told = [*encoder["modalities"], *([f"noise {noise['rho']} x {noise['epsilon']}"] if noise else [])]
+    return f"; {', '.join(told)}"

@@ -22,7 +22,7 @@ def random_graph(num_entities: int = 13, num_relations: int = 3, num_facts: int 
 
 
 def random_dataset(num_entities: int = 13, num_relations: int = 3, num_facts: int = 80, seed: int = 0) -> Dataset:
-    """Three quarters of the facts in train, an eighth in valid and in test; a feature that some entities lack."""
+    """Three quarters of the facts in train, an eighth in valid and in test; a feature and texts that some entities lack."""
     facts = random_facts(num_facts, num_entities, num_relations, seed)
     train, valid, test = facts.split([num_facts - 2 * (num_facts // 8), num_facts // 8, num_facts // 8])
     draw = torch.Generator().manual_seed(seed)
@@ -36,5 +36,9 @@ def random_dataset(num_entities: int = 13, num_relations: int = 3, num_facts: in
         entities=tuple(f"e{i}" for i in range(num_entities)),
         relations=tuple(f"r{i}" for i in range(num_relations)),
         features={"numeric": Feature(values, present, ("first", "second"))},
+        texts={
+            name: tuple(f"{name} of thing {i % 5}" if i % 4 else None for i in range(num_entities))
+            for name in ("description", "types")
+        },
         source="random numbers",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "gnnkg"
-FAMILIES = {"encoders", "scorers", "samplers", "transforms", "losses", "terms", "data"}
+FAMILIES = {"encoders", "features", "scorers", "samplers", "transforms", "losses", "terms", "data"}
 LAYERS = [
     {"__main__"},
     {"cli"},
@@ -23,7 +23,7 @@ LAYERS = [
     {"noise"},
     {"core"},
     {"graph"},
-    {"ops", "_dgl", "stored"},
+    {"ops", "_dgl", "stored", "annotations"},
 ]
 """From the top. A part may import parts of lower layers, and itself."""
 LAYER = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

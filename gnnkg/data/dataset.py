@@ -9,30 +9,15 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
+from gnnkg.annotations import Annotations, Feature
 from gnnkg.data.names import Names
 from gnnkg.data.report import Report
 from gnnkg.graph import Facts, KnowledgeGraph, KnownTails, Vocabulary
 
 SPLITS = ("train", "valid", "test")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Feature:
-    """Numbers about entities."""
-
-    values: Float[Tensor, "N F"]
-    """0 where absent"""
-    present: Bool[Tensor, "N F"]
-    """the mask: a 0 in ``values`` may be a zero that was measured"""
-    names: tuple[str, ...]
-    """what each of the F columns counts"""
-
-    def __post_init__(self) -> None:
-        if len(self.names) != self.values.shape[1]:
-            raise ValueError(f"a feature of {self.values.shape[1]} columns needs as many names, not {len(self.names)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +68,9 @@ class Dataset:
         vocabulary = Vocabulary(self.entities, self.relations)
         if self.graph.vocabulary != vocabulary:
             object.__setattr__(self, "graph", self.graph.named(vocabulary))
+        annotations = Annotations(self.entity_labels, self.texts, self.features)
+        if not annotations.same(self.graph.annotations):
+            object.__setattr__(self, "graph", self.graph.annotated(annotations))
 
     def __repr__(self) -> str:
         return (
@@ -106,7 +94,8 @@ class Dataset:
         if set(splits) <= {"train"}:
             return self.graph
         facts = self.facts(*dict.fromkeys(("train", *splits)))
-        return KnowledgeGraph(facts, self.graph.num_entities, self.graph.num_relations, self.graph.vocabulary)
+        graph = KnowledgeGraph(facts, self.graph.num_entities, self.graph.num_relations, self.graph.vocabulary)
+        return graph.annotated(self.graph.annotations)
 
     def for_model_of(self, trained: Dataset) -> Dataset:
         """This data set with the relation ids of another, so that a model that was trained there can be asked about this one.
@@ -151,15 +140,12 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Dataset:
         """This data set with its facts and features on another device."""
-        features = {
-            name: Feature(feature.values.to(device), feature.present.to(device), feature.names)
-            for name, feature in self.features.items()
-        }
         graph, facts = (
             self.graph.to(device),
             {name: getattr(self, name).to(device) for name in ("valid", "test", "hidden")},
         )
-        return replace(self, graph=graph, features=features, **facts)
+        assert graph.annotations is not None
+        return replace(self, graph=graph, features=graph.annotations.features, **facts)
 
     @cached_property
     def data_hash(self) -> str:

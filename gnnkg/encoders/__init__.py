@@ -2,9 +2,22 @@
 
 from gnnkg.encoders.compgcn import CompGCN
 from gnnkg.encoders.init import Normal, Uniform, XavierNormal
+from gnnkg.encoders.modality_noise import GaussModalityNoise
 from gnnkg.encoders.nbfnet import NBFNet
 from gnnkg.encoders.rgcn import RGCN
 from gnnkg.encoders.sampled import Sampled
+from gnnkg.encoders.snag import SNAG
 from gnnkg.encoders.table import Table
 
-__all__ = ["RGCN", "CompGCN", "NBFNet", "Normal", "Sampled", "Table", "Uniform", "XavierNormal"]
+__all__ = [
+    "RGCN",
+    "SNAG",
+    "CompGCN",
+    "GaussModalityNoise",
+    "NBFNet",
+    "Normal",
+    "Sampled",
+    "Table",
+    "Uniform",
+    "XavierNormal",
+]

@@ -21,6 +21,7 @@ import pytest
 import torch
 
 import gnnkg.encoders
+import gnnkg.features
 import gnnkg.losses
 import gnnkg.samplers
 import gnnkg.scorers
@@ -33,6 +34,15 @@ from gnnkg.samplers import Uniform
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.scorers": {"dim": 4, "hidden_dim": 5},
     "gnnkg.encoders.Sampled": {"encoder": gnnkg.encoders.RGCN, "fanout": 3},
+    "gnnkg.encoders.SNAG": {
+        "modalities": {"relations": gnnkg.features.RelationBag()},
+        "read_out": "mean",
+        "graph_projection": True,
+        "tanh": True,
+        "missing": "masked",
+        "mask_unseen": True,
+        "views": True,
+    },
     "gnnkg.encoders": {"num_layers": 2, "block_size": 2, "dropout": 0.0, "hidden_dropout": 0.0, "hides": "facts"},
     "gnnkg.samplers": {"num_negatives": 5, "chunk": 2, "walks": 20, "hops": 2, "on_disk": False, "cache_size": 4},
     "gnnkg.samplers.Typed": {"sampler": Uniform(5, share="query")},
@@ -141,7 +151,7 @@ def _settled(one: Any) -> Any:
 
 scorers_in_training = makers(gnnkg.scorers, at_least=8)
 scorers = [_settled(one) for one in scorers_in_training]
-encoders = makers(gnnkg.encoders, at_least=5)
+encoders = makers(gnnkg.encoders, at_least=6)
 samplers = makers(gnnkg.samplers, at_least=7)
 transforms = makers(gnnkg.transforms, at_least=2)
 terms = makers(gnnkg.terms, at_least=6)

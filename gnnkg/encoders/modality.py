@@ -1,0 +1,50 @@
+"""One modality of the entities as an encoder holds it: a table, which rows are there, noise in training, and a linear map."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from gnnkg.annotations import Feature
+from gnnkg.encoders.modality_noise import GaussModalityNoise, Noise, Spread
+
+Missing = Literal["masked", "filled"]
+"""rows that are not there take no part; or they are filled once with draws from N(mean, std), as published"""
+
+
+class Modality(nn.Module):
+    """The tokens of one modality: the rows of its table through ``num_layers`` linear maps with nothing between them.
+
+    The table is a buffer, so that weights and features of a run stay together; what stands in rows that are missing is not read.
+    """
+
+    values: Tensor
+    has: Tensor
+
+    def __init__(
+        self, feature: Feature, dim: int, num_layers: int, noise: GaussModalityNoise | None, missing: Missing
+    ) -> None:
+        super().__init__()
+        values, has = torch.where(feature.present, feature.values.float(), 0), feature.has
+        spread = Spread.of(values, has)
+        if missing == "filled":
+            draws = spread.mean + spread.std * torch.randn(values.shape, device=values.device)
+            values, has = torch.where(has.unsqueeze(1), values, draws), torch.ones_like(has)
+        self.register_buffer("values", values)
+        self.register_buffer("has", has)
+        self.noise = None if noise is None else Noise(noise, *values.shape)
+        if self.noise is not None:
+            self.noise.measure(spread)
+        widths = [values.shape[1]] + [dim] * num_layers
+        self.projection = nn.Sequential(*(nn.Linear(before, after) for before, after in pairwise(widths)))
+
+    def forward(self, entities: Int[Tensor, " X"] | None) -> tuple[Float[Tensor, "X D"], Bool[Tensor, " X"]]:
+        """The tokens of some entities (None: of all), and which of these are there."""
+        values, has = (self.values, self.has) if entities is None else (self.values[entities], self.has[entities])
+        if self.training and self.noise is not None:
+            values = self.noise(values, entities)
+        return self.projection(values), has
