@@ -32,7 +32,7 @@ def test_every_place_knows_classes_of_its_kind_only(place):
 
 def test_places_hold_what_belongs_there():
     known = {place.word: set(place.classes()) for place in PLACES.values()}
-    assert known["encoder"] == {"Table", "RGCN", "CompGCN", "NBFNet", "Sampled"}
+    assert known["encoder"] == {"Table", "RGCN", "CompGCN", "GCN", "DiagonalGAT", "NBFNet", "Sampled"}
     assert {"Normal", "Uniform", "XavierNormal"} == known["init"]
     assert {"Ranking", "N3", "L2", "L3", "Frobenius"} == known["term"]
     assert {"CrossEntropy", "BCE", "SelfAdversarial", "Margin"} == known["loss"]

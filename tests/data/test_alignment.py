@@ -129,7 +129,7 @@ def test_links_of_ones_own_by_label(tmp_path):
     links = read_links(file, data.left.entity_id, data.right.entity_id)
     assert [data.left.entity_labels[links[0, 0]], data.right.entity_labels[links[0, 1]]] == ["Switzerland", "Schweiz"]
     write(tmp_path, {"seeds.csv": "Switzerland,Schweiz\nSwizerland,Schweiz\n"})
-    with pytest.raises(DataError, match="line 2: .*Swizerland"):
+    with pytest.raises(DataError, match=r"line 2: .*Swizerland"):
         read_links(file, data.left.entity_id, data.right.entity_id)
 
 

@@ -29,9 +29,9 @@ def from_eva(
 ) -> AlignmentData:
     """A folder as of EVA or DBP15K: ``ent_ids_1/2`` (id, URI), ``triples_1/2`` of ids that both graphs share, and links by id.
 
-    Links: where there is ``sup_ent_ids`` it holds the seeds, and those of ``ref_ent_ids`` or ``ill_ent_ids`` that are not among them
-    are for the test; otherwise a share ``seeds`` of them, drawn by ``seed``, are seeds. A share ``valid`` of the seeds becomes the
-    validation part. ``rel_ids_1/2`` (or ``rel_ids``) and ``training_attrs_1/2`` (URI, attributes) are read where they are there.
+    Links: where there is ``sup_ent_ids`` it holds the seeds, and those of ``ref_ent_ids`` or ``ill_ent_ids`` that are not among
+    them are for the test; otherwise a share ``seeds`` of them, drawn by ``seed``, are seeds. A share ``valid`` of the seeds becomes
+    the validation part. ``rel_ids_1/2`` (or ``rel_ids``) and ``training_attrs_1/2`` (URI, attributes) are read where there.
     """
     folder = Path(folder)
     ids = [read_dictionary(_need(folder, f"ent_ids_{side}"), "id name") for side in "12"]
@@ -54,7 +54,7 @@ def from_eva(
 
 
 def from_openea(folder: Path | str, *, fold: int = 1, name: str | None = None) -> AlignmentData:
-    """A folder as of OpenEA: ``rel_triples_1/2`` and ``attr_triples_1/2`` of names, and ``721_5fold/<fold>/{train,valid,test}_links``."""
+    """A folder as of OpenEA: ``rel_triples_1/2``, ``attr_triples_1/2``, and ``721_5fold/FOLD/{train,valid,test}_links`` by name."""
     folder = Path(folder)
     sides = []
     for side in "12":

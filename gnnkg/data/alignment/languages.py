@@ -24,9 +24,9 @@ def cldr_in_two_languages(
 ) -> AlignmentData:
     """CLDR's graph on both sides: each has ``keep`` of its facts, drawn by itself, and the labels of its own locale.
 
-    Identifiers are ``en:0``, ``en:1``, ... in an order of each side's own, so that neither ids nor names give a link away other than
-    through labels. Entities of one side alone are not linked. Relations have one identifier on both sides. A share ``seeds`` of
-    the links are seeds, ``valid`` of these for validation.
+    Identifiers are ``en:0``, ``en:1``, ... in an order of each side's own, so that only labels and facts can tell who is who.
+    Entities of one side alone are not linked. Relations have one identifier on both sides. A share ``seeds`` of the links are
+    seeds, ``valid`` of these for validation.
 
     Raises ValueError where ``keep`` is not in (0, 1], and as ``load_cldr`` does.
     """
