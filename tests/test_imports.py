@@ -14,7 +14,7 @@ LAYERS = [
     {"cli"},
     {"quickstart", "lab"},
     {"experiment"},
-    {"parts", "train", "doctor"},
+    {"parts", "train", "alignment", "doctor"},
     {"run", "config"},
     {"checkpoint", "progress"},
     {"evaluation"},

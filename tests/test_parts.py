@@ -33,7 +33,7 @@ def test_every_place_knows_classes_of_its_kind_only(place):
 
 def test_places_hold_what_belongs_there():
     known = {place.word: set(place.classes()) for place in PLACES.values()}
-    assert known["encoder"] == {"Table", "RGCN", "CompGCN", "NBFNet", "Sampled", "SNAG"}
+    assert known["encoder"] == {"Table", "RGCN", "CompGCN", "GCN", "DiagonalGAT", "NBFNet", "Sampled", "SNAG"}
     assert {"Normal", "Uniform", "XavierNormal"} == known["init"]
     assert {"Ranking", "Denoising", "N3", "L2", "L3", "Frobenius"} == known["term"]
     assert {"Annealed", "ByFrequency", "HoldWins"} == known["schedule of alpha"]

@@ -81,6 +81,9 @@ class Manifest:
     """``share``, ``seed`` and ``reason``, where validation is carved out of train because the published one is broken"""
     pairs_with: str = ""
     """the data set of the other graph, in an inductive or an alignment task"""
+    links: Mapping[str, Any] | None = None
+    """``path``, ``sha256``, ``test``: a file of links by published ids to the entities of ``pairs_with``, of which the first so
+    many are for the test and the rest seeds"""
     new_entities: str = ""
     """in an inductive task, the data set that models of this one are tested on: ``gnnkg evaluate RUN --on``"""
     download: Mapping[str, Any] | None = None

@@ -1,0 +1,204 @@
+"""Training on aligned pairs. Not ``gnnkg.train.fit``: a batch is a set of pairs that are each other's rivals, the seeds grow on the
+way, and models are chosen by where partners rank among the other graph's entities.
+
+As there, the randomness of a step is seeded by (seed, step) and the order of an epoch by (seed, epoch), so that a run that was
+stopped and continued from its checkpoint equals one that never was.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from gnnkg import checkpoint as stored
+from gnnkg.alignment.encoder import AlignmentEncoder
+from gnnkg.alignment.losses import AlignmentObjective
+from gnnkg.alignment.pseudo_labels import PseudoLabels
+from gnnkg.data.alignment import AlignmentData, Links
+from gnnkg.data.queries import step_seed
+from gnnkg.evaluation.alignment import AlignmentRanks, Similarity, csls, evaluate_alignment, mutual_best, plain
+from gnnkg.evaluation.alignment.correction import Correct
+from gnnkg.evaluation.alignment.ranking import Candidates
+from gnnkg.evaluation.ranks import evaluating
+from gnnkg.progress import Progress, Row
+
+Joint = Literal["weights", "confidence"]
+"""which joint vectors are compared: by the weights of all entities, or by each entity's confidence"""
+
+
+@dataclass(frozen=True)
+class FittedAlignment:
+    """What a training gave. The encoder holds the best weights by validation."""
+
+    best_metrics: dict[str, float]
+    best_step: int
+    seconds: float
+    history: list[Row]
+    pseudo_labels: Links
+    """pairs that joined the seeds"""
+
+
+@torch.no_grad()
+def joint_vectors(
+    encoder: AlignmentEncoder, data: AlignmentData, joint: Joint = "weights"
+) -> tuple[Float[Tensor, "N D"], Float[Tensor, "M D"]]:
+    """The joint vectors of all left and all right entities."""
+    with evaluating(encoder):
+        vectors = encoder(data.graph)(None).joint(joint == "confidence")
+    return vectors[data.is_left], vectors[~data.is_left]
+
+
+def evaluate_encoder(
+    encoder: AlignmentEncoder,
+    data: AlignmentData,
+    part: Literal["valid", "test"] = "test",
+    correct: Correct = csls,
+    candidates: Candidates = "linked",
+    joint: Joint = "weights",
+) -> AlignmentRanks:
+    """Ranks of the partners of one part's links."""
+    return evaluate_alignment(*joint_vectors(encoder, data, joint), getattr(data, part), correct, candidates)
+
+
+def fit_alignment(
+    encoder: AlignmentEncoder,
+    objective: AlignmentObjective,
+    data: AlignmentData,
+    *,
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    epochs: int,
+    batch_size: int = 3500,
+    warm_up: float = 0.15,
+    clip_norm: float | None = 1.0,
+    validate_every: int = 10,
+    patience: int | None = None,
+    pseudo_labels: PseudoLabels | None = None,
+    pseudo_from: int = 0,
+    joint: Joint = "weights",
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    explosion: float = 1e4,
+    stop_after: float | None = None,
+    report: Callable[[Row], None] = lambda row: None,
+) -> FittedAlignment:
+    """Trains for some epochs, keeping the weights with the best MRR of the validation links, both ways, among all entities.
+
+    The learning rate rises over the first ``warm_up`` of the steps and falls as a cosine to 0. From epoch ``pseudo_from`` on, pairs
+    that the model believes in join the seeds (``PseudoLabels``). ``patience``: so many validations without a better one end it.
+    ``stop_after`` seconds it ends after the epoch that is running. With a ``checkpoint`` file training continues from it, and
+    writes it every ``checkpoint_seconds``. ``report`` is given a row a validation.
+
+    Raises TrainingFailed where a loss is no longer a usable number; ValueError without seeds or validation links.
+    """
+    if not len(data.train) or not len(data.valid):
+        raise ValueError(
+            f"{data.name} has {len(data.train)} seeds and {len(data.valid)} links for validation: both are needed"
+        )
+    parts = nn.ModuleDict({"encoder": encoder, "objective": objective})
+    opt = optimizer(parts.parameters())
+    steps_per_epoch = -(-len(data.train) // batch_size)
+    total = epochs * steps_per_epoch
+    schedule = LambdaLR(opt, lambda step: _rate(step / total, warm_up))
+    at, best, epoch = Progress(), copy.deepcopy(encoder.state_dict()), 0
+    if checkpoint is not None and checkpoint.exists():
+        saved = stored.load(checkpoint)
+        parts.load_state_dict(saved["parts"])
+        opt.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        at, best, epoch = Progress(**saved["progress"]), saved["best"], saved["epoch"]
+        if pseudo_labels is not None:
+            pseudo_labels.load_state_dict(saved["pseudo_labels"])
+    before, start = at.seconds, time.perf_counter()
+    written, first_epoch = start, epoch
+    while epoch < epochs and not at.finished:
+        parts.train()
+        seeds = data.train if pseudo_labels is None else torch.cat([data.train, pseudo_labels.promoted])
+        for pairs in _batches(data.joint(seeds), batch_size, step_seed(seed, epoch)):
+            torch.manual_seed(step_seed(seed, at.step))
+            losses = _losses(encoder, objective, data, pairs)
+            at.account(losses, explosion, checkpoint)
+            opt.zero_grad()
+            torch.stack(list(losses.values())).sum().backward()
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(parts.parameters(), clip_norm)
+            opt.step()
+            at.step += 1
+        for _ in range(steps_per_epoch):  # by epochs, so that more seeds do not shorten it
+            schedule.step()
+        epoch += 1
+        if pseudo_labels is not None and epoch > pseudo_from and (epoch - pseudo_from) % pseudo_labels.every == 0:
+            pseudo_labels.look(_mutual(encoder, data, pseudo_labels, joint))
+        at.seconds = before + time.perf_counter() - start
+        late = stop_after is not None and at.seconds > stop_after
+        if epoch % validate_every == 0 or epoch == epochs or late:
+            found = evaluate_encoder(encoder, data, "valid", plain, "all", joint).metrics("both")
+            at.report(
+                {f"valid/{name}": value for name, value in found.items()},
+                opt.param_groups[0]["lr"],
+                steps_per_epoch,
+                patience,
+            )
+            at.history[-1] |= {"epoch": epoch, "seeds": len(seeds)}
+            if at.best_step == at.step:
+                best = copy.deepcopy(encoder.state_dict())
+            report(at.history[-1])
+        at.finished = at.finished or late
+        if checkpoint is not None and (
+            time.perf_counter() - written > checkpoint_seconds or epoch == epochs or at.finished
+        ):
+            state: dict[str, Any] = {"parts": parts.state_dict(), "optimizer": opt.state_dict(), "best": dict(best)}
+            state |= {"schedule": _plain(schedule.state_dict()), "progress": vars(at), "epoch": epoch}
+            state["pseudo_labels"] = None if pseudo_labels is None else pseudo_labels.state_dict()
+            stored.save(checkpoint, state)
+            written = time.perf_counter()
+    assert epoch > first_epoch or at.finished or epoch == epochs
+    encoder.load_state_dict(best)
+    encoder.eval()
+    promoted = torch.empty(0, 2, dtype=torch.int64) if pseudo_labels is None else pseudo_labels.promoted
+    return FittedAlignment(at.best_metrics(), at.best_step, at.seconds, at.history, promoted)
+
+
+def _losses(
+    encoder: AlignmentEncoder, objective: AlignmentObjective, data: AlignmentData, pairs: Links
+) -> dict[str, Tensor]:
+    lookup = encoder(data.graph)
+    return objective(lookup(pairs[:, 0]), lookup(pairs[:, 1]))
+
+
+def _batches(pairs: Links, size: int, seed: int) -> Iterable[Links]:
+    """Seeded batches of nearly the same size."""
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
+    return pairs[order].tensor_split(-(-len(pairs) // size))
+
+
+def _mutual(encoder: AlignmentEncoder, data: AlignmentData, pseudo: PseudoLabels, joint: Joint) -> Links:
+    """The mutual-nearest pairs of entities outside the seeds, by plain cosine."""
+    left, right = joint_vectors(encoder, data, joint)
+    free_left, free_right = pseudo.pools(data.train, len(left), len(right))
+    if not len(free_left) or not len(free_right):
+        return data.train[:0]
+    pairs = mutual_best(plain(Similarity(left[free_left], right[free_right])))
+    return torch.stack([free_left[pairs.left], free_right[pairs.right]], 1)
+
+
+def _rate(done: float, warm_up: float) -> float:
+    """The learning rate's factor where a share of the steps is done."""
+    if done < warm_up:
+        return max(done / warm_up, 0.01)
+    return float(0.5 * (1 + torch.cos(torch.tensor(torch.pi * (done - warm_up) / max(1 - warm_up, 1e-9)))))
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """A schedule's state without the function that its constructor was given."""
+    return {name: value for name, value in state.items() if name != "lr_lambdas"}
