@@ -145,7 +145,9 @@ def settled(scorer: Scorer) -> Scorer:
 
 def _settled(one: Any) -> Any:
     (make,) = one.values
-    ready = functools.wraps(make)(lambda *late, **changes: settled(make(*late, **changes)))  # with its cls and arguments
+    ready = functools.wraps(make)(
+        lambda *late, **changes: settled(make(*late, **changes))
+    )  # with its cls and arguments
     return pytest.param(ready, id=one.id)
 
 
