@@ -32,6 +32,7 @@ from gnnkg.samplers import Uniform
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.scorers": {"dim": 4, "hidden_dim": 5},
+    "gnnkg.scorers.ConvE": {"dim": 3, "height": 1, "num_filters": 3, "kernel": 2},
     "gnnkg.encoders.Sampled": {"encoder": gnnkg.encoders.RGCN, "fanout": 3},
     "gnnkg.encoders": {"num_layers": 2, "block_size": 2, "dropout": 0.0, "hidden_dropout": 0.0, "hides": "facts"},
     "gnnkg.samplers": {"num_negatives": 5, "chunk": 2, "walks": 20, "hops": 2, "on_disk": False, "cache_size": 4},
@@ -133,11 +134,13 @@ def settled(scorer: Scorer) -> Scorer:
 
 def _settled(one: Any) -> Any:
     (make,) = one.values
-    ready = functools.wraps(make)(lambda *late, **changes: settled(make(*late, **changes)))  # with its cls and arguments
+    ready = functools.wraps(make)(
+        lambda *late, **changes: settled(make(*late, **changes))
+    )  # with its cls and arguments
     return pytest.param(ready, id=one.id)
 
 
-scorers_in_training = makers(gnnkg.scorers, at_least=8)
+scorers_in_training = makers(gnnkg.scorers, at_least=10)
 scorers = [_settled(one) for one in scorers_in_training]
 encoders = makers(gnnkg.encoders, at_least=5)
 samplers = makers(gnnkg.samplers, at_least=7)
