@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-AT_ONCE = 2**24
-"""numbers that are stored at once while candidates are measured"""
+AT_ONCE = 2**18
+"""numbers that are stored at once while candidates are measured on a CPU: what stays in its cache (2.3 times faster than 2**24)"""
+AT_ONCE_ON_GPU = 2**26
 
 
 def unit(x: Float[Tensor, "*X k"]) -> Float[Tensor, "*X k"]:
@@ -72,7 +73,8 @@ def distance_by_products(
     lost = (2 * shares - shares.square()).view(*grouped, num_maps, 1).transpose(1, 2)  # (S, n, G, m, 1)
     own = query.square().sum(-1).view(*grouped, 1).transpose(1, 2)  # (S, n, G, 1)
     kept = None if keep is None else keep.unflatten(0, grouped[:2]).transpose(1, 2).flatten(0, 1)  # (S n, G, k)
-    size = max(64, AT_ONCE // max(1, num_queries * num_blocks * (1 + num_maps)) // 64 * 64)
+    at_once = AT_ONCE if tail.is_cpu else AT_ONCE_ON_GPU
+    size = max(64, at_once // max(1, num_queries * num_blocks * (1 + num_maps)) // 64 * 64)
     parts = []
     for part in tail.split(size, dim=1):
         right = part.unflatten(2, (num_blocks, width)).permute(0, 2, 3, 1).flatten(0, 1)  # (S n, k, K)
