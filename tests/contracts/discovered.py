@@ -33,6 +33,7 @@ from gnnkg.samplers import Uniform
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.scorers": {"dim": 4, "hidden_dim": 5},
+    "gnnkg.scorers.ConvE": {"dim": 3, "height": 1, "num_filters": 3, "kernel": 2},
     "gnnkg.encoders.Sampled": {"encoder": gnnkg.encoders.RGCN, "fanout": 3},
     "gnnkg.encoders.SNAG": {
         "modalities": {"relations": gnnkg.features.RelationBag()},
@@ -151,7 +152,7 @@ def _settled(one: Any) -> Any:
     return pytest.param(ready, id=one.id)
 
 
-scorers_in_training = makers(gnnkg.scorers, at_least=8)
+scorers_in_training = makers(gnnkg.scorers, at_least=10)
 scorers = [_settled(one) for one in scorers_in_training]
 encoders = makers(gnnkg.encoders, at_least=6)
 samplers = makers(gnnkg.samplers, at_least=7)
