@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Literal
 
@@ -29,11 +31,10 @@ class Modality(nn.Module):
         self, feature: Feature, dim: int, num_layers: int, noise: GaussModalityNoise | None, missing: Missing
     ) -> None:
         super().__init__()
+        self.missing: Missing = missing
         values, has = torch.where(feature.present, feature.values.float(), 0), feature.has
         spread = Spread.of(values, has)
-        if missing == "filled":
-            draws = spread.mean + spread.std * torch.randn(values.shape, device=values.device)
-            values, has = torch.where(has.unsqueeze(1), values, draws), torch.ones_like(has)
+        values, has = self._less(values, has, spread)
         self.register_buffer("values", values)
         self.register_buffer("has", has)
         self.noise = None if noise is None else Noise(noise, *values.shape)
@@ -41,6 +42,25 @@ class Modality(nn.Module):
             self.noise.measure(spread)
         widths = [values.shape[1]] + [dim] * num_layers
         self.projection = nn.Sequential(*(nn.Linear(before, after) for before, after in pairwise(widths)))
+
+    def _less(
+        self, values: Float[Tensor, "N F"], has: Bool[Tensor, " N"], spread: Spread
+    ) -> tuple[Float[Tensor, "N F"], Bool[Tensor, " N"]]:
+        """A table and its mask as they are read where only some rows are there."""
+        if self.missing == "masked":
+            return values, has
+        draws = spread.mean + spread.std * torch.randn(values.shape, device=values.device, dtype=values.dtype)
+        return torch.where(has.unsqueeze(1), values, draws), torch.ones_like(has)
+
+    @contextmanager
+    def without(self, gone: Bool[Tensor, " N"]) -> Iterator[None]:
+        """For as long as the context lasts, the rows of some entities are missing, and so they are masked or filled."""
+        values, has = self.values, self.has
+        self.values, self.has = self._less(values, has & ~gone, Spread.of(values, has & ~gone))
+        try:
+            yield
+        finally:
+            self.values, self.has = values, has
 
     def forward(self, entities: Int[Tensor, " X"] | None) -> tuple[Float[Tensor, "X D"], Bool[Tensor, " X"]]:
         """The tokens of some entities (None: of all), and which of these are there."""

@@ -96,7 +96,8 @@ class SNAG(Encoder):
     @torch.no_grad()
     def confidence(self, graph: KnowledgeGraph) -> Float[Tensor, "N M"]:
         """How far each modality of each entity is trusted, in the order of ``names``; see ``instance_confidence``."""
-        return self(graph).whole.fused.confidence
+        self._check(graph)
+        return SNAGLookup(self, graph).whole.fused.confidence
 
 
 class Rows(NamedTuple):

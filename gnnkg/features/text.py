@@ -63,7 +63,7 @@ class _Reader:
         self.settings = settings
         self.learned = learned
         self.hash = texts_hash(learned)
-        self._fitted: tuple[Pipeline, float] | None = None
+        self._fitted: tuple[Pipeline, int, float] | None = None
 
     def __call__(self, graph: KnowledgeGraph) -> Feature:
         texts = texts_of(graph, self.settings.text, self.settings.no_text)
@@ -77,18 +77,17 @@ class _Reader:
         return Feature(values.to(graph.device), has.to(graph.device), names)
 
     def _vectors(self, texts: Texts) -> Float[Tensor, "N F"]:
-        pipeline, scale = self._fit()
+        pipeline, width, scale = self._fit()
         present = torch.tensor([i for i, text in enumerate(texts) if text is not None], dtype=torch.int64)
         rows = (
             torch.from_numpy(pipeline.transform([text for text in texts if text is not None])) if len(present) else None
         )
-        width = pipeline[-1].components_.shape[0]
         values = torch.zeros(len(texts), width)
         if rows is not None:
             values[present] = scale * rows.float()
         return values
 
-    def _fit(self) -> tuple[Pipeline, float]:
+    def _fit(self) -> tuple[Pipeline, int, float]:
         if self._fitted is None:
             # scikit-learn takes longer to import than the rest of the package
             from sklearn.decomposition import TruncatedSVD
@@ -107,5 +106,6 @@ class _Reader:
             svd = TruncatedSVD(min(settings.dim, most), random_state=0)
             rows = svd.fit_transform(weights)
             mean_square = float((rows**2).mean())
-            self._fitted = make_pipeline(ngrams, svd), mean_square**-0.5 if mean_square else 1.0
+            scale = mean_square**-0.5 if mean_square else 1.0
+            self._fitted = make_pipeline(ngrams, svd), rows.shape[1], scale
         return self._fitted
