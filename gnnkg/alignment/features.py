@@ -55,11 +55,11 @@ def attribute_bag(attributes: Sequence[str | None], width: int = 1000) -> Modali
 def name_vectors(
     names: Sequence[str | None], width: int = 512, lengths: tuple[int, int] = (2, 4), seed: int = 0
 ) -> Modality:
-    """Names by their character n-grams within words, weighted by TF-IDF, projected at random to ``width``; rows of length 1.
+    """Names by their character n-grams within words, weighted by TF-IDF; rows of length 1, at most ``width`` wide.
 
-    A sparse random projection (Li et al., "Very sparse random projections", KDD 2006) keeps cosines up to about
-    1 / sqrt(width). Names that are alike in spelling are near; a translation that is spelled otherwise is not. Raises ValueError
-    where no entity has a name.
+    Where there are more n-grams than that, a sparse random projection (Li et al., "Very sparse random projections", KDD 2006)
+    keeps cosines up to about 1 / sqrt(width). Names that are alike in spelling are near; a translation that is spelled otherwise
+    is not. Raises ValueError where no entity has a name.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.random_projection import SparseRandomProjection
@@ -70,6 +70,7 @@ def name_vectors(
         raise ValueError("no entity has a name, so names cannot be compared")
     grams = TfidfVectorizer(analyzer="char_wb", ngram_range=lengths, sublinear_tf=True, dtype=np.float32)
     weighed = grams.fit_transform(texts)
-    projection = SparseRandomProjection(width, random_state=seed, dense_output=True)
-    values = torch.from_numpy(np.ascontiguousarray(projection.fit_transform(weighed), dtype=np.float32))
+    if weighed.shape[1] > width:
+        weighed = SparseRandomProjection(width, random_state=seed).fit_transform(weighed)
+    values = torch.from_numpy(weighed.toarray()).float()
     return Modality(functional.normalize(values, dim=1), present)

@@ -120,7 +120,7 @@ def fit_alignment(
         if pseudo_labels is not None:
             pseudo_labels.load_state_dict(saved["pseudo_labels"])
     before, start = at.seconds, time.perf_counter()
-    written, first_epoch = start, epoch
+    written = start
     while epoch < epochs and not at.finished:
         parts.train()
         seeds = data.train if pseudo_labels is None else torch.cat([data.train, pseudo_labels.promoted])
@@ -158,11 +158,10 @@ def fit_alignment(
             time.perf_counter() - written > checkpoint_seconds or epoch == epochs or at.finished
         ):
             state: dict[str, Any] = {"parts": parts.state_dict(), "optimizer": opt.state_dict(), "best": dict(best)}
-            state |= {"schedule": _plain(schedule.state_dict()), "progress": vars(at), "epoch": epoch}
+            state |= {"schedule": schedule.state_dict(), "progress": vars(at), "epoch": epoch}
             state["pseudo_labels"] = None if pseudo_labels is None else pseudo_labels.state_dict()
             stored.save(checkpoint, state)
             written = time.perf_counter()
-    assert epoch > first_epoch or at.finished or epoch == epochs
     encoder.load_state_dict(best)
     encoder.eval()
     promoted = torch.empty(0, 2, dtype=torch.int64) if pseudo_labels is None else pseudo_labels.promoted
@@ -197,8 +196,3 @@ def _rate(done: float, warm_up: float) -> float:
     if done < warm_up:
         return max(done / warm_up, 0.01)
     return float(0.5 * (1 + torch.cos(torch.tensor(torch.pi * (done - warm_up) / max(1 - warm_up, 1e-9)))))
-
-
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's state without the function that its constructor was given."""
-    return {name: value for name, value in state.items() if name != "lr_lambdas"}

@@ -12,9 +12,9 @@ from gnnkg.data.alignment import Links
 class PseudoLabels:
     """Pairs that a model believes in become seeds after a probation (the iterative training of MCLEA, MEAformer and SNAG).
 
-    Every ``every`` epochs the mutual-nearest pairs of all entities outside the seeds are looked at. Every ``renew``-th look replaces
-    the candidates, the others leave those that are there again. Every ``promote``-th look the survivors join the seeds for good.
-    Links of validation and test are never read; their entities are in the pools like all others.
+    Every ``every`` epochs the mutual-nearest pairs of all entities outside the seeds are looked at. Every ``renew``-th look
+    replaces the candidates, the others leave those that are there again, and every ``promote``-th look the survivors join the
+    seeds for good. Links of validation and test are never read; their entities are in the pools like all others.
 
     Raises ValueError where survivors would join right after a replacement, without probation, or a number is below 1.
     """
