@@ -86,7 +86,9 @@ def test_one_module_imports_dgl_and_one_reads_pickles(path: Path) -> None:
     source = path.read_text("utf-8")
     named = {name.split(".")[0] for name in imports(source, typing_too=False)}
     assert not named & {"cloudpickle", "dill", "joblib", "shelve"}
-    assert "pickle" not in named or path.name == "plain_pickle.py", "read_plain reads built-in values and refuses the rest"
+    assert "pickle" not in named or path.name == "plain_pickle.py", (
+        "read_plain reads built-in values and refuses the rest"
+    )
     assert "dgl" not in named or path.name == "_dgl.py", "import it as: from gnnkg._dgl import dgl"
     called = {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
     assert not called & {"torch.load", "torch.save", "pandas.read_pickle", "pd.read_pickle"}
