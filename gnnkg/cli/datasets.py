@@ -62,6 +62,8 @@ def _card(name: str) -> dict[str, Any]:
     counts = {key: known.expected[key] for key in COUNTS if key in known.expected}
     told = ("title", "about", "paper", "source", "licence", "pairs_with")
     about = {key: getattr(known, key) for key in told if getattr(known, key)}
+    if known.queries:
+        about["queries"] = ", ".join(each.name for each in known.queries)
     return {"name": name, **counts, **about, "where": where}
 
 

@@ -2,13 +2,13 @@
 
   gnnkg query RUN '?x: Switzerland -borders-> ?y -official_language-> ?x'
 
-Behind the colon: chains; clauses joined by a comma or "and", which must hold together; alternatives joined by "or". An arrow may point
-back, <-borders-. Names are labels or identifiers, and stand in quotes where they have spaces: -"uses currency"->. Only trees are
-supported: known entities at the ends, the variable that is asked for at the root.
+Behind the colon: chains; clauses joined by a comma or "and", which must hold together; alternatives joined by "or". An arrow
+may point back, <-borders-. Names are labels or identifiers, and stand in quotes where they have spaces: -"uses currency"->.
+Only trees are supported: known entities at the ends, the variable that is asked for at the root.
 
-With --benchmark instead of a query, hard answers, those that need a fact that was held out, are ranked among all entities, by structure:
-1p 2p 3p 2i 3i ip pi 2u up. A benchmark is a query set in the data set's manifest (q2b_fb15k-237), a folder that holds it, or "sampled":
-queries drawn from the data set itself. Writes RUN/results/queries-BENCHMARK-SPLIT.json.
+With --benchmark instead of a query, hard answers, those that need a fact that was held out, are ranked among all entities, by
+structure: 1p 2p 3p 2i 3i ip pi 2u up. A benchmark is a query set in the data set's manifest (q2b_fb15k-237), a folder that
+holds it, or "sampled": queries drawn from the data set itself. Writes RUN/results/queries-BENCHMARK-SPLIT.json.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def run(argv: Sequence[str]) -> int:
@@ -26,10 +27,14 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("query", metavar="QUERY", nargs="?", help="a written query")
     parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
     parser.add_argument("--executor", choices=("beam", "chain"), default="beam", help="beam search, or in closed form")
-    parser.add_argument("--scale", choices=("softmax", "sigmoid", "minmax"), default="softmax", help="of scores to [0, 1]")
+    parser.add_argument(
+        "--scale", choices=("softmax", "sigmoid", "minmax"), default="softmax", help="of scores to [0, 1]"
+    )
     parser.add_argument("--logic", choices=("product", "min"), default="product", help='for "and" and "or"')
     parser.add_argument("--beam", metavar="N", type=int, help="entities between that are kept (default: 64)")
-    parser.add_argument("--memory", metavar="SIZE", help="what scoring may take, e.g. 2GB (default: half of what is free)")
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="what scoring may take, e.g. 2GB (default: half of what is free)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON: a line an answer, or the complete result")
     asked = parser.add_argument_group("a written query")
     asked.add_argument("--top", metavar="N", type=int, default=10, help="how many answers (default: 10)")
@@ -39,14 +44,18 @@ def run(argv: Sequence[str]) -> int:
     measured.add_argument("--split", choices=("valid", "test"), default="test", help="whose facts hard answers need")
     measured.add_argument("--structures", metavar="S", nargs="+", help="default: all nine")
     measured.add_argument("--queries", metavar="N", type=int, help="of each structure (default: all; sampled: 100)")
-    measured.add_argument("--alpha", metavar="A", nargs="+", type=float, default=[0.0], help="noise on anchors, in sigmas")
+    measured.add_argument(
+        "--alpha", metavar="A", nargs="+", type=float, default=[0.0], help="noise on anchors, in sigmas"
+    )
     measured.add_argument("--seeds", metavar="N", type=int, default=1, help="draws of the noise (default: 1)")
     measured.add_argument("--noise", choices=("gaussian", "laplacian", "uniform"), default="gaussian")
     measured.add_argument("--sigma-div", metavar="X", type=float, default=3.0, help="sigma = Q.9973 / X (default: 3)")
     arguments = parser.parse_args(argv)
 
     if (arguments.query is None) == (arguments.benchmark is None):
-        raise ValueError("give a written query, or --benchmark to measure how well queries are answered: one of the two")
+        raise ValueError(
+            "give a written query, or --benchmark to measure how well queries are answered: one of the two"
+        )
     if arguments.executor == "chain" and arguments.beam is not None:
         raise ValueError("--beam is for the beam search: in closed form no entity between is chosen")
 
@@ -64,7 +73,7 @@ def run(argv: Sequence[str]) -> int:
     return _measure(arguments, experiment, dataset, model, directory, executor, memory)
 
 
-def _answer(arguments, dataset, model, executor, memory) -> int:
+def _answer(arguments: argparse.Namespace, dataset: Any, model: Any, executor: Any, memory: int | None) -> int:
     from gnnkg.cli import console
     from gnnkg.evaluation.multihop import asking
 
@@ -78,7 +87,15 @@ def _answer(arguments, dataset, model, executor, memory) -> int:
     return 0
 
 
-def _measure(arguments, experiment, dataset, model, directory, executor, memory) -> int:
+def _measure(
+    arguments: argparse.Namespace,
+    experiment: Any,
+    dataset: Any,
+    model: Any,
+    directory: Any,
+    executor: Any,
+    memory: int | None,
+) -> int:
     import json
 
     from gnnkg.cli import console

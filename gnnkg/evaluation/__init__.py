@@ -7,9 +7,9 @@ results     the form of a committed result            tables      the README's t
 compare     figures side by side                      memory      how many queries are scored at once
 prediction  predict(): answers to a question          explanation explain(): why that answer
 paths       the heaviest paths, by beam search        explained   answers with their reasons, written out
-perturbed   noise_test(): ranking under noise     noisy       vectors with noise that depends on seed and query alone
-attacks     perturbations of a query that turn its answer
-export      vectors for other programs
+perturbed   noise_test(): ranking under noise         noisy       vectors with noise that depends on seed and query alone
+attacks     what turns a query's answer               certification  certify(): radii that no attack turns
+multihop    answers to queries of several hops        export      vectors for other programs
 """
 
 from gnnkg.evaluation.explanation import Reason, Step, explain

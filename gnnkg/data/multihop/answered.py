@@ -40,6 +40,9 @@ class AnsweredQueries:
 
     def of(self, rows: Sequence[int]) -> AnsweredQueries:
         """Some of the queries, by their places."""
-        columns = (self.queries, self.answers, self.hard)
-        queries, answers, hard = (tuple(column[row] for row in rows) for column in columns)
-        return AnsweredQueries(self.structure, queries, answers, hard)
+        return AnsweredQueries(
+            self.structure,
+            tuple(self.queries[row] for row in rows),
+            tuple(self.answers[row] for row in rows),
+            tuple(self.hard[row] for row in rows),
+        )

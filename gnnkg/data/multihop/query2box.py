@@ -39,9 +39,10 @@ def load_queries(
 ) -> dict[str, AnsweredQueries]:
     """The published queries about a data set, by structure, with the ids of the data set.
 
-    ``name``: which of the query sets in the data set's manifest; None: the only one. Hard answers are the published ones. All answers
-    are recomputed from the facts, which reproduces them exactly (``ip`` was published without). Files are found as those of data
-    sets are. ``count``: so many of each structure, drawn at random; None: all. Raises DataError where there is no such set or a name of it is not in the data set; DatasetNotFound, WrongChecksum.
+    ``name``: which of the query sets in the data set's manifest; None: the only one. Hard answers are the published ones. All
+    answers are recomputed from the facts, which reproduces them exactly (those of ``ip`` were not published). ``count``: so many
+    queries of each structure, drawn at random; None: all. Files are found as those of data sets are.
+    Raises DataError where there is no such set or a name of it is not in the data set; DatasetNotFound, WrongChecksum.
     """
     known = query_set(dataset, name)
     if split not in ("valid", "test"):

@@ -27,13 +27,15 @@ def sample_queries(
     """Different queries of each structure with hard answers: those that need a fact of ``split``.
 
     Answers are those of all facts up to the split; easy are the answers that the facts before it give: train for valid, train +
-    valid for test, as in the Query2box set. Each walk ends with a held-out fact and goes on at random among all facts; no hop undoes
+    valid for test, as in the Query2box set. Each walk ends with a held-out fact and is random before it; no hop undoes
     the one before it, no two parts of a query are the same. ``most``: queries with more answers are left out; None: all are kept.
     A structure has fewer queries where the graph has no more. Raises ValueError where it has none, and for a split without facts.
     """
     before = {"valid": ("train",), "test": ("train", "valid")}.get(split)
     if before is None or not len(dataset.facts(split)):
-        raise ValueError(f"queries are asked about the held-out facts of valid or test, and {dataset.name} has none in {split!r}")
+        raise ValueError(
+            f"queries are asked about the held-out facts of valid or test, and {dataset.name} has none in {split!r}"
+        )
     easier, known = dataset.known(*before), dataset.known(*before, split)
     walks = _Walks(dataset, (*before, split), split, seed)
     found = {}
@@ -79,7 +81,9 @@ class _Walks:
         head, relation, tail = self.draw.choice(self.held_out)
         return self._ending(shape, tail, (head, relation))
 
-    def _ending(self, shape: Query, tail: int, step: tuple[int, int] | None = None, after: int | None = None) -> Query | None:
+    def _ending(
+        self, shape: Query, tail: int, step: tuple[int, int] | None = None, after: int | None = None
+    ) -> Query | None:
         """The shape with ``tail`` among its answers. ``step``: the last one, where it is given; ``after``: the hop behind it."""
         if isinstance(shape, Anchor):
             return Anchor(tail)
@@ -92,7 +96,8 @@ class _Walks:
         first = self._ending(shape.parts[0], tail, step, after)
         meet = isinstance(shape, Intersection)
         others = [
-            self._ending(part, tail if meet else self.draw.choice(self.entities), after=after) for part in shape.parts[1:]
+            self._ending(part, tail if meet else self.draw.choice(self.entities), after=after)
+            for part in shape.parts[1:]
         ]
         parts = [part for part in (first, *others) if part is not None]
         return type(shape)(tuple(parts)) if len(set(parts)) == len(shape.parts) else None

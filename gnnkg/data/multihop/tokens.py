@@ -40,7 +40,12 @@ class Token:
     """its place in the text, from 0"""
 
     def __str__(self) -> str:
-        shown = {"forward": f"-{self.text}->", "backward": f"<-{self.text}-", "variable": f"?{self.text}", "end": "the end"}
+        shown = {
+            "forward": f"-{self.text}->",
+            "backward": f"<-{self.text}-",
+            "variable": f"?{self.text}",
+            "end": "the end",
+        }
         return shown.get(self.kind, repr(self.text))
 
 
@@ -74,7 +79,11 @@ def tokens(text: str) -> list[Token]:
                 place = match.end()
                 break
         else:
-            expected = "an arrow such as -relation-> or <-relation-, with spaces around it" if text[place] in "-<>" else "a name"
+            expected = (
+                "an arrow such as -relation-> or <-relation-, with spaces around it"
+                if text[place] in "-<>"
+                else "a name"
+            )
             hint = "; names with spaces, quotes or arrows stand in quotes, with one at each end"
             raise QuerySyntax(text, place, expected, repr(text[place : place + 12]) + hint)
 

@@ -8,8 +8,8 @@ Before the colon stands the variable that is asked for, behind it what must hold
     an intersection   A -r-> ?x, B -s-> ?x      clauses that share a variable; a comma or ``and`` between them
     a union           A -r-> ?x or B -s-> ?x    ``or`` between alternatives; it binds less than the comma
 
-Entities and relations are labels or identifiers. Those with spaces, quotes or arrows stand in quotes, ``-"uses currency"->``; so does
-an entity that begins with a hyphen or is called "and" or "or". Arrows have spaces around them.
+Entities and relations are labels or identifiers. Those with spaces, quotes or arrows stand in quotes, -"uses currency"->; so
+does an entity that begins with a hyphen or is called "and" or "or". Arrows have spaces around them.
 
 Each alternative must be a tree with the variable that is asked for at its root and known entities at its leaves. Not supported are
 cycles (a variable that two ways lead to, or two arrows between the same two), a variable that no known entity leads to, and clauses
@@ -125,7 +125,9 @@ class _Tree:
     def query(self) -> Query:
         query = self.of(self.target)
         if self.left:
-            raise ValueError(f"{self.left[0]} is not connected with ?{self.target.text}, which is asked for; leave it out")
+            raise ValueError(
+                f"{self.left[0]} is not connected with ?{self.target.text}, which is asked for; leave it out"
+            )
         return query
 
     def of(self, node: Token) -> Query:
@@ -135,7 +137,9 @@ class _Tree:
         mine = [clause for clause in self.left if _is(clause.head, node) or _is(clause.tail, node)]
         self.left = [clause for clause in self.left if clause not in mine]
         if not mine:
-            raise ValueError(f"no known entity leads to ?{node.text}; queries whose leaves are variables are not supported")
+            raise ValueError(
+                f"no known entity leads to ?{node.text}; queries whose leaves are variables are not supported"
+            )
         hops = tuple(self.hop(clause, node) for clause in mine)
         return hops[0] if len(hops) == 1 else Intersection(hops, node.text)
 
@@ -155,5 +159,3 @@ class _Tree:
 
 def _is(one: Token, other: Token) -> bool:
     return one.kind == other.kind == "variable" and one.text == other.text
-
-

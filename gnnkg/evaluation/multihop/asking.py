@@ -135,7 +135,9 @@ class _Way:
         fact = [torch.tensor(each) for each in (head, relation, tail)]
         split = next((split for split in SPLITS if bool(self.dataset.to("cpu").known(split).holds(*fact))), None)
         labels = self.dataset.entity_labels
-        return Step(labels[head], self.dataset.relation_labels[relation % num_relations], labels[tail], backwards, split)
+        return Step(
+            labels[head], self.dataset.relation_labels[relation % num_relations], labels[tail], backwards, split
+        )
 
 
 def _name(node: Query) -> str:
@@ -150,7 +152,7 @@ def table(found: Sequence[QueryAnswer], title: str = "") -> Table:
     """For a terminal: answers that the facts give are marked with the last split that they need."""
     variables = list(dict.fromkeys(name for answer in found for name in answer.bindings))
     heads = ("", "answer", "identifier", "degree", "known", *(f"?{name}" for name in variables), "way")
-    rendered = Table(*heads, title=title or None, title_justify="left", box=SIMPLE_HEAD)
+    rendered = Table(*heads, title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD)
     rendered.columns[0].justify = rendered.columns[3].justify = "right"
     for answer in found:
         identifier = "" if answer.identifier == answer.label else answer.identifier

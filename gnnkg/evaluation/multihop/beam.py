@@ -61,7 +61,9 @@ class Beam:
         parts = tuple(search.found(part) for part in alternatives(batch.shape))
         if len(parts) == 1:
             return parts[0]
-        return Found(Union(tuple(part.node for part in parts)), any_of([part.degree for part in parts], self.logic), parts=parts)
+        return Found(
+            Union(tuple(part.node for part in parts)), any_of([part.degree for part in parts], self.logic), parts=parts
+        )
 
 
 class _Search:

@@ -39,17 +39,23 @@ class Chain:
         """What is found for each query. The degrees of an only hop are in the order of the model's scores."""
         if not links.scorer.chains:
             name = type(links.scorer).__name__
-            raise ValueError(f"relations of {name} are no maps between entity vectors that can be chained; use the beam search")
+            raise ValueError(
+                f"relations of {name} are no maps between entity vectors that can be chained; use the beam search"
+            )
         probe = torch.zeros(2, dtype=torch.long, device=links.device)
         if links.lookup(probe, probe).tail.shape[0] > 1:
-            raise ValueError("this encoder has other entity vectors for each query, so relations cannot be chained; use the beam search")
+            raise ValueError(
+                "this encoder has other entity vectors for each query, so relations cannot be chained; use the beam search"
+            )
         if isinstance(batch.shape, Anchor):
             raise ValueError("a query asks for a hop at least, and this one is a known entity")
         chained = _Chained(self, links, batch)
         parts = tuple(chained.found(part) for part in alternatives(batch.shape))
         if len(parts) == 1:
             return parts[0]
-        return Found(Union(tuple(part.node for part in parts)), any_of([part.degree for part in parts], self.logic), parts=parts)
+        return Found(
+            Union(tuple(part.node for part in parts)), any_of([part.degree for part in parts], self.logic), parts=parts
+        )
 
 
 class _Chained:

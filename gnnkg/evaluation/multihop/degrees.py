@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.nn import functional
 
 Scale = Literal["softmax", "sigmoid", "minmax"]
-"""of the scores of a query's N candidates: their share, exp(s) / sum exp; each by itself, 1 / (1 + exp(-s)); or from 0 for the
-worst to 1 for the best"""
+"""of the scores of a query's N candidates: their share, exp(s) / sum exp; each by itself, 1 / (1 + exp(-s)); or from 0 for
+the worst to 1 for the best"""
 Logic = Literal["product", "min"]
 """a and b: a b, or the smaller; a or b: a + b - a b, or the larger"""
 
 
 def degrees(scores: Float[Tensor, "B N"], scale: Scale) -> Float[Tensor, "B N"]:
-    """log of the degree to which each candidate answers each query. NaN counts as the worst. Raises ValueError for another scale."""
+    """log of the degree to which each candidate answers its query. NaN counts as the worst. Raises ValueError for another scale."""
     scores = scores.masked_fill(scores.isnan(), -torch.inf)
     if scale == "softmax":
         return functional.log_softmax(scores, dim=1)

@@ -1,4 +1,4 @@
-"""A trained model as the executors see it: link scores of any number of queries, block by block, and entities that are perturbed."""
+"""A trained model as the executors see it: link scores of any number of queries, in blocks, and entities that are perturbed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class Links:
 
     def of_anchors(self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"]) -> Float[Tensor, "B N"]:
         """In double precision, so that no scale makes two of them tie."""
-        return torch.cat([self._scores(self.anchored, head[rows], relation[rows]).double() for rows in self.blocks(len(head))])
+        return torch.cat(
+            [self._scores(self.anchored, head[rows], relation[rows]).double() for rows in self.blocks(len(head))]
+        )
 
     def between(self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"]) -> Float[Tensor, "B N"]:
         """Of at most ``size`` queries."""
@@ -76,11 +78,15 @@ class Perturbed:
         device: torch.device | str = "cpu",
     ) -> None:
         if not scorer.reads_head:
-            raise ValueError(f"{type(scorer).__name__} does not read the vector of a query's entity: there is nothing to perturb")
+            raise ValueError(
+                f"{type(scorer).__name__} does not read the vector of a query's entity: there is nothing to perturb"
+            )
         vectors = entity_vectors(lookup, device)
         self.lookup = lookup
         self.sigma = float(spread(vectors, divisor))
-        noise = unit_noise(tuple(vectors.shape), family, torch.Generator().manual_seed(seed))  # the same on every device
+        noise = unit_noise(
+            tuple(vectors.shape), family, torch.Generator().manual_seed(seed)
+        )  # the same on every device
         self.shift = (alpha * self.sigma * noise).to(vectors)
 
     def __call__(

@@ -88,15 +88,29 @@ class QueryEvaluation:
         """What ``to_dict`` gave. Raises ValueError where a field is missing or unknown."""
         expected = {each.name for each in fields(cls)}
         if set(values) != expected:
-            raise ValueError(f"an evaluation of queries has the fields {', '.join(sorted(expected))}, not {', '.join(values)}")
+            raise ValueError(
+                f"an evaluation of queries has the fields {', '.join(sorted(expected))}, not {', '.join(values)}"
+            )
         rows = tuple(Row(**{**row, "by_seed": tuple(row["by_seed"])}) for row in values["rows"])
         return cls(**{**values, "rows": rows, "seeds": tuple(values["seeds"])})
 
     def __rich__(self) -> Group:
-        title = f"{self.dataset}, {self.benchmark}, {self.split}: hard answers, {self.executor}, {self.wall_seconds:.1f} s"
+        title = (
+            f"{self.dataset}, {self.benchmark}, {self.split}: hard answers, {self.executor}, {self.wall_seconds:.1f} s"
+        )
         alphas = sorted({row.alpha for row in self.rows})
         noisy = alphas != [0.0]
-        heads = ["", *(["alpha"] if noisy else []), "queries", "answers", "MRR", "Hits@1", "Hits@3", "Hits@10", "ms a query"]
+        heads = [
+            "",
+            *(["alpha"] if noisy else []),
+            "queries",
+            "answers",
+            "MRR",
+            "Hits@1",
+            "Hits@3",
+            "Hits@10",
+            "ms a query",
+        ]
         table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
         for column in table.columns[1:]:
             column.justify = "right"
@@ -106,7 +120,12 @@ class QueryEvaluation:
             figures = [f"{row.metrics[name]:.4f}" for name in METRICS]
             counts = [f"{row.queries:,}", f"{row.hard_answers:,}"]
             table.add_row(
-                row.structure, *strength, *counts, *figures, f"{1000 * row.seconds_a_query:.1f}", end_section=noisy and last
+                row.structure,
+                *strength,
+                *counts,
+                *figures,
+                f"{1000 * row.seconds_a_query:.1f}",
+                end_section=noisy and last,
             )
         said = [Text(title, style="bold"), Text(self.protocol, style="dim")]
         return Group(*said, *([Text(self.noise, style="dim")] if self.noise else []), table)
@@ -133,7 +152,9 @@ def evaluate_queries(
     Raises ValueError for a negative or missing alpha, and where the executor cannot answer for the model.
     """
     if not alphas or min(alphas) < 0 or not seeds:
-        raise ValueError(f"noise has strengths of 0 or more, and seeds; not alphas {list(alphas)} and seeds {list(seeds)}")
+        raise ValueError(
+            f"noise has strengths of 0 or more, and seeds; not alphas {list(alphas)} and seeds {list(seeds)}"
+        )
     begin = time.perf_counter()
     executor = executor or Beam()
     graph = dataset.graph
@@ -158,7 +179,11 @@ def evaluate_queries(
                 metrics = dict(zip(METRICS, means.mean(0).tolist(), strict=True))
                 hard = sum(map(len, asked.hard))
                 rows.append(Row(structure, alpha, metrics, tuple(means[:, 0].tolist()), len(asked), hard, seconds))
-    noise = f"anchors moved by alpha * {sigma:.4g} * {family} noise of variance 1, sigma = Q.9973 / {divisor:g}" if sigma else ""
+    noise = (
+        f"anchors moved by alpha * {sigma:.4g} * {family} noise of variance 1, sigma = Q.9973 / {divisor:g}"
+        if sigma
+        else ""
+    )
     return QueryEvaluation(
         dataset=dataset.name,
         data_hash=dataset.data_hash,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -75,8 +76,11 @@ def test_a_small_set_in_the_published_form(dataset, tmp_path, monkeypatch):
     import hashlib
 
     ids = {i: dataset.entities[-1 - i] for i in range(len(dataset.entities))}
-    files = {"entities": ids, "relations": {0: dataset.relations[1], 1: dataset.relations[1] + "_reverse"}}
-    (head, relation, tail) = next(fact for fact in dataset.test.tolist() if fact[1] == 1)
+    files: dict[str, Any] = {
+        "entities": ids,
+        "relations": {0: dataset.relations[1], 1: dataset.relations[1] + "_reverse"},
+    }
+    head, _, tail = next(fact for fact in dataset.test.tolist() if fact[1] == 1)
     of = {name: i for i, name in ids.items()}
     files["test/1p"] = {((of[dataset.entities[tail]], (1,)),): {of[dataset.entities[head]]}}
     sources = {}
@@ -91,7 +95,7 @@ def test_a_small_set_in_the_published_form(dataset, tmp_path, monkeypatch):
     assert (anchors(asked.queries[0]), relations(asked.queries[0])) == ([tail], [1 + dataset.graph.num_relations])
     assert asked.hard[0].tolist() == [head]
     assert head in asked.answers[0].tolist()
-    with pytest.raises(DataError, match="no query set 'other' is known for .*: there are small"):
+    with pytest.raises(DataError, match=r"no query set 'other' is known for .*: there are small"):
         load_queries(dataset, "other")
     with pytest.raises(ValueError, match="published for valid and test, not for 'train'"):
         load_queries(dataset, "small", "train")
@@ -103,5 +107,7 @@ def test_a_small_set_in_the_published_form(dataset, tmp_path, monkeypatch):
 
 
 def test_a_data_set_without_published_queries_says_so(dataset):
-    with pytest.raises(DataError, match=r"no query set is known for .*: there is none\. gnnkg.data.multihop.sample_queries"):
+    with pytest.raises(
+        DataError, match=r"no query set is known for .*: there is none\. gnnkg.data.multihop.sample_queries"
+    ):
         load_queries(dataset)

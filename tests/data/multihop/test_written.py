@@ -110,8 +110,12 @@ def test_what_is_not_supported_is_said(text, message, named):
 
 
 def test_names_are_looked_up_with_the_place_in_the_text(named):
-    with pytest.raises(AmbiguousName, match=r"2 entity names read 'Georgia'; .* e2, e3 \(position 5 of the query\)") as raised:
+    with pytest.raises(
+        AmbiguousName, match=r"2 entity names read 'Georgia'; .* e2, e3 \(position 5 of the query\)"
+    ) as raised:
         parse_query("?x: Georgia -r0-> ?x", named)
     assert raised.value.candidates == ("e2", "e3")
-    with pytest.raises(UnknownName, match=r"no relation is called 'border'; closest: borders \(r0\) \(position 12 of the query\)"):
+    with pytest.raises(
+        UnknownName, match=r"no relation is called 'border'; closest: borders \(r0\) \(position 12 of the query\)"
+    ):
         parse_query("?x: France -border-> ?x", named)

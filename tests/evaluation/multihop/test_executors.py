@@ -213,16 +213,16 @@ def test_closed_form_combines_parts_by_logic_and_goes_on_from_their_mean(logic, 
 
 
 def test_only_the_first_hop_from_an_anchor_reads_a_moved_vector(dataset):
-    """With DistMult h * r1 . y, the moved h must change d(y); the link y -> t must stay."""
     scorer = TransE(dim=4)
-    model = Model(encoders.Table(dataset.graph, scorer.space), scorer)
+    table = encoders.Table(dataset.graph, scorer.space)
+    model = Model(table, scorer)
     lookup = model.encoder(dataset.graph)
     moved = Perturbed(scorer, lookup, alpha=2.0, seed=7)
     batch = QueryBatch.of([Hop(Hop(Anchor(1), 2), 3)])
     n = dataset.graph.num_entities
     with torch.no_grad():
         found = Beam("sigmoid", size=n)(links_of(model, dataset, moved), batch).degree[0].exp().float()
-        entity, relation = model.encoder.entity, model.encoder.relation  # type: ignore[attr-defined]  # it is a table
+        entity, relation = table.entity, table.relation
         first = scorer.match((entity[1] + moved.shift[1] + relation[2]).unsqueeze(0), entity.unsqueeze(0))[0].sigmoid()
         links = scorer.match(entity + relation[3], entity.unsqueeze(0)).sigmoid()
         assert torch.allclose(found, (first.unsqueeze(1) * links).amax(0), atol=1e-5)
