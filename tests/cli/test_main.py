@@ -11,7 +11,7 @@ from gnnkg.cli import commands, main
 
 COMMANDS = {
     *("train", "resume", "evaluate", "predict", "compare", "export"),
-    *("audit", "datasets", "doctor", "report", "quickstart", "parts", "lab"),
+    *("audit", "datasets", "doctor", "report", "quickstart", "parts", "lab", "noise"),
 }
 
 
