@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
+import gnnkg.cli
 from gnnkg.cli import commands, main
 
-COMMANDS = {
-    *("train", "resume", "evaluate", "predict", "compare", "export"),
-    *("audit", "datasets", "doctor", "report", "quickstart", "parts", "lab", "query", "align", "certify", "noise"),
-}
+COMMANDS = {path.stem for path in Path(gnnkg.cli.__file__).parent.glob("[!_]*.py")}
+"""a command is a file"""
 
 
 def test_help_lists_every_command_with_a_sentence(capsys):
-    assert set(commands()) == COMMANDS
+    assert set(commands()) == COMMANDS >= {"train", "resume", "evaluate", "predict"}
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     for name, summary in commands().items():
