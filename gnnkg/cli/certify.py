@@ -1,18 +1,20 @@
 """Certify a run's answers: how far a query's head vector can be pushed before the smoothed answer may change.
 
-Randomized smoothing with Gaussian noise on the head's vector as the scorer reads it; L2 radii in its units. Writes
-RUN/results/certificate-NAME.json and .png. What was stopped goes on when the same is asked again.
+Randomized smoothing with Gaussian noise on the head's vector as the scorer reads it; L2 radii in its units. With --delete, facts of
+the graph that the encoder reads are deleted at random instead, and what is certified is how many may be removed or added. Writes
+RUN/results/certificate-SPLIT.json and .png, or facts-certificate-SPLIT. What was stopped goes on when the same is asked again.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from gnnkg.evaluation.certification import Certificate, Row, Smoothing
+    from gnnkg.core import Model
+    from gnnkg.data.dataset import Dataset
 
 
 def run(argv: Sequence[str]) -> int:
@@ -38,6 +40,12 @@ def run(argv: Sequence[str]) -> int:
         action="store_true",
         help="count hopeless queries to the end too, for the smoothed accuracy; no radius changes",
     )
+    parser.add_argument(
+        "--delete",
+        metavar="P",
+        type=float,
+        help="certify against changes of the graph: each fact is deleted with probability P (for graph encoders)",
+    )
     parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
     parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -48,25 +56,17 @@ def run(argv: Sequence[str]) -> int:
     import json
 
     from gnnkg.cli import console
-    from gnnkg.evaluation.certification import Smoothing
     from gnnkg.run import RunDirectory
 
-    named = ("alpha", "sigma", "divisor", "draws", "confidence", "top", "seed")
-    lenient = {"worst_rank": None, "give_up": False} if arguments.all_counts else {}
-    smoothing = Smoothing(**{name: getattr(arguments, name) for name in named}, **lenient)
+    asked = {
+        "split": arguments.split,
+        "direction": arguments.direction,
+        "num_queries": None if arguments.queries == "all" else int(arguments.queries),
+    }
+    work = _noise(arguments, asked) if arguments.delete is None else _facts(arguments, asked)
+    kind = "certificate" if arguments.delete is None else "facts-certificate"
     try:
-        certificate, name = certify_run(
-            arguments.run,
-            smoothing,
-            {
-                "split": arguments.split,
-                "direction": arguments.direction,
-                "num_queries": None if arguments.queries == "all" else int(arguments.queries),
-            },
-            arguments.on,
-            fresh=arguments.fresh,
-            progress=not (arguments.quiet or arguments.json),
-        )
+        certificate, name = _certified(arguments, kind, work)
     except KeyboardInterrupt:
         print("\nstopped; to continue, ask for the same again")
         raise
@@ -79,38 +79,78 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def certify_run(
-    path: Path, smoothing: Smoothing, asked: dict[str, Any], on: str | None, fresh: bool, progress: bool
-) -> tuple[Certificate, str]:
-    """Certifies a run's best weights and keeps the result under a name. ``asked`` goes to ``certify``."""
+class Work(NamedTuple):
+    """A kind of certificate: what it depends on, and how it is made, told and drawn."""
+
+    about: dict[str, Any]
+    certify: Callable[[Model, Dataset, Sequence[Any], Callable[[Sequence[Any], int, int], None]], Any]
+    """of what was found before; it reports what is found so far, how much is done, and of how much"""
+    draw: Callable[[dict[str, Any], Path], Path]
+
+
+def _noise(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
+    from dataclasses import astuple
+
+    from gnnkg.evaluation.certification import Certificate, Row, Smoothing, certify
+    from gnnkg.evaluation.certification.picture import draw
+
+    named = ("alpha", "sigma", "divisor", "draws", "confidence", "top", "seed")
+    lenient = {"worst_rank": None, "give_up": False} if arguments.all_counts else {}
+    smoothing = Smoothing(**{name: getattr(arguments, name) for name in named}, **lenient)
+
+    def work(model: Model, dataset: Dataset, found: Sequence[Any], show: Callable[..., None]) -> Certificate:
+        def report(rows: Sequence[Row], total: int) -> None:
+            show([astuple(row) for row in rows], len(rows), total)
+
+        return certify(model, dataset, smoothing, **asked, known_rows=[Row(*row) for row in found], report=report)
+
+    return Work(smoothing.to_dict() | asked, work, draw)
+
+
+def _facts(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
+    from gnnkg.evaluation.certification.fact_certificate import FactCertificate
+    from gnnkg.evaluation.certification.facts import certify_facts
+    from gnnkg.evaluation.certification.picture import draw_facts
+
+    given = asked | {name: getattr(arguments, name) for name in ("draws", "confidence", "top", "seed")}
+
+    def work(model: Model, dataset: Dataset, found: Sequence[Any], show: Callable[..., None]) -> FactCertificate:
+        def report(successes: list[int], finished: bool) -> None:
+            show(successes, successes[0], arguments.draws)
+
+        return certify_facts(model, dataset, arguments.delete, **given, known_successes=found, report=report)
+
+    return Work(given | {"delete": arguments.delete}, work, draw_facts)
+
+
+def _certified(arguments: argparse.Namespace, kind: str, work: Work) -> tuple[Any, str]:
+    """Certifies the run's best weights and keeps the result under a name."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from gnnkg.evaluation.certification import certify
     from gnnkg.evaluation.certification.partial import Partial
-    from gnnkg.evaluation.certification.picture import draw
     from gnnkg.evaluation.provenance import provenance
     from gnnkg.experiment import load_run
     from gnnkg.run import result_name
     from gnnkg.stored import digest
 
-    experiment, dataset, model, run = load_run(path, on)
-    name = f"certificate-{result_name(asked['split'], on)}"
+    experiment, dataset, model, run = load_run(arguments.run, arguments.on)
+    name = f"{kind}-{result_name(arguments.split, arguments.on)}"
     weights = digest(dict(model.state_dict()))
     file = run.path / "results" / f"{name}.partial.json"
-    if fresh:
+    if arguments.fresh:
         file.unlink(missing_ok=True)
-    unfinished = Partial(file, smoothing.to_dict() | asked | {"data": dataset.data_hash, "weights": weights})
+    unfinished = Partial(file, work.about | {"data": dataset.data_hash, "weights": weights})
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, disable=not progress) as bar:
+    with Progress(*columns, disable=arguments.quiet or arguments.json) as bar:
         task = bar.add_task("certifying", total=None)
 
-        def report(rows: Sequence[Row], total: int) -> None:
-            unfinished.keep(rows, total)
-            bar.update(task, completed=len(rows), total=total)
+        def show(found: Sequence[Any], done: int, total: int) -> None:
+            unfinished.keep(found, finished=done == total)
+            bar.update(task, completed=done, total=total)
 
-        certificate = certify(model, dataset, smoothing, **asked, known_rows=unfinished.rows, report=report)
-    told = {"weights": weights, "provenance": provenance(experiment.config, smoothing.seed).to_dict()}
+        certificate = work.certify(model, dataset, unfinished.found, show)
+    told = {"weights": weights, "provenance": provenance(experiment.config, arguments.seed).to_dict()}
     run.write_result(name, {"certificate": certificate.to_dict()} | told)
-    draw({run.path.name: certificate}, run.path / "results" / f"{name}.png")
+    work.draw({run.path.name: certificate}, run.path / "results" / f"{name}.png")
     file.unlink(missing_ok=True)
     return certificate, name

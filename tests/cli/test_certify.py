@@ -39,9 +39,9 @@ def test_a_stopped_certification_goes_on_with_the_same_settings_and_weights_only
     monkeypatch.setattr(partial, "SECONDS", 0.0)
     keep = partial.Partial.keep
 
-    def killed(self, rows, total):
-        keep(self, rows, total)
-        if len(rows) == 2:
+    def killed(self, found, finished):
+        keep(self, found, finished)
+        if len(found) == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(partial.Partial, "keep", killed)
@@ -58,11 +58,27 @@ def test_a_stopped_certification_goes_on_with_the_same_settings_and_weights_only
     assert json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]))["certificate"]["rows"] == whole
 
 
+def test_certify_against_changes_of_the_graph(experiment, tmp_path, capsys):
+    path = tmp_path / "network"
+    network = ["--encoder.class_path", "RGCN", "--steps", "1", "--quiet"]
+    assert main(["train", str(experiment), "--run", str(path), *network]) == 0
+    capsys.readouterr()
+    assert main(["certify", str(path), *SHORT, "--delete", "0.3", "--top", "10"]) == 0
+    out = capsys.readouterr().out
+    assert "each deleted with probability 0.3" in out
+    assert "facts removed" in out
+    kept = json.loads((path / "results" / "facts-certificate-test.json").read_text())["certificate"]
+    assert len(kept["successes"]) == len(kept["removed"]) == 4
+    assert max(kept["successes"]) <= 30
+    assert (path / "results" / "facts-certificate-test.png").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--queries", "many"], "--queries is a number or all, not 'many'"),
         (["--draws", "5"], "5 draws cannot certify anything"),
+        (["--delete", "0.5"], "Table does not read the facts"),
         (["--sigma", "-1"], "alpha and sigma must be above 0"),
     ],
 )

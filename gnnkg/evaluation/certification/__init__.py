@@ -4,13 +4,27 @@ certify      certify(): a model and a split -> Certificate      settings   Smoot
 certificate  radii, ACR, CA, the curve CA(r)                    bound      Clopper-Pearson and the radius
 question     one query and its event                            asked      which queries
 reference    the definition of what is counted                  counting   the same, fast
-pruning      rivals that cannot matter, tangents                picture    the curve as a figure
+pruning      rivals that cannot matter, tangents                picture    the curves as figures
+facts        certify_facts(): facts deleted or added            partial    what is done of an unfinished certificate
+fact_certificate  how many, and why
 """
 
 from gnnkg.evaluation.certification.certificate import Certificate, Row
 from gnnkg.evaluation.certification.certify import certify
 from gnnkg.evaluation.certification.counting import Counted, Counter
+from gnnkg.evaluation.certification.fact_certificate import FactCertificate
+from gnnkg.evaluation.certification.facts import certify_facts
 from gnnkg.evaluation.certification.question import Question
 from gnnkg.evaluation.certification.settings import Smoothing
 
-__all__ = ["Certificate", "Counted", "Counter", "Question", "Row", "Smoothing", "certify"]
+__all__ = [
+    "Certificate",
+    "Counted",
+    "Counter",
+    "FactCertificate",
+    "Question",
+    "Row",
+    "Smoothing",
+    "certify",
+    "certify_facts",
+]

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnkg.core import Scorer
-from gnnkg.evaluation.certification.pruning import chances, pruned, tangents
+from gnnkg.evaluation.certification.pruning import chances, pruned, responses, tangents
 from gnnkg.evaluation.certification.question import TIE, Question, beats
 
 FIRST, SECOND, BLOCK = 64, 448, 2048
@@ -75,7 +75,7 @@ class Counter:
         stopped = draws.meet(rivals[:FIRST]) or draws.meet(rivals[FIRST:done])
         rest = rivals[done:]
         if not stopped and self.budget and self.scorer.curvature == "affine" and len(rest):
-            kept = rest[pruned(chances(self.scorer, question, self.deviation, rest), self.budget)]
+            kept = rest[pruned(chances(self.scorer, question, draws.responses, rest), self.budget)]
             rest, left_out = kept, len(rest) - len(kept)
         for block in rest.split(BLOCK):
             stopped = stopped or draws.meet(block, self.scorer.curvature == "concave")
@@ -88,7 +88,12 @@ class _Draws:
     def __init__(self, counter: Counter, question: Question, noise: Float[Tensor, "n D"]) -> None:
         self.counter, self.question, self.noise = counter, question, noise
         scorer, truth = counter.scorer, question.table[question.truth].unsqueeze(0)
-        self.queries = question.queries(scorer, noise)
+        if scorer.curvature is None:
+            self.queries = question.queries(scorer, noise)
+        else:  # affine in the noise, and then D queries say what all of them are: TuckER's and RESCAL's are dear
+            self.responses = responses(scorer, question, counter.deviation)
+            clean = self.responses[:1]
+            self.queries = torch.addmm(clean, noise / counter.deviation, self.responses[1:] - clean)
         self.own = question.match(scorer, self.queries, truth)[:, 0]
         self.alive = torch.arange(len(noise), device=noise.device)
         self.ahead = torch.zeros_like(self.alive)
@@ -123,7 +128,7 @@ class _Draws:
         tails = question.table[rivals]
         own, slack = self.own[rows].unsqueeze(1), self.slack
         if by_tangent:
-            query = question.queries(scorer, torch.zeros_like(self.noise[:1]))
+            query = self.responses[:1]
             at_clean, slopes = tangents(scorer, query, tails)
             highest = torch.addmm(at_clean, self.queries[rows] - query, slopes.t())
             near = ~(highest.amax(1) < own[:, 0] - slack)

@@ -10,17 +10,22 @@ from gnnkg.core import Scorer
 from gnnkg.evaluation.certification.question import Question
 
 
-def chances(scorer: Scorer, question: Question, deviation: float, rivals: Int[Tensor, " K"]) -> Float[Tensor, " K"]:
+def responses(scorer: Scorer, question: Question, deviation: float) -> Float[Tensor, "X Q"]:
+    """The query without noise, and D more, with ``deviation`` added to one component of the head each."""
+    steps = deviation * torch.eye(len(question.head), dtype=question.head.dtype, device=question.head.device)
+    return question.queries(scorer, torch.cat([torch.zeros_like(steps[:1]), steps]))
+
+
+def chances(
+    scorer: Scorer, question: Question, responses: Float[Tensor, "X Q"], rivals: Int[Tensor, " K"]
+) -> Float[Tensor, " K"]:
     """The probability with which each rival scores as much as the truth or more under Gaussian noise; in float64.
 
     For scores that are affine in the head: rival minus truth is then normal, with the clean difference as its mean, and as its
-    standard deviation ``deviation`` times the length of the difference's gradient, which is a matrix product of D queries.
+    standard deviation the length of its changes under ``responses``.
     """
-    width = len(question.head)
-    steps = deviation * torch.eye(width, dtype=question.head.dtype, device=question.head.device)
-    asked = question.queries(scorer, torch.cat([torch.zeros_like(steps[:1]), steps]))
-    own = question.match(scorer, asked, question.table[question.truth].unsqueeze(0))
-    ahead = question.match(scorer, asked, question.table[rivals]) - own  # (1 + D, K)
+    own = question.match(scorer, responses, question.table[question.truth].unsqueeze(0))
+    ahead = question.match(scorer, responses, question.table[rivals]) - own  # (1 + D, K)
     spread = (ahead[1:] - ahead[0]).norm(dim=0).double()
     found = torch.special.ndtr(ahead[0].double() / spread)
     return found.nan_to_num(nan=1.0)  # a rival that is no number, or the same as the truth

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -97,13 +97,13 @@ def test_what_was_stopped_goes_on_as_if_it_had_not_been(model, dataset, tmp_path
     partial = Partial(tmp_path / "x.json", FEW.to_dict())
 
     def stop(rows, total):
-        partial.keep(rows, len(rows))  # as if it were time to
+        partial.keep([astuple(row) for row in rows], finished=True)  # as if it were time to
         if len(rows) == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         certify(model, dataset, FEW, num_queries=6, report=stop)
-    found = Partial(tmp_path / "x.json", FEW.to_dict()).rows
+    found = [Row(*row) for row in Partial(tmp_path / "x.json", FEW.to_dict()).found]
     assert tuple(found) == whole.rows[:4]
     asked = []
     again = certify(

@@ -14,7 +14,7 @@ from gnnkg.core import Scorer
 from gnnkg.evaluation.certification import counting, reference
 from gnnkg.evaluation.certification.bound import lower_bounds, radii
 from gnnkg.evaluation.certification.counting import Counter
-from gnnkg.evaluation.certification.pruning import chances, pruned, tangents
+from gnnkg.evaluation.certification.pruning import chances, pruned, responses, tangents
 from gnnkg.evaluation.certification.question import TIE, Question, draws
 from gnnkg.scorers import MLP, DistMult, TransE
 from tests.contracts import discovered
@@ -103,7 +103,7 @@ def test_chances_are_those_of_the_closed_form():
     """DistMult: f_c - f_t = sum_d (h_d + s u_d) r_d (c_d - t_d) is normal."""
     scorer = DistMult(6)
     question = random_question(scorer, 2, 1)
-    found = chances(scorer, question, 0.4, question.rivals)
+    found = chances(scorer, question, responses(scorer, question, 0.4), question.rivals)
     for place, rival in enumerate(question.rivals.tolist()):
         slope = question.relation * (question.table[rival] - question.table[question.truth])
         mean, deviation = float(question.head @ slope), 0.4 * float(slope.norm())

@@ -11,7 +11,8 @@ import torch
 
 from gnnkg.core import Model
 from gnnkg.encoders import RGCN, Table
-from gnnkg.evaluation.certification.facts import certify_facts, largest, thinned, transferred
+from gnnkg.evaluation.certification.fact_certificate import largest, transferred
+from gnnkg.evaluation.certification.facts import certify_facts, thinned
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.scorers import DistMult
 
@@ -82,8 +83,28 @@ def test_each_fact_is_deleted_as_often_as_asked(graph):
 def test_successes_are_counted_on_what_is_left(dataset):
     scorer = DistMult(4)
     model = Model(RGCN(dataset.graph, scorer.space, num_layers=1), scorer).eval()
-    certificate = certify_facts(model, dataset, 0.4, draws=25, confidence=0.9, top=3, direction="both", num_queries=None)
+    certificate = certify_facts(
+        model, dataset, 0.4, draws=25, confidence=0.9, top=3, direction="both", num_queries=None
+    )
     known, expected = dataset.known("train", "valid", "test"), [0] * len(certificate.queries)
+    found = []
+    certify_facts(
+        model, dataset, 0.4, draws=10, confidence=0.9, top=3, direction="both", num_queries=None,
+        report=lambda successes, finished: found.append((successes, finished)),
+    )  # fmt: skip
+    assert [finished for _, finished in found] == [False] * 9 + [True]
+    resumed = certify_facts(
+        model,
+        dataset,
+        0.4,
+        draws=25,
+        confidence=0.9,
+        top=3,
+        direction="both",
+        num_queries=None,
+        known_successes=found[-1][0],
+    )
+    assert resumed == certificate
     with torch.no_grad():
         for number in range(25):
             left = thinned(dataset.graph, 0.4, 0, number)
