@@ -7,7 +7,7 @@ results     the form of a committed result            tables      the README's t
 compare     figures side by side                      memory      how many queries are scored at once
 prediction  predict(): answers to a question          explanation explain(): why that answer
 paths       the heaviest paths, by beam search        explained   answers with their reasons, written out
-export      vectors for other programs
+export      vectors for other programs     missing     modalities that go missing after training
 """
 
 from gnnkg.evaluation.explanation import Reason, Step, explain
