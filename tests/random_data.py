@@ -35,7 +35,10 @@ def random_dataset(num_entities: int = 13, num_relations: int = 3, num_facts: in
         test=test,
         entities=tuple(f"e{i}" for i in range(num_entities)),
         relations=tuple(f"r{i}" for i in range(num_relations)),
-        features={"numeric": Feature(values, present, ("first", "second"))},
+        features={
+            "numeric": Feature(values, present, ("first", "second")),
+            "flag": Feature(values.flip(0), present.flip(0), ("red", "blue")),
+        },
         texts={
             name: tuple(f"{name} of thing {i % 5}" if i % 4 else None for i in range(num_entities))
             for name in ("description", "types")

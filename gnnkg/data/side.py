@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,29 @@ def countries(paths: Sequence[Path], aliases: Mapping[str, str]) -> Numbers:
     ``aliases`` maps names of the data set to the ones that the file gives today.
     """
     found: dict[tuple[str, str], list[float]] = {}
-    today = {new: old for old, new in aliases.items()}
-    for country in _json(paths[0]):
-        name: str = country["name"]["common"]
-        name = today.get(name, name.lower().replace(" ", "_"))
+    for name, country in _named_countries(paths[0], aliases):
         values = {"area": country["area"], "latitude": country["latlng"][0], "longitude": country["latlng"][1]}
         found |= {(name, attribute): [float(value)] for attribute, value in values.items()}
     return found
+
+
+def flags(paths: Sequence[Path], aliases: Mapping[str, str]) -> Numbers:
+    """Pictures of flags, ``<code of two letters>.png`` in a tar archive, described; names from ``countries.json`` as above."""
+    from gnnkg.data.images import NAMES, described, pictures  # the only reader that needs Pillow
+
+    names = {country["cca2"].lower(): name for name, country in _named_countries(paths[0], aliases)}
+    found: dict[tuple[str, str], list[float]] = {}
+    for stem, content in pictures(paths[1]):
+        if stem in names:
+            found |= {(names[stem], column): [float(x)] for column, x in zip(NAMES, described(content), strict=True)}
+    return found
+
+
+def _named_countries(path: Path, aliases: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    today = {new: old for old, new in aliases.items()}
+    for country in _json(path):
+        name: str = country["name"]["common"]
+        yield today.get(name, name.lower().replace(" ", "_")), country
 
 
 TEXT_READERS: Mapping[str, Callable[..., Texts]] = {
@@ -93,7 +109,7 @@ TEXT_READERS: Mapping[str, Callable[..., Texts]] = {
     "json_words": json_words,
     "from_identifiers": from_identifiers,
 }
-NUMBER_READERS: Mapping[str, Callable[..., Numbers]] = {"numbers": numbers, "countries": countries}
+NUMBER_READERS: Mapping[str, Callable[..., Numbers]] = {"numbers": numbers, "countries": countries, "flags": flags}
 
 
 def feature(given: Numbers, identifiers: Sequence[str]) -> Feature:

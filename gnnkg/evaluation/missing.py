@@ -11,6 +11,7 @@ import torch
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.encoders import SNAG
+from gnnkg.encoders.modality import Modality
 from gnnkg.evaluation.ranking import evaluate
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -33,6 +34,7 @@ def modalities_dropped(model: Model, share: float, seed: int = 0, names: Sequenc
     draw = torch.Generator().manual_seed(seed)
     with ExitStack() as stack:
         for name, modality in zip(known, found[0].modalities, strict=True):
+            assert isinstance(modality, Modality)
             place = torch.rand(len(modality.has), generator=draw)
             if names is None or name in names:
                 stack.enter_context(modality.without((place < share).to(modality.has.device)))

@@ -24,6 +24,8 @@ class HousE(Scorer):
     the mask is one a query.
     """
 
+    curvature = "concave"
+
     def __init__(
         self,
         dim: int = 100,

@@ -18,10 +18,11 @@ class TuckER(Scorer):
     matrices (None: as many as ``dim``), starts from U(-1, 1). As published the head is normalised (batch norm) and dropped out
     (``input_dropout``), W(r) dropped out (``core_dropout``), and their product normalised and dropped out (``query_dropout``);
     without ``batch_norm`` and dropout, a superdiagonal core is DistMult. Inverse relations are learned. A dropout of W(r) stores
-    and draws a matrix a query, (B, D, D): most of a training step on CPU, which ``core_dropout=0`` saves.
+    and draws a matrix a query, (B, D, D): most of a step on CPU, which ``core_dropout=0`` saves.
     """
 
     linear = True
+    curvature = "affine"
 
     def __init__(
         self,

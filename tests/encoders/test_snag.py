@@ -297,7 +297,7 @@ def test_what_cannot_be_fused_is_refused(dataset):
         snag(dataset, projections=0)
     with pytest.raises(ValueError, match="this graph tells nothing about its entities besides facts"):
         SNAG(dataset.graph.annotated(None), SPACE, {"numbers": Numbers()})
-    with pytest.raises(ValueError, match=r"there is no feature 'height' in this data set; it has numeric"):
+    with pytest.raises(ValueError, match=r"there is no feature 'height' in this data set; it has flag, numeric"):
         snag(dataset, {"numbers": Numbers("height")})
     unknown = dataset.graph.annotated(Annotations(dataset.entity_labels))
     with pytest.raises(ValueError, match="it has none"):
