@@ -39,6 +39,7 @@ class LabelPropagation:
         relations = (2 * graph.num_relations, graph.num_entities)
         self._by_entity = scipy.sparse.csr_array((rare, (tail, head)), shape=entities)
         self._of_relation = scipy.sparse.csr_array((np.ones_like(rare), (relation, tail)), shape=relations)
+        self._num_relations = relations[0]
         self._by_relation = self._of_relation.T.tocsr()
 
     def __call__(self, pairs: Links) -> Float[Tensor, "N X"]:
@@ -53,7 +54,7 @@ class LabelPropagation:
     def spread(self, values: Float[Tensor, "N D"]) -> Float[Tensor, "N X"]:
         """Any vectors of the entities, spread in this way: ``steps`` + 1 times as wide."""
         entity = functional.normalize(values, dim=1)
-        relation = torch.zeros(self._of_relation.shape[0], values.shape[1])
+        relation = torch.zeros(self._num_relations, values.shape[1])
         parts = [entity]
         for _ in range(self.steps):
             told = self._by_entity @ entity.numpy() + self._by_relation @ relation.numpy()

@@ -6,7 +6,8 @@ dbp15k/zh_en, dbp15k/fr_en, srprs/en_fr_15k_V1, cldr, or a folder in the layout 
 its test links.
 
 Pairs are written as CSV, one to one: seeds, then mutual-best pairs, the surest first. Seeds and names spread over both graphs
-without training (label propagation); --epochs trains a graph attention network on the seeds instead, some of which choose the model.
+without training (label propagation); --epochs trains a graph attention network on the seeds instead, a part of which chooses
+the model.
 """
 
 from __future__ import annotations
