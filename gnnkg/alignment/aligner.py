@@ -48,11 +48,11 @@ def names_of(data: AlignmentData, text: str | None, width: int = 512) -> Modalit
 
 
 def by_propagation(
-    data: AlignmentData, names: Modality | None, rounds: int = 3, width: int = 512, match: Match = "csls", seed: int = 0
+    data: AlignmentData, names: Modality | None, rounds: int = 3, width: int = 256, seed: int = 0
 ) -> EntityVectors:
-    """Seeds and names spread over the graphs, without training."""
+    """Seeds and names spread over the graphs, without training; CSLS tells which pairs are believed in between."""
     given = None if names is None else names.values
-    found = propagate_labels(data, width, rounds=rounds, names=given, correct=CORRECT[match], seed=seed)
+    found = propagate_labels(data, width, rounds=rounds, names=given, seed=seed)
     return EntityVectors(found.left, found.right)
 
 

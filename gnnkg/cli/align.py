@@ -32,8 +32,9 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--match", choices=("csls", "sinkhorn", "cosine"), default="csls")
     parser.add_argument("--rounds", metavar="N", type=int, default=3, help="rounds of label propagation (default: 3)")
     parser.add_argument(
-        "--width", metavar="N", type=int, default=512, help="of labels, names and a trained model (default: 512)"
+        "--width", metavar="N", type=int, default=256, help="of spread labels, or a trained model (default: 256)"
     )
+    parser.add_argument("--name-width", metavar="N", type=int, default=512, help="of names' vectors (default: 512)")
     parser.add_argument("--epochs", metavar="N", type=int, help="train on the seeds for so many epochs")
     parser.add_argument("--batch-size", metavar="N", type=int, default=3500, help="of training: pairs (default: 3500)")
     parser.add_argument(
@@ -55,14 +56,13 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.alignment import aligner
 
     data = _data(arguments)
-    names = aligner.names_of(data, None if arguments.names == "none" else arguments.names, arguments.width)
+    names = aligner.names_of(data, None if arguments.names == "none" else arguments.names, arguments.name_width)
     if arguments.epochs is not None:
         settings = {"dim": arguments.width, "lr": arguments.lr, "batch_size": arguments.batch_size}
         settings |= {"pseudo_from": arguments.pseudo_from, "seed": arguments.seed, "report": _tell}
         vectors = aligner.by_training(data, names, arguments.epochs, **settings)
     else:
-        settings = {"rounds": arguments.rounds, "width": arguments.width, "match": arguments.match}
-        vectors = aligner.by_propagation(data, names, **settings, seed=arguments.seed)
+        vectors = aligner.by_propagation(data, names, arguments.rounds, arguments.width, arguments.seed)
     if arguments.on is not None:
         _judge(data, vectors, arguments.match, arguments.candidates)
     if arguments.out is not None or arguments.on is None:
