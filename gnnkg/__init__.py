@@ -4,7 +4,8 @@ The map of the package; imports run downward only:
 
     cli          the command line                    lab          methods compared at an equal budget
     experiment   a YAML file -> the objects of a training
-    train        fit(): the only training loop       run          the run directory
+    train        fit(): the training loop            run          the run directory
+    alignment    who of two graphs is who, trained and untrained
     evaluation   ranking, prediction, results        doctor       what is installed and what is missing
     ---------- one file an idea; these never import each other ----------
     encoders     graph -> vectors                    scorers      vectors -> scores

@@ -1,4 +1,4 @@
-"""The training loop: ``fit`` is the only one.
+"""The training loop: ``fit`` is the only one of link prediction (``gnnkg.alignment.fit`` trains on pairs of entities).
 
 All randomness of a step is seeded by (seed, step, process), and the order of an epoch by (seed, epoch). A step is therefore a
 pure function of the state and its number, and a run that was killed and continued equals one that never stopped: bitwise on CPU,

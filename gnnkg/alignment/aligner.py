@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -47,11 +48,11 @@ def names_of(data: AlignmentData, text: str | None, width: int = 512) -> Modalit
 
 
 def by_propagation(
-    data: AlignmentData, names: Modality | None, rounds: int = 3, width: int = 512, match: Match = "csls", seed: int = 0
+    data: AlignmentData, names: Modality | None, rounds: int = 3, width: int = 256, seed: int = 0
 ) -> EntityVectors:
-    """Seeds and names spread over the graphs, without training."""
+    """Seeds and names spread over the graphs, without training; CSLS tells which pairs are believed in between."""
     given = None if names is None else names.values
-    found = propagate_labels(data, width, rounds=rounds, names=given, correct=CORRECT[match], seed=seed)
+    found = propagate_labels(data, width, rounds=rounds, names=given, seed=seed)
     return EntityVectors(found.left, found.right)
 
 
@@ -64,7 +65,7 @@ def by_training(
     batch_size: int = 3500,
     pseudo_from: int | None = None,
     seed: int = 0,
-    report: object = None,
+    report: Callable[[Row], None] = lambda row: None,
 ) -> EntityVectors:
     """Structure by ``DiagonalGAT``, bags of relations and of attributes, and names, trained on the seeds.
 
@@ -89,13 +90,9 @@ def by_training(
         pseudo_labels=None if pseudo_from is None else PseudoLabels(),
         pseudo_from=pseudo_from or 0,
         seed=seed,
-        report=report if callable(report) else _silent,
+        report=report,
     )
     return EntityVectors(*joint_vectors(encoder, data))
-
-
-def _silent(row: Row) -> None:
-    return None
 
 
 def aligned_pairs(data: AlignmentData, vectors: EntityVectors, match: Match = "csls") -> pandas.DataFrame:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -68,9 +67,10 @@ def name_vectors(
     present = torch.tensor([bool(text) for text in texts])
     if not bool(present.any()):
         raise ValueError("no entity has a name, so names cannot be compared")
-    grams = TfidfVectorizer(analyzer="char_wb", ngram_range=lengths, sublinear_tf=True, dtype=np.float32)
+    grams = TfidfVectorizer(analyzer="char_wb", ngram_range=lengths, sublinear_tf=True)
     weighed = grams.fit_transform(texts)
     if weighed.shape[1] > width:
-        weighed = SparseRandomProjection(width, random_state=seed).fit_transform(weighed)
+        projection = SparseRandomProjection(width, random_state=seed)  # type: ignore[arg-type]  # its stub knows only "auto"
+        weighed = projection.fit_transform(weighed)
     values = torch.from_numpy(weighed.toarray()).float()
     return Modality(functional.normalize(values, dim=1), present)

@@ -28,7 +28,7 @@ class LabelPropagation:
     Random directions of width d are orthogonal up to about 1 / sqrt(d). Raises ValueError without a step.
     """
 
-    def __init__(self, graph: KnowledgeGraph, width: int = 512, steps: int = 2, seed: int = 0) -> None:
+    def __init__(self, graph: KnowledgeGraph, width: int = 512, steps: int = 3, seed: int = 0) -> None:
         if width < 1 or steps < 1:
             raise ValueError(f"width and steps must be at least 1, not {width} and {steps}")
         self.num_entities, self.width, self.steps, self.seed = graph.num_entities, width, steps, seed
@@ -39,6 +39,7 @@ class LabelPropagation:
         relations = (2 * graph.num_relations, graph.num_entities)
         self._by_entity = scipy.sparse.csr_array((rare, (tail, head)), shape=entities)
         self._of_relation = scipy.sparse.csr_array((np.ones_like(rare), (relation, tail)), shape=relations)
+        self._num_relations = relations[0]
         self._by_relation = self._of_relation.T.tocsr()
 
     def __call__(self, pairs: Links) -> Float[Tensor, "N X"]:
@@ -53,7 +54,7 @@ class LabelPropagation:
     def spread(self, values: Float[Tensor, "N D"]) -> Float[Tensor, "N X"]:
         """Any vectors of the entities, spread in this way: ``steps`` + 1 times as wide."""
         entity = functional.normalize(values, dim=1)
-        relation = torch.zeros(self._of_relation.shape[0], values.shape[1])
+        relation = torch.zeros(self._num_relations, values.shape[1])
         parts = [entity]
         for _ in range(self.steps):
             told = self._by_entity @ entity.numpy() + self._by_relation @ relation.numpy()
@@ -75,19 +76,23 @@ class Propagated:
 def propagate_labels(
     data: AlignmentData,
     width: int = 512,
-    steps: int = 2,
+    steps: int = 3,
     rounds: int = 1,
     names: Float[Tensor, "N W"] | None = None,
-    names_weight: float = 1.0,
+    names_weight: float = 2.0,
+    compared: int = 512,
     correct: Correct = csls,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda number, believed: None,
 ) -> Propagated:
-    """Aligns by propagating the seeds; from the second round on, mutual-best pairs of the round before are seeds too.
+    """Aligns by propagating the seeds; from the second round on, pairs that the rounds before believed in are seeds too.
 
     ``names``: vectors of the joint graph's entities (``name_vectors``), spread in the same way and put beside the labels, of the
-    length ``names_weight``. Pairs that are believed in are found anew in each round, among all entities outside the seeds:
-    links of validation and test are not read. Without seeds, names alone make those of the second round.
+    length ``names_weight``. Without seeds, names alone make those of the second round. Vectors wider than ``compared`` are
+    projected to that at random, for comparing costs more than spreading.
+
+    Believed are mutual-best pairs of two rounds running, and after the first round the better-scored half of them. They are found
+    anew in each round, among all entities outside the seeds: links of validation and test are not read.
 
     Raises ValueError where there are neither seeds nor names, or no round.
     """
@@ -99,14 +104,25 @@ def propagate_labels(
     for side, column in zip(free, data.train.unbind(1), strict=True):
         side[column] = False
     left_pool, right_pool = (side.nonzero().squeeze(1) for side in free)
-    believed = data.train[:0]
+    believed, before = data.train[:0], None
     left = right = torch.empty(0, 0)
     for number in range(rounds):
         labels = functional.normalize(propagation(data.joint(torch.cat([data.train, believed]))), dim=1)
-        vectors = torch.cat([labels, *beside], 1)
+        vectors = narrowed(torch.cat([labels, *beside], 1), compared, seed)
         left, right = vectors[data.is_left], vectors[~data.is_left]
         if number + 1 < rounds and len(left_pool) and len(right_pool):
-            pairs = mutual_best(correct(Similarity(left[left_pool], right[right_pool])))
-            believed = torch.stack([left_pool[pairs.left], right_pool[pairs.right]], 1)
+            found = mutual_best(correct(Similarity(left[left_pool], right[right_pool])))
+            mutual = torch.stack([left_pool[found.left], right_pool[found.right]], 1)
+            key = mutual[:, 0] * len(data.right.entities) + mutual[:, 1]
+            kept = found.score >= found.score.median() if before is None else torch.isin(key, before)
+            believed, before = mutual[kept], key
             report(number, len(believed))
     return Propagated(left, right, believed)
+
+
+def narrowed(vectors: Float[Tensor, "N X"], width: int, seed: int = 0) -> Float[Tensor, "N Y"]:
+    """Vectors by a random projection of Gaussians, where they are wider: cosines stay up to about 1 / sqrt(width)."""
+    if vectors.shape[1] <= width:
+        return vectors
+    generator = torch.Generator().manual_seed(seed)
+    return vectors @ torch.randn(vectors.shape[1], width, generator=generator) / width**0.5

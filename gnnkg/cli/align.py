@@ -6,7 +6,8 @@ dbp15k/zh_en, dbp15k/fr_en, srprs/en_fr_15k_V1, cldr, or a folder in the layout 
 its test links.
 
 Pairs are written as CSV, one to one: seeds, then mutual-best pairs, the surest first. Seeds and names spread over both graphs
-without training (label propagation); --epochs trains a graph attention network on the seeds instead, some of which choose the model.
+without training (label propagation); --epochs trains a graph attention network on the seeds instead, a part of which chooses
+the model.
 """
 
 from __future__ import annotations
@@ -30,8 +31,18 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--names", metavar="TEXT", default="labels", help="labels (default), a text of both, or none")
     parser.add_argument("--match", choices=("csls", "sinkhorn", "cosine"), default="csls")
     parser.add_argument("--rounds", metavar="N", type=int, default=3, help="rounds of label propagation (default: 3)")
-    parser.add_argument("--width", metavar="N", type=int, default=512, help="of labels and of names (default: 512)")
+    parser.add_argument(
+        "--width", metavar="N", type=int, default=256, help="of spread labels, or a trained model (default: 256)"
+    )
+    parser.add_argument("--name-width", metavar="N", type=int, default=512, help="of names' vectors (default: 512)")
     parser.add_argument("--epochs", metavar="N", type=int, help="train on the seeds for so many epochs")
+    parser.add_argument("--batch-size", metavar="N", type=int, default=3500, help="of training: pairs (default: 3500)")
+    parser.add_argument(
+        "--lr", metavar="RATE", type=float, default=5e-3, help="of training, at its highest (default: 0.005)"
+    )
+    parser.add_argument(
+        "--pseudo-from", metavar="EPOCH", type=int, help="of training: from when on believed pairs are seeds"
+    )
     parser.add_argument("--candidates", choices=("linked", "all"), default="linked", help="with --on: who is ranked")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--out", metavar="FILE", type=Path, help="the CSV file (default: printed)")
@@ -45,12 +56,13 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.alignment import aligner
 
     data = _data(arguments)
-    names = aligner.names_of(data, None if arguments.names == "none" else arguments.names, arguments.width)
+    names = aligner.names_of(data, None if arguments.names == "none" else arguments.names, arguments.name_width)
     if arguments.epochs is not None:
-        vectors = aligner.by_training(data, names, arguments.epochs, seed=arguments.seed, report=_tell)
+        settings = {"dim": arguments.width, "lr": arguments.lr, "batch_size": arguments.batch_size}
+        settings |= {"pseudo_from": arguments.pseudo_from, "seed": arguments.seed, "report": _tell}
+        vectors = aligner.by_training(data, names, arguments.epochs, **settings)
     else:
-        settings = {"rounds": arguments.rounds, "width": arguments.width, "match": arguments.match}
-        vectors = aligner.by_propagation(data, names, **settings, seed=arguments.seed)
+        vectors = aligner.by_propagation(data, names, arguments.rounds, arguments.width, arguments.seed)
     if arguments.on is not None:
         _judge(data, vectors, arguments.match, arguments.candidates)
     if arguments.out is not None or arguments.on is None:

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from torch.testing import assert_close
 
 from gnnkg.alignment.features import name_vectors
-from gnnkg.alignment.label_propagation import LabelPropagation, propagate_labels
+from gnnkg.alignment.label_propagation import LabelPropagation, narrowed, propagate_labels
 from gnnkg.data.alignment import cldr_in_two_languages
 from gnnkg.evaluation.alignment import csls, evaluate_alignment
 from tests.random_data import random_graph
@@ -33,7 +33,7 @@ def test_spreading_by_dense_matrices():
         told = by_entity @ entity + of_relation.T @ relations
         relations, entity = normalize(of_relation @ entity, dim=1), normalize(told, dim=1)
         expected.append(entity)
-    assert_close(LabelPropagation(graph, 3).spread(values), torch.cat(expected, 1))
+    assert_close(LabelPropagation(graph, 3, steps=2).spread(values), torch.cat(expected, 1))
 
 
 def test_both_of_a_pair_are_the_same_direction():
@@ -51,7 +51,7 @@ def hits(data, found, correct=csls) -> float:
 
 
 def test_cldr_by_facts_and_by_names():
-    data = cldr_in_two_languages(languages=50)
+    data = cldr_in_two_languages(languages=20)
     once = propagate_labels(data, width=128)
     more = propagate_labels(data, width=128, rounds=4)
     names = name_vectors(data.texts("labels"), 256).values
@@ -73,3 +73,21 @@ def test_names_alone_are_seeds():
     assert hits(data, propagate_labels(unsupervised, width=64, rounds=2, names=names)) > 0.6
     with pytest.raises(ValueError, match="seeds or names"):
         propagate_labels(unsupervised)
+
+
+def test_narrow_vectors_keep_their_cosines():
+    wide = torch.randn(40, 3000)
+    narrow = narrowed(wide + wide[:1], 800)
+    before, after = (normalize(each, dim=1) @ normalize(each, dim=1).T for each in (wide + wide[:1], narrow))
+    assert narrow.shape == (40, 800)
+    assert (before - after).abs().max() < 0.15
+    assert narrowed(wide, 3000) is wide
+
+
+def test_believed_pairs_were_there_twice():
+    data = cldr_in_two_languages(languages=20)
+    counts: list[int] = []
+    found = propagate_labels(data, width=64, rounds=3, report=lambda number, believed: counts.append(believed))
+    assert len(counts) == 2
+    assert len(found.believed) == counts[1]
+    assert found.believed[:, 0].unique().numel() == len(found.believed)
