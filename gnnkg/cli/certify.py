@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from gnnkg.core import Model
     from gnnkg.data.dataset import Dataset
+    from gnnkg.evaluation.certification import Certificate
 
 
 def run(argv: Sequence[str]) -> int:
@@ -46,12 +47,21 @@ def run(argv: Sequence[str]) -> int:
         type=float,
         help="certify against changes of the graph: each fact is deleted with probability P (for graph encoders)",
     )
+    parser.add_argument(
+        "--attack",
+        metavar="N",
+        type=int,
+        default=0,
+        help="then attack N of the certified queries inside their radii; into results/attacks-SPLIT.json",
+    )
     parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
     parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
     if arguments.queries != "all" and not arguments.queries.isdecimal():
         raise ValueError(f"--queries is a number or all, not {arguments.queries!r}")
+    if arguments.attack < 0 or (arguments.attack and arguments.delete is not None):
+        raise ValueError("--attack is a number of queries, and attacks vectors: it does not go with --delete")
 
     import json
 
@@ -76,7 +86,31 @@ def run(argv: Sequence[str]) -> int:
     else:
         console().print(certificate)
         print(f"written to {arguments.run / 'results' / name}.json and .png")
+    if arguments.attack:
+        _attacked(arguments, certificate)
     return 0
+
+
+def _attacked(arguments: argparse.Namespace, certificate: Certificate) -> None:
+    """Attacks certified queries, and keeps what came of it."""
+    from rich.progress import Progress
+
+    from gnnkg.evaluation.certification import attack
+    from gnnkg.evaluation.provenance import provenance
+    from gnnkg.experiment import load_run
+    from gnnkg.run import result_name
+
+    experiment, dataset, model, run = load_run(arguments.run, arguments.on)
+    with Progress(disable=arguments.quiet or arguments.json) as bar:
+        task = bar.add_task("attacking", total=min(arguments.attack, int((certificate.radii() > 0).sum())))
+        trial = attack(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
+    told = {"smoothing": certificate.smoothing.to_dict(), "deviation": certificate.deviation}
+    origin = {"provenance": provenance(experiment.config, arguments.seed).to_dict()}
+    run.write_result(
+        f"attacks-{result_name(arguments.split, arguments.on)}", {"trial": trial.to_dict()} | told | origin
+    )
+    if not arguments.json:
+        print(trial)
 
 
 class Work(NamedTuple):
@@ -91,7 +125,7 @@ class Work(NamedTuple):
 def _noise(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
     from dataclasses import astuple
 
-    from gnnkg.evaluation.certification import Certificate, Row, Smoothing, certify
+    from gnnkg.evaluation.certification import Row, Smoothing, certify
     from gnnkg.evaluation.certification.picture import draw
 
     named = ("alpha", "sigma", "divisor", "draws", "confidence", "top", "seed")

@@ -6,7 +6,7 @@ question     one query and its event                            asked      which
 reference    the definition of what is counted                  counting   the same, fast
 pruning      rivals that cannot matter, tangents                picture    the curves as figures
 facts        certify_facts(): facts deleted or added            partial    what is done of an unfinished certificate
-fact_certificate  how many, and why
+fact_certificate  how many, and why                             trial      attack(): attacks against a certificate
 """
 
 from gnnkg.evaluation.certification.certificate import Certificate, Row
@@ -16,6 +16,7 @@ from gnnkg.evaluation.certification.fact_certificate import FactCertificate
 from gnnkg.evaluation.certification.facts import certify_facts
 from gnnkg.evaluation.certification.question import Question
 from gnnkg.evaluation.certification.settings import Smoothing
+from gnnkg.evaluation.certification.trial import Trial, attack
 
 __all__ = [
     "Certificate",
@@ -25,6 +26,8 @@ __all__ = [
     "Question",
     "Row",
     "Smoothing",
+    "Trial",
+    "attack",
     "certify",
     "certify_facts",
 ]
