@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--candidates", choices=("linked", "all"), default="linked", help="with --on: who is ranked")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--out", metavar="FILE", type=Path, help="the CSV file (default: printed)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="with --on: the figures with their provenance")
     arguments = parser.parse_args(argv)
 
     if (len(arguments.graphs) != 2) == (arguments.on is None):
@@ -53,8 +55,12 @@ def run(argv: Sequence[str]) -> int:
     if arguments.on is not None and (arguments.seeds is not None or arguments.graphs):
         raise ValueError("known links have seeds and graphs of their own: give --on alone")
 
+    if arguments.json is not None and arguments.on is None:
+        raise ValueError("figures need known links to be judged by: --json goes with --on")
+
     from gnnkg.alignment import aligner
 
+    begin = time.perf_counter()
     data = _data(arguments)
     names = aligner.names_of(data, None if arguments.names == "none" else arguments.names, arguments.name_width)
     if arguments.epochs is not None:
@@ -64,7 +70,7 @@ def run(argv: Sequence[str]) -> int:
     else:
         vectors = aligner.by_propagation(data, names, arguments.rounds, arguments.width, arguments.seed)
     if arguments.on is not None:
-        _judge(data, vectors, arguments.match, arguments.candidates)
+        _judge(data, vectors, arguments, time.perf_counter() - begin)
     if arguments.out is not None or arguments.on is None:
         table = aligner.aligned_pairs(data, vectors, arguments.match)
         if arguments.out is None:
@@ -90,18 +96,36 @@ def _data(arguments: argparse.Namespace) -> AlignmentData:
     return AlignmentData(name, left, right, train, valid)
 
 
-def _judge(data: AlignmentData, vectors: EntityVectors, match: str, candidates: str) -> None:
-    """Prints how well the test links are found."""
+def _judge(data: AlignmentData, vectors: EntityVectors, arguments: argparse.Namespace, seconds: float) -> None:
+    """Prints how well the test links are found, and writes it where a file is asked for."""
+    import json
+
     from gnnkg.alignment.aligner import CORRECT
     from gnnkg.evaluation.alignment import evaluate_alignment
+    from gnnkg.evaluation.provenance import command_line, provenance
+    from gnnkg.stored import write_atomically
 
-    ranks = evaluate_alignment(vectors.left, vectors.right, data.test, CORRECT[match], candidates)  # type: ignore[arg-type]  # argparse checks it
+    match, candidates = arguments.match, arguments.candidates
+    ranks = evaluate_alignment(vectors.left, vectors.right, data.test, CORRECT[match], candidates)
     asked = {"linked": "the partners of the test links", "all": "all entities of the other graph"}[candidates]
-    print(f"{data}\n{len(data.test):,} test links, ranked by {match} among {asked}")
-    for direction in ("left to right", "right to left"):
-        found = ranks.metrics(direction)
-        figures = ", ".join(f"{name} {found[name]:.4f}" for name in ("hits@1", "hits@10", "mrr"))
+    protocol = f"{len(data.test):,} test links, ranked by {match} among {asked}"
+    print(f"{data}\n{protocol}")
+    found = {direction: ranks.metrics(direction) for direction in ("left to right", "right to left")}
+    for direction, values in found.items():
+        figures = ", ".join(f"{name} {values[name]:.4f}" for name in ("hits@1", "hits@10", "mrr"))
         print(f"{direction}: {figures}")
+    if arguments.json is not None:
+        settings = {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)}
+        told = {
+            "data": str(data),
+            "protocol": f"{protocol}, realistic ties",
+            "metrics": found,
+            "seconds to the vectors": seconds,
+            "command": command_line(),
+            "provenance": provenance(settings, arguments.seed).to_dict(),
+        }
+        text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(arguments.json, text.encode())
 
 
 def _tell(row: dict[str, float]) -> None:
