@@ -69,7 +69,7 @@ def test_classes_extensions_and_references_are_refused(tmp_path):
         read_plain(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps(PLAIN)[:-20]])
+@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps(PLAIN)[:-20]], ids=["empty", "text", "cut off"])
 def test_a_damaged_file_is_named(content, tmp_path):
     path = tmp_path / "damaged.pkl"
     path.write_bytes(content)
