@@ -8,7 +8,7 @@ RUN/results/certificate-SPLIT.json and .png, or facts-certificate-SPLIT. What wa
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -117,7 +117,7 @@ class Work(NamedTuple):
     """A kind of certificate: what it depends on, and how it is made, told and drawn."""
 
     about: dict[str, Any]
-    certify: Callable[[Model, Dataset, Sequence[Any], Callable[[Sequence[Any], int, int], None]], Any]
+    certify: Callable[[Model, Dataset, Sequence[Any], Callable[[Iterable[Any], int, int], None]], Any]
     """of what was found before; it reports what is found so far, how much is done, and of how much"""
     draw: Callable[[dict[str, Any], Path], Path]
 
@@ -134,7 +134,7 @@ def _noise(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
 
     def work(model: Model, dataset: Dataset, found: Sequence[Any], show: Callable[..., None]) -> Certificate:
         def report(rows: Sequence[Row], total: int) -> None:
-            show([astuple(row) for row in rows], len(rows), total)
+            show((astuple(row) for row in rows), len(rows), total)
 
         return certify(model, dataset, smoothing, **asked, known_rows=[Row(*row) for row in found], report=report)
 
@@ -178,7 +178,7 @@ def _certified(arguments: argparse.Namespace, kind: str, work: Work) -> tuple[An
     with Progress(*columns, disable=arguments.quiet or arguments.json) as bar:
         task = bar.add_task("certifying", total=None)
 
-        def show(found: Sequence[Any], done: int, total: int) -> None:
+        def show(found: Iterable[Any], done: int, total: int) -> None:
             unfinished.keep(found, finished=done == total)
             bar.update(task, completed=done, total=total)
 

@@ -40,6 +40,7 @@ def test_a_stopped_certification_goes_on_with_the_same_settings_and_weights_only
     keep = partial.Partial.keep
 
     def killed(self, found, finished):
+        found = list(found)
         keep(self, found, finished)
         if len(found) == 2:
             raise KeyboardInterrupt

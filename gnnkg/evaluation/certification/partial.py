@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ class Partial:
             )
         return found
 
-    def keep(self, found: Sequence[Any], finished: bool) -> None:
-        """Writes what is done, now and then, and when it is finished."""
+    def keep(self, found: Iterable[Any], finished: bool) -> None:
+        """Writes what is done, now and then, and when it is finished; only then it looks at ``found``."""
         if not finished and time.monotonic() - self._written < SECONDS:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
