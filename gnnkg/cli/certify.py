@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from gnnkg.core import Model
     from gnnkg.data.dataset import Dataset
     from gnnkg.evaluation.certification import Certificate
+    from gnnkg.experiment import Experiment
+    from gnnkg.run import RunDirectory
+
+    Loaded = tuple[Experiment, Dataset, Model, RunDirectory]
 
 
 def run(argv: Sequence[str]) -> int:
@@ -66,7 +70,7 @@ def run(argv: Sequence[str]) -> int:
     import json
 
     from gnnkg.cli import console
-    from gnnkg.run import RunDirectory
+    from gnnkg.experiment import load_run
 
     asked = {
         "split": arguments.split,
@@ -75,32 +79,32 @@ def run(argv: Sequence[str]) -> int:
     }
     work = _noise(arguments, asked) if arguments.delete is None else _facts(arguments, asked)
     kind = "certificate" if arguments.delete is None else "facts-certificate"
+    loaded = load_run(arguments.run, arguments.on)
     try:
-        certificate, name = _certified(arguments, kind, work)
+        certificate, name = _certified(arguments, kind, work, loaded)
     except KeyboardInterrupt:
         print("\nstopped; to continue, ask for the same again")
         raise
     if arguments.json:
-        result = RunDirectory.open(arguments.run).result(name)
+        result = loaded[3].result(name)
         print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         console().print(certificate)
         print(f"written to {arguments.run / 'results' / name}.json and .png")
     if arguments.attack:
-        _attacked(arguments, certificate)
+        _attacked(arguments, certificate, loaded)
     return 0
 
 
-def _attacked(arguments: argparse.Namespace, certificate: Certificate) -> None:
+def _attacked(arguments: argparse.Namespace, certificate: Certificate, loaded: Loaded) -> None:
     """Attacks certified queries, and keeps what came of it."""
     from rich.progress import Progress
 
     from gnnkg.evaluation.certification import attack
     from gnnkg.evaluation.provenance import provenance
-    from gnnkg.experiment import load_run
     from gnnkg.run import result_name
 
-    experiment, dataset, model, run = load_run(arguments.run, arguments.on)
+    experiment, dataset, model, run = loaded
     with Progress(disable=arguments.quiet or arguments.json) as bar:
         task = bar.add_task("attacking", total=min(arguments.attack, int((certificate.radii() > 0).sum())))
         trial = attack(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
@@ -157,17 +161,16 @@ def _facts(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
     return Work(given | {"delete": arguments.delete}, work, draw_facts)
 
 
-def _certified(arguments: argparse.Namespace, kind: str, work: Work) -> tuple[Any, str]:
+def _certified(arguments: argparse.Namespace, kind: str, work: Work, loaded: Loaded) -> tuple[Any, str]:
     """Certifies the run's best weights and keeps the result under a name."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gnnkg.evaluation.certification.partial import Partial
     from gnnkg.evaluation.provenance import provenance
-    from gnnkg.experiment import load_run
     from gnnkg.run import result_name
     from gnnkg.stored import digest
 
-    experiment, dataset, model, run = load_run(arguments.run, arguments.on)
+    experiment, dataset, model, run = loaded
     name = f"{kind}-{result_name(arguments.split, arguments.on)}"
     weights = digest(dict(model.state_dict()))
     file = run.path / "results" / f"{name}.partial.json"

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gnnkg.core import Batch, FollowsEpochs, Labels, Lookup, Scorer, Vectors
-from gnnkg.noise import entity_vectors, spread
+from gnnkg.core import Batch, FollowsEpochs, Labels, Lookup, Scorer, Vectors, in_evaluation_mode
+from gnnkg.noise import Family, entity_vectors, spread, unit_noise
 from gnnkg.strength.schedules import Alpha
 
 
@@ -94,6 +94,18 @@ class Strength(nn.Module):
                 sigma = sigma.to(vectors.device)[batch.tail if tails else batch.head]
         strength = torch.as_tensor(alpha).to(vectors) * torch.as_tensor(sigma).to(vectors)
         return strength.reshape(-1, 1)
+
+    def noisy(self, vectors: Vectors, family: Family) -> Vectors:
+        """The vectors with noise of this strength on their heads."""
+        head = vectors.head
+        noise = unit_noise(tuple(head.shape), family, device=head.device, dtype=head.dtype)
+        return vectors.replace(head=head + self.of(head) * noise)
+
+    def show(self, scorer: Scorer, clean: Vectors, noisy: Vectors, labels: Labels) -> None:
+        """Lets a schedule that watches see what noise does to the batch's queries."""
+        if isinstance(self.alpha, Observes):
+            with in_evaluation_mode(scorer):
+                self.alpha.observe(scorer, clean, noisy, labels)
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"sigma": self.sigma, "measured": self.measured}

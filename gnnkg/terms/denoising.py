@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gnnkg.core import Batch, Labels, Lookup, Scorer, Vectors, in_evaluation_mode
+from gnnkg.core import Batch, Labels, Lookup, Scorer, Vectors
 from gnnkg.noise import Family, unit_noise
 from gnnkg.strength import Alpha, HoldWins, Observes, Strength
 from gnnkg.terms.slope import Part, refuse_untrainable, slopes
@@ -87,7 +87,7 @@ class Denoising(nn.Module):
             self._trainable.add(scorer)
         each = self.of_facts(scorer, vectors.head, vectors.relation, vectors.truth(labels))
         if isinstance(self.strength.alpha, Observes):
-            self._show(scorer, vectors, labels)
+            self.strength.show(scorer, vectors, self.strength.noisy(vectors, self.noise), labels)
         return self.weight * (labels.weight * each).sum() / labels.weight.sum()
 
     def of_facts(
@@ -130,12 +130,3 @@ class Denoising(nn.Module):
         if self.closed:
             distance = distance + size  # the mean of the squared noise
         return distance.mean(1) if self.reduce == "mean" else distance.sum(1)
-
-    def _show(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> None:
-        """Lets the schedule see what noise of its strength does to the batch's queries."""
-        assert isinstance(self.strength.alpha, Observes)
-        head = vectors.head.detach()
-        noise = unit_noise(tuple(head.shape), self.noise, device=head.device, dtype=head.dtype)
-        noisy = vectors.replace(head=head + self.strength.of(head) * noise)
-        with in_evaluation_mode(scorer):
-            self.strength.alpha.observe(scorer, vectors, noisy, labels)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from gnnkg.core import Batch, Labels, Lookup, Scorer, Vectors, in_evaluation_mode
-from gnnkg.noise import Family, unit_noise
-from gnnkg.strength import Alpha, Observes, Strength
+from gnnkg.core import Batch, Labels, Lookup, Scorer, Vectors
+from gnnkg.noise import Family
+from gnnkg.strength import Alpha, Strength
 
 
 class Noise(nn.Module):
@@ -40,10 +40,6 @@ class Noise(nn.Module):
         self.strength.before_batch(batch, encode)
 
     def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
-        head, alpha = vectors.head, self.strength.alpha
-        noise = unit_noise(tuple(head.shape), self.noise, device=head.device, dtype=head.dtype)
-        noisy = vectors.replace(head=head + self.strength.of(head) * noise)
-        if isinstance(alpha, Observes):
-            with in_evaluation_mode(scorer):
-                alpha.observe(scorer, vectors, noisy, labels)
+        noisy = self.strength.noisy(vectors, self.noise)
+        self.strength.show(scorer, vectors, noisy, labels)
         return noisy, labels
