@@ -137,7 +137,7 @@ def expand_arguments(
     missing = [p.name for p in parameters if p.name in accepted and p.default is p.empty and p.name not in given]
     if missing:
         raise ConfigError(f"{where or 'the experiment'}: {called} needs {' and '.join(missing)}")
-    hints = _hints(function)
+    hints = hints_of(function)
     return {
         name: expand(value, hints[name], f"{dotted}{name}") if name in hints else value for name, value in given.items()
     }
@@ -153,7 +153,8 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         raise ConfigError(f"{where}: expected {_type_name(hint)}, found {value!r}") from error
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The types of the arguments of a function, or of a class's constructor."""
     constructor = inspect.isclass(function) and not is_dataclass(function)
     return get_type_hints(function.__init__ if constructor else function)
 
@@ -165,7 +166,7 @@ def _type_name(hint: Any) -> str:
 def describe(place: Place, name: str) -> str:
     """What a class is and which arguments it takes, for people."""
     path, cls = find_class(name, place, place.word)
-    hints = _hints(cls)
+    hints = hints_of(cls)
     lines = [path, "", inspect.getdoc(cls) or "", ""]
     for parameter in list(inspect.signature(cls).parameters.values())[place.late :]:
         hint = hints.get(parameter.name, Any)

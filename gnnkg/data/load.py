@@ -68,7 +68,7 @@ def _load(name: str, root: Path | str | None, published_split: bool, options: di
         raise TypeError(f"{known.name} takes no option {', '.join(options)}")
     repair = None if published_split else known.validation
     dataset = read(known, locate(known, root), without=("valid",) if repair else ())
-    return carve_validation(dataset, repair["share"], repair["seed"], repair["reason"]) if repair else dataset
+    return carve_validation(dataset, **repair) if repair else dataset
 
 
 def read(known: Manifest, root: Path, without: Sequence[str] = ()) -> Dataset:

@@ -78,7 +78,7 @@ class Manifest:
     queries: tuple[QuerySet, ...] = ()
     """published multi-hop queries; see ``gnnkg.data.multihop``"""
     validation: Mapping[str, Any] | None = None
-    """``share``, ``seed`` and ``reason``, where validation is carved out of train because the published one is broken"""
+    """arguments of ``carve_validation``, where validation is carved out of train because the published one is broken"""
     pairs_with: str = ""
     """the data set of the other graph, in an inductive or an alignment task"""
     links: Mapping[str, Any] | None = None

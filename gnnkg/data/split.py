@@ -1,4 +1,4 @@
-"""A seeded split of facts into parts that leak nothing into one another."""
+"""A seeded split of facts into parts, which leak nothing into one another unless they are to."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from gnnkg.graph import Facts
 
 
 def split_facts(
-    facts: Facts, num_entities: int, num_relations: int, shares: Sequence[float], seed: int
+    facts: Facts, num_entities: int, num_relations: int, shares: Sequence[float], seed: int, together: bool = True
 ) -> list[Int[Tensor, "_ 3"]]:
     """Split facts into one part a share; the first is the training part.
 
     All facts between the same two entities, in either direction and of any relation, stay in one part: none holds a
-    copy, a mirror image or a rephrasing of another's fact. Every entity and relation of the later parts occurs in the
+    copy, a mirror image or a rephrasing of another's fact. Unless ``together`` is off: then each fact goes by itself,
+    as in most published splits. Every entity and relation of the later parts occurs in the
     first; where that leaves too few facts to move, the later parts are smaller than their shares. Each part keeps the
     order of ``facts``, but which fact goes where depends on the set of facts and the seed alone.
 
@@ -27,7 +28,11 @@ def split_facts(
     if not shares or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares must be at least 0 and sum to 1, as (0.8, 0.1, 0.1) do, but they are {tuple(shares)}")
     head, relation, tail = facts.cpu().numpy().T
-    pair = np.minimum(head, tail) * num_entities + np.maximum(head, tail)
+    pair = (
+        np.minimum(head, tail) * num_entities + np.maximum(head, tail)
+        if together
+        else (head * num_relations + relation) * num_entities + tail
+    )
     by_pair = np.argsort(pair, kind="stable")
     first = np.flatnonzero(np.diff(pair[by_pair], prepend=-1))
     groups = np.split(by_pair, first[1:])

@@ -34,14 +34,14 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
     ]
     drawn = []
     for name, panels in _panels(rows).items():
-        figure, axes = _figure(len(panels), len(groups))
+        figure, axes = grid_of_axes(len(panels), len(groups))
         for (title, group), row in zip(groups, axes, strict=True):
             for panel, where in zip(panels, row, strict=True):
                 where.set_title(title, fontsize=9)
                 panel(where, group)
             if name != "mrr":  # a legend for the row, beside its last panel
                 row[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
-        drawn.append(_save(figure, folder / f"{name}.png"))
+        drawn.append(save(figure, folder / f"{name}.png"))
     for title, group in groups:
         pictured = [row for row in group if row.cells[0].measures.get("picture")]
         if pictured:
@@ -56,7 +56,7 @@ def _panels(rows: Sequence[Row]) -> dict[str, list[Panel]]:
     return panels
 
 
-def _figure(columns: int, rows: int) -> tuple[Figure, Any]:
+def grid_of_axes(columns: int, rows: int) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -65,7 +65,7 @@ def _figure(columns: int, rows: int) -> tuple[Figure, Any]:
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
     figure.savefig(path, dpi=120)
     return path
 
@@ -127,7 +127,7 @@ def _mean(row: Row, columns: list[str]) -> pandas.DataFrame:
 def _negatives(rows: Sequence[Row], path: Path) -> Path:
     """Some positives (crosses) and their negatives (dots) in the plane of their first two principal components."""
     columns = min(len(rows), PICTURES)
-    figure, axes = _figure(columns, -(-len(rows) // columns))
+    figure, axes = grid_of_axes(columns, -(-len(rows) // columns))
     for where in axes.flat[len(rows) :]:
         where.set_axis_off()
     for row, where in zip(rows, axes.flat, strict=False):
@@ -136,4 +136,4 @@ def _negatives(rows: Sequence[Row], path: Path) -> Path:
             where.plot(x, y, ".", color=f"C{number}", markersize=3, alpha=0.6)
             where.plot(*one["positive"], "X", color=f"C{number}", markersize=9, markeredgecolor="black")
         where.set_title(row.combination.method, fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)

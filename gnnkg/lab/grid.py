@@ -13,6 +13,7 @@ and, where they are wanted,
     validations: 10                 how often a training is validated
     inject: 0.1                     the share of training facts that are hidden, to be planted as false negatives
     judge: {mu: 1.0}                arguments of the DeMix that looks for them
+    robust: {certify: 500}          noise tests, certificates and geometry of every cell, see ``robustness.py``
     tune: ...                       see ``space.py``
 
 Later changes win: base, data set, model, method, ``also`` in its order, what tuning has found, the seed. A budget replaces
@@ -22,7 +23,7 @@ they stand in it, become the number of steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from itertools import product
@@ -34,12 +35,13 @@ from gnnkg.data.load import dataset_names
 from gnnkg.evaluation.results import file_name
 from gnnkg.experiment import Experiment, from_config
 from gnnkg.lab.budget import Budget, with_steps
+from gnnkg.lab.robustness import Robustness
 from gnnkg.lab.space import Tuning
-from gnnkg.parts import closest, expand_arguments
+from gnnkg.parts import check_type, closest, expand_arguments, hints_of
 from gnnkg.transforms import DeMix
 
 KEYS = ("base", "experiment", "budget", "seeds", "datasets", "models", "methods")
-KEYS += ("also", "validations", "inject", "judge", "tune")
+KEYS += ("also", "validations", "inject", "judge", "robust", "tune")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class Grid:
     validations: int = 10
     inject: float = 0.0
     judge: Mapping[str, Any] = field(default_factory=dict)
+    robust: Robustness | None = None
+    first_method: str = ""
+    """which noise is measured by; also where ``only`` left it out"""
     tuning: Tuning | None = None
 
     def cells(self) -> Iterator[tuple[Combination, int]]:
@@ -130,7 +135,9 @@ def _grid(path: Path, content: dict[str, Any]) -> Grid:
         tuple(combinations),
         _count(content, "validations", 10),
         inject,
-        _judge(content.get("judge", {})),
+        _part(content.get("judge", {}), DeMix, "judge"),
+        _robust(content.get("robust")),
+        next(iter(axes["methods"])),
         Tuning.read(content["tune"], tuple(axes["methods"])) if content.get("tune") is not None else None,
     )
     _check(grid)
@@ -203,13 +210,21 @@ def _seeds(value: Any) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _judge(value: Any) -> dict[str, Any]:
-    arguments = expand_arguments(_mapping(value, "judge"), DeMix, "judge")
+def _part(value: Any, part: Callable[..., object], where: str) -> dict[str, Any]:
+    """The arguments of a part, complete, once it has been built of them."""
+    arguments = expand_arguments(_mapping(value, where), part, where)
+    hints = hints_of(part)
+    for name, argument in arguments.items():
+        check_type(argument, hints[name], f"{where}.{name}")
     try:
-        DeMix(**arguments)
+        part(**arguments)
     except ValueError as error:
-        raise ConfigError(f"judge: {error}") from error
+        raise ConfigError(f"{where}: {error}") from error
     return arguments
+
+
+def _robust(value: Any) -> Robustness | None:
+    return None if value is None else Robustness(**_part(value, Robustness, "robust"))
 
 
 def _number(content: Mapping[str, Any], key: str, default: float) -> float:

@@ -2,6 +2,7 @@
 
     runs/<cell>/          a run directory each; results/measures.json is what ``measures.py`` found
     results/<cell>.json   test figures, one result file a cell
+    robustness/<cell>.json    how a cell stands noise, where the grid asks for it; ``robustness.py``
     steps/<name>.json     what a training step costs and how many make up the budget, for each data set, model and method
     tuning.db, tuning/    trials
     table.csv, table.md, *.png
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,14 @@ from gnnkg.checkpoint import DamagedFile
 from gnnkg.config import ConfigError
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
-from gnnkg.evaluation.provenance import command_line, hardware
+from gnnkg.evaluation.provenance import command_line, hardware, provenance
 from gnnkg.evaluation.results import write_result
 from gnnkg.experiment import Experiment, build, from_config, load_dataset, load_run
 from gnnkg.lab.budget import step_cost
 from gnnkg.lab.grid import Combination, Grid, cell_name
 from gnnkg.lab.measures import measure
 from gnnkg.lab.recording import finish, judged
+from gnnkg.lab.robustness import Robustness, stand
 from gnnkg.lab.suspects import suspects_found
 from gnnkg.lab.tuning import needs_optuna, tuned_fields
 from gnnkg.run import RunDirectory
@@ -65,6 +68,8 @@ class Laboratory:
                 self.say(f"{name}: done")
             else:
                 self._cell(combination, seed, name)
+            if self.grid.robust is not None:
+                self._stand(self.grid.robust, combination, seed, name)
 
     def _check(self, combination: Combination, seed: int) -> None:
         path = self.folder / "runs" / cell_name(combination, seed)
@@ -92,6 +97,29 @@ class Laboratory:
         result = judged(path, command_line(), model=combination.model, method=combination.method)
         write_result(result, self.folder / "results", name)
         self.say(f"{name}: test MRR {result.metrics['mrr']:.4f}")
+
+    def _stand(self, asked: Robustness, combination: Combination, seed: int, name: str) -> None:
+        """Measures a finished cell; what was measured as it is asked now is left alone."""
+        file = self.folder / "robustness" / f"{name}.json"
+        wanted = json.loads(json.dumps(asdict(asked)))
+        if file.exists() and json.loads(file.read_text(encoding="utf-8"))["asked"] == wanted:
+            return
+        first, common = replace(combination, method=self.grid.first_method), None
+        if combination.method != first.method:
+            other = file.with_name(f"{cell_name(first, seed)}.json")
+            if not other.exists():
+                raise ConfigError(f"noise on {name} is measured in sigmas of {first.name}: train that first")
+            common = json.loads(other.read_text(encoding="utf-8"))["own"]["sigma"]
+        experiment, dataset, model, run = load_run(self.folder / "runs" / name)
+        found = stand(model, dataset, asked, common)
+        origin = replace(
+            provenance(experiment.config, seed), commit=run.environment["commit"]
+        )  # of the code that trained
+        text = json.dumps({"asked": wanted, **found, "provenance": origin.to_dict()}, indent=1, allow_nan=False)
+        file.parent.mkdir(exist_ok=True)
+        write_atomically(file, text.encode())
+        kept = "  ".join(f"{alpha}: {metrics['mrr']['mean']:.3f}" for alpha, metrics in found["own"]["values"].items())
+        self.say(f"{name}: MRR by alpha  {kept}")
 
     def _experiment(self, combination: Combination, seed: int, plan: Mapping[str, Any]) -> Experiment:
         return combination.experiment(plan["steps"], self.grid.validations, seed, plan["tuned"])

@@ -18,6 +18,7 @@ from gnnkg.evaluation.results import Result, read_result
 from gnnkg.evaluation.tables import Files, footnote, machine, markdown
 from gnnkg.lab.figures import draw
 from gnnkg.lab.grid import Combination, Grid, cell_name
+from gnnkg.lab.robustness_report import report_robustness
 from gnnkg.run import RunDirectory
 from gnnkg.stored import write_atomically
 
@@ -86,7 +87,7 @@ def report(grid: Grid, folder: Path) -> list[Path]:
         raise ValueError(f"{folder} has no finished cell of {grid.path} yet: gnnkg lab {grid.path} --out {folder}")
     write_atomically(folder / "table.csv", _frame(rows).to_csv(index=False).encode())
     write_atomically(folder / "table.md", _markdown(rows, grid).encode())
-    return [folder / "table.csv", folder / "table.md", *draw(rows, folder)]
+    return [folder / "table.csv", folder / "table.md", *draw(rows, folder), *report_robustness(grid, folder)]
 
 
 def finished(grid: Grid, folder: Path) -> list[Row]:

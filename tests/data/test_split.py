@@ -80,3 +80,18 @@ def test_no_facts():
 def test_shares_that_cannot_be(shares):
     with pytest.raises(ValueError, match="sum to 1"):
         split([(0, 0, 1)], shares)
+
+
+def test_facts_of_one_pair_may_part_where_they_need_not_stay_together():
+    rows = [(h, r, t) for h in range(6) for t in range(6) for r in range(R)]
+    train, valid = split_facts(torch.tensor(rows), N, R, (0.9, 0.1), 0, together=False)
+    assert len(valid) == round(0.1 * len(rows))
+    assert sorted([*map(tuple, train.tolist()), *map(tuple, valid.tolist())]) == sorted(rows)
+    pairs = {(h, t) for h, _, t in train.tolist()}
+    assert sum((h, t) in pairs for h, _, t in valid.tolist()) > len(valid) / 2
+
+
+def test_copies_of_a_fact_stay_together_always():
+    rows = [(h, 0, t) for h in range(6) for t in range(6)] * 2
+    train, valid = split_facts(torch.tensor(rows), N, R, (0.8, 0.2), 0, together=False)
+    assert not set(map(tuple, train.tolist())) & set(map(tuple, valid.tolist()))
