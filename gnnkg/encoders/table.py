@@ -17,9 +17,12 @@ class Table(Encoder):
 
     ``inverse="tied"`` reads r backwards through the scorer's analytic inverse; ``"learned"`` gives r + R a row of its own
     (reciprocal relations, Lacroix et al., ICML 2018). Dropout acts on the vectors that are read, in training only. ``init``
-    replaces the scorer's own initialisation.
+    replaces the scorer's own initialisation. ``sparse=True`` makes a step's time independent of N: gradients and updates touch
+    the rows alone that the batch reads. It needs an optimiser that takes sparse gradients, Adagrad (``fused: false``) or SGD, and a
+    sampler that names its candidates; what is learned is the same.
 
-    Raises ValueError where the scorer has no analytic inverse and ``inverse="tied"``.
+    Raises ValueError where the scorer has no analytic inverse and ``inverse="tied"``, and for all entities as the candidates in
+    training under ``sparse=True``.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class Table(Encoder):
         entity_dropout: float = 0.0,
         relation_dropout: float = 0.0,
         init: Callable[[Tensor, Tensor], None] | None = None,
+        sparse: bool = False,
     ) -> None:
         super().__init__(graph)
         if inverse == "tied" and space.inverse is None:
@@ -41,6 +45,9 @@ class Table(Encoder):
         self.relation = nn.Parameter(torch.empty(num_rows, space.relation_dim))
         self.entity_dropout = nn.Dropout(entity_dropout)
         self.relation_dropout = nn.Dropout(relation_dropout)
+        self.sparse = sparse
+        if sparse:  # else torch warns that it does not check the indices which it hands to itself
+            torch.sparse.check_sparse_tensor_invariants.disable()
         (init or space.init)(self.entity, self.relation)
 
     def forward(self, graph: KnowledgeGraph) -> TableLookup:
@@ -67,9 +74,10 @@ class TableLookup:
         self.table = table
         self.entity = entity
         self.relation = table.relation if relation is None else relation
+        self.sparse = table.sparse and entity is table.entity
 
     def _entities(self, ids: Int[Tensor, " *X"]) -> Float[Tensor, "*X D"]:
-        return self.table.entity_dropout(functional.embedding(ids, self.entity))
+        return self.table.entity_dropout(functional.embedding(ids, self.entity, sparse=self.sparse))
 
     def _relations(self, ids: Int[Tensor, " B"]) -> Float[Tensor, "B W"]:
         table = self.table
@@ -84,6 +92,11 @@ class TableLookup:
     ) -> Vectors:
         table = self.table
         if candidates.table is None:
+            if self.sparse and torch.is_grad_enabled():
+                raise ValueError(
+                    "Table(sparse=True) trains with a sampler that names its candidates, such as Uniform: a gradient for all "
+                    "entities is not sparse"
+                )
             tail = table.entity_dropout(self.entity).unsqueeze(0)
         else:
             tail = self._entities(candidates.table)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from torch.optim import Adagrad
 from torch.testing import assert_close
 
-from gnnkg.core import Candidates, Scorer, Space
-from gnnkg.encoders import Normal, Table, Uniform, XavierNormal
+from gnnkg import samplers
+from gnnkg.core import Candidates, Model, Objective, Scorer, Space
+from gnnkg.data import Dataset
+from gnnkg.data.queries import Queries
+from gnnkg.encoders import SNAG, Normal, Table, Uniform, XavierNormal
+from gnnkg.features import RelationBag
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.losses import CrossEntropy
 from gnnkg.scorers import HAKE, RESCAL, ComplEx, DistMult, RotatE, TransE
+from gnnkg.terms import N3, Ranking
+from gnnkg.train import fit
 
 NO_FACTS = torch.empty(0, 3, dtype=torch.int64)
 
@@ -106,3 +115,43 @@ def test_init_replaces_the_convention_of_the_scorer(init: Any, std: float) -> No
     table = Table(graph, DistMult(50).space, init=init)
     for parameter in (table.entity, table.relation):
         assert_close(parameter.std(), torch.tensor(std), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["table", "SNAG"])
+def test_sparse_updates_learn_what_dense_ones_do(dataset: Dataset, fused: bool) -> None:
+    """Adagrad leaves rows without a gradient alone, so which of them it visits makes no difference."""
+    found = []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        scorer = DistMult(4)
+        table = partial(Table, sparse=sparse)
+        encoder = (
+            SNAG(dataset.graph, scorer.space, {"bag": RelationBag()}, table)
+            if fused
+            else table(dataset.graph, scorer.space)
+        )
+        model = Model(encoder, scorer)
+        objective = Objective(samplers.Uniform(3), {"plain": Ranking(CrossEntropy()), "n3": N3(0.1)})
+        fit(
+            model,
+            objective,
+            dataset,
+            optimizer=partial(Adagrad, lr=0.1),
+            queries=Queries(batch_size=4),
+            steps=5,
+            accelerator="cpu",
+            progress=False,
+        )
+        found.append(model.state_dict())
+    for name, value in found[0].items():
+        assert_close(found[1][name], value, msg=name)
+
+
+def test_sparse_updates_refuse_all_entities(dataset: Dataset) -> None:
+    scorer = DistMult(4)
+    model = Model(Table(dataset.graph, scorer.space, sparse=True), scorer)
+    ids = torch.zeros(1, dtype=torch.int64)
+    with torch.no_grad():
+        assert model.encoder(dataset.graph)(ids, ids).tail.shape[1] == dataset.graph.num_entities
+    with pytest.raises(ValueError, match="a sampler that names its candidates"):
+        model.encoder(dataset.graph)(ids, ids)
