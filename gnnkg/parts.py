@@ -6,6 +6,7 @@ any class that can be imported. The place is known from the type hint of the par
 
 from __future__ import annotations
 
+import collections.abc
 import difflib
 import importlib
 import inspect
@@ -137,7 +138,7 @@ def expand_arguments(
     missing = [p.name for p in parameters if p.name in accepted and p.default is p.empty and p.name not in given]
     if missing:
         raise ConfigError(f"{where or 'the experiment'}: {called} needs {' and '.join(missing)}")
-    hints = hints_of(function)
+    hints = _hints(function)
     return {
         name: expand(value, hints[name], f"{dotted}{name}") if name in hints else value for name, value in given.items()
     }
@@ -153,10 +154,13 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         raise ConfigError(f"{where}: expected {_type_name(hint)}, found {value!r}") from error
 
 
-def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The types of the arguments of a function, or of a class's constructor."""
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     constructor = inspect.isclass(function) and not is_dataclass(function)
-    return get_type_hints(function.__init__ if constructor else function)
+    typed = function.__init__ if constructor else function
+    try:
+        return get_type_hints(typed)
+    except NameError:  # a module that imports such names for type checkers alone, as torch.optim.lr_scheduler does
+        return get_type_hints(typed, localns=vars(collections.abc))
 
 
 def _type_name(hint: Any) -> str:
@@ -166,7 +170,7 @@ def _type_name(hint: Any) -> str:
 def describe(place: Place, name: str) -> str:
     """What a class is and which arguments it takes, for people."""
     path, cls = find_class(name, place, place.word)
-    hints = hints_of(cls)
+    hints = _hints(cls)
     lines = [path, "", inspect.getdoc(cls) or "", ""]
     for parameter in list(inspect.signature(cls).parameters.values())[place.late :]:
         hint = hints.get(parameter.name, Any)
@@ -187,4 +191,10 @@ def closest(name: str, known: Iterable[str]) -> str:
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected a mapping of names to values, found {value!r}")
+    for key in value:
+        if not isinstance(key, str):
+            raise ConfigError(
+                f"{where}: expected words as keys, found {key!r}. YAML takes true, false, yes, no, on and off for truth values: "
+                "put such a key in quotation marks"
+            )
     return value

@@ -5,7 +5,7 @@ import pytest
 from gnnkg.config import ConfigError
 from gnnkg.core import Sampler, Transform
 from gnnkg.encoders import Table
-from gnnkg.parts import PLACES, Init, MakeEncoder, MakeOptimizer, MakeScorer, describe, expand
+from gnnkg.parts import PLACES, Init, MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, describe, expand
 from gnnkg.scorers import DistMult
 from gnnkg.strength import Alpha
 from gnnkg.terms import N3
@@ -112,3 +112,17 @@ def test_a_class_is_described_with_what_it_accepts(hint, cls, words):
 def test_required_arguments_are_described_as_such():
     (term,) = [place for place in PLACES.values() if place.word == "term"]
     assert "weight: float, required" in describe(term, N3.__name__)
+
+
+def test_a_key_that_yaml_took_for_a_truth_value_is_told() -> None:
+    with pytest.raises(ConfigError, match="sampler: expected words as keys, found True"):
+        expand({"class_path": "AllEntities", "init_args": {True: "all"}}, Sampler, "sampler")
+
+
+def test_every_schedule_of_torch_can_be_described() -> None:
+    """Some of their modules import the names in their hints for type checkers alone."""
+    place = PLACES[MakeSchedule]
+    for name in place.classes():
+        assert name in describe(place, name)
+    parts = expand({"class_path": "MultiStepLR", "init_args": {"milestones": [2, 4]}}, MakeSchedule, "schedule")
+    assert parts["init_args"] == {"milestones": [2, 4]}

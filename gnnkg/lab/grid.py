@@ -37,7 +37,7 @@ from gnnkg.experiment import Experiment, from_config
 from gnnkg.lab.budget import Budget, with_steps
 from gnnkg.lab.robustness import Robustness
 from gnnkg.lab.space import Tuning
-from gnnkg.parts import check_type, closest, expand_arguments, hints_of
+from gnnkg.parts import closest, expand_arguments
 from gnnkg.transforms import DeMix
 
 KEYS = ("base", "experiment", "budget", "seeds", "datasets", "models", "methods")
@@ -213,9 +213,6 @@ def _seeds(value: Any) -> tuple[int, ...]:
 def _part(value: Any, part: Callable[..., object], where: str) -> dict[str, Any]:
     """The arguments of a part, complete, once it has been built of them."""
     arguments = expand_arguments(_mapping(value, where), part, where)
-    hints = hints_of(part)
-    for name, argument in arguments.items():
-        check_type(argument, hints[name], f"{where}.{name}")
     try:
         part(**arguments)
     except ValueError as error:
