@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-ReadOut = Literal["graph", "mean", "weight", "attention", "learnable", "concat"]
+ReadOut = Literal["graph", "mean", "weight", "attention", "learnable", "concat", "residual"]
 
 
 class Reader(nn.Module):
@@ -17,8 +17,11 @@ class Reader(nn.Module):
         graph      z of the structure              attention   sum_m softmax_m(a . tanh(z_m)) z_m
         mean       mean_m z_m                      learnable   sum_m softmax_m(g_m) z_m,   g starts at 1
         weight     sum_m w_m x_m                   concat      W [z_1; z_2; ...] + b
+        residual   x of the structure + a * mean of the other z_m,   a (one number a component) starts at 0
 
     Modalities that an entity lacks take no part: sums, means and softmaxes are over those that it has, and ``concat`` reads zeros.
+    ``residual``, which is not in the papers, begins as the structure alone and leaves its vectors free of the layer norms that
+    end every z_m: for scorers and penalties to which lengths matter (ComplEx with N3).
     """
 
     def __init__(self, kind: ReadOut, num_modalities: int, dim: int) -> None:
@@ -27,6 +30,7 @@ class Reader(nn.Module):
         self.direction = nn.Parameter(torch.empty(dim)) if kind == "attention" else None
         self.share = nn.Parameter(torch.ones(num_modalities)) if kind == "learnable" else None
         self.linear = nn.Linear(num_modalities * dim, dim) if kind == "concat" else None
+        self.scale = nn.Parameter(torch.zeros(dim)) if kind == "residual" else None
         if self.direction is not None:
             nn.init.normal_(self.direction, std=dim**-0.5)
 
@@ -41,6 +45,10 @@ class Reader(nn.Module):
             return hidden[:, 0]
         if self.kind == "weight":
             return weighted(confidence, tokens)
+        if self.scale is not None:
+            others = has[:, 1:].to(hidden)
+            mean = weighted(others / others.sum(1, keepdim=True).clamp(min=1), hidden[:, 1:])
+            return torch.where(has[:, :1], tokens[:, 0], 0) + self.scale * mean
         if self.linear is not None:
             return self.linear(torch.where(has.unsqueeze(2), hidden, 0).flatten(1))
         if self.direction is not None:

@@ -98,6 +98,8 @@ def test_what_stands_in_a_missing_modality_is_not_read(tokens, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_read_outs_by_their_formulas(tokens, kind):
     fuse = fusion(kind)
+    if fuse.reader.scale is not None:
+        torch.nn.init.normal_(fuse.reader.scale)
     fused = fuse(tokens, HAS)
     reader = fuse.reader
     for row, has in enumerate(HAS):
@@ -112,6 +114,9 @@ def test_read_outs_by_their_formulas(tokens, kind):
             expected = z.mean(0)  # all shares start alike
         elif kind == "attention":
             expected = torch.softmax(z.tanh() @ reader.direction, 0) @ z
+        elif kind == "residual":
+            others = fused.hidden[row, 1:][has[1:]]
+            expected = tokens[row, 0] * has[0] + (reader.scale * others.mean(0) if len(others) else 0)
         else:
             expected = reader.linear(torch.where(has.unsqueeze(1), fused.hidden[row], 0).flatten())
         assert_close(fused.vectors[row], expected)
