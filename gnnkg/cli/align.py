@@ -17,6 +17,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +78,9 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError(f"{arguments.train} says which names are read: change --encoder.modalities, not --names")
 
     from gnnkg.alignment import aligner
+    from gnnkg.evaluation.provenance import commit
 
-    begin = time.perf_counter()
+    begin, code = time.perf_counter(), commit()  # of now: the files may be others when a long training ends
     data = _data(arguments, graphs, 0.1 if trains else 0.0)
     text = arguments.names or "labels"
     if trains:
@@ -92,7 +94,7 @@ def run(argv: Sequence[str]) -> int:
         )
     told["seconds to the vectors"] = time.perf_counter() - begin
     if arguments.on is not None:
-        _judge(data, vectors, arguments, told)
+        _judge(data, vectors, arguments, told, code)
     if arguments.out is not None or arguments.on is None:
         table = aligner.aligned_pairs(data, vectors, arguments.match[0])
         if arguments.out is None:
@@ -155,7 +157,9 @@ def _trained(
     return EntityVectors(*joint_vectors(encoder, data, training.joint)), {"training": told}
 
 
-def _judge(data: AlignmentData, vectors: EntityVectors, arguments: argparse.Namespace, told: dict[str, Any]) -> None:
+def _judge(
+    data: AlignmentData, vectors: EntityVectors, arguments: argparse.Namespace, told: dict[str, Any], code: str
+) -> None:
     """Prints how well the test links are found, and writes it where a file is asked for."""
     import json
 
@@ -186,7 +190,7 @@ def _judge(data: AlignmentData, vectors: EntityVectors, arguments: argparse.Name
             "metrics": found,
             **told,
             "command": command_line(),
-            "provenance": provenance(settings, arguments.seed).to_dict(),
+            "provenance": replace(provenance(settings, arguments.seed), commit=code).to_dict(),
         }
         text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
         write_atomically(arguments.json, text.encode())
