@@ -16,8 +16,12 @@ class Probation:
 
     From epoch ``begin`` on, every ``every`` epochs, the mutual-nearest pairs of all entities outside the seeds are looked at: by
     cosine as published, or as ``csls`` corrects it. Every ``renew``-th look replaces the candidates, the others leave those that
-    are there again, and every ``promote``-th look the survivors join the seeds for good. Links of validation and test are never
-    read; their entities are in the pools like all others.
+    are there again, and every ``promote``-th look the survivors join the seeds. Links of validation and test are never read; their
+    entities are in the pools like all others.
+
+    As published, they join ``for_good``, and their entities leave the pools: at last those are left who have no partner, and are
+    each other's. Otherwise all entities outside the seeds stay in the pools, and the survivors take the place of those who joined
+    before, so that mistakes can be undone (as in BootEA, Sun et al., IJCAI 2018).
 
     Raises ValueError where survivors would join right after a replacement, without probation, or a number is out of range.
     """
@@ -27,6 +31,7 @@ class Probation:
     renew: int = 5
     promote: int = 10
     nearest: Literal["cosine", "csls"] = "cosine"
+    for_good: bool = True
 
     def __post_init__(self) -> None:
         if min(self.every, self.renew, self.promote) < 1 or self.promote % self.renew == 1 % self.renew:
@@ -52,8 +57,8 @@ class PseudoLabels:
         self.promoted: Links = torch.empty(0, 2, dtype=torch.int64)
 
     def pools(self, seeds: Links, num_left: int, num_right: int) -> tuple[Int[Tensor, " X"], Int[Tensor, " Y"]]:
-        """The left and right entities that are in no seed and were not promoted."""
-        taken = torch.cat([seeds, self.promoted])
+        """The left and right entities that are in no seed and were not promoted for good."""
+        taken = torch.cat([seeds, self.promoted]) if self.probation.for_good else seeds
         free = [torch.ones(count, dtype=torch.bool) for count in (num_left, num_right)]
         for side, column in zip(free, taken.unbind(1), strict=True):
             side[column] = False
@@ -70,7 +75,8 @@ class PseudoLabels:
         self.looks += 1
         if self.looks % self.probation.promote or not len(self.candidates):
             return False
-        self.promoted = torch.cat([self.promoted, self.candidates])
+        before = self.promoted if self.probation.for_good else self.promoted[:0]
+        self.promoted = torch.cat([before, self.candidates])
         self.candidates = self.candidates[:0]
         return True
 

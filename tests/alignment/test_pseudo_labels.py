@@ -36,6 +36,16 @@ def test_pools_hold_neither_seeds_nor_the_promoted():
     assert right.tolist() == [1, 3]
 
 
+def test_those_who_joined_may_be_replaced():
+    labels = PseudoLabels(Probation(renew=2, promote=2, for_good=False))
+    for seen in (links((1, 2), (3, 3)), links((1, 2)), links((1, 1), (3, 3))):
+        labels.look(seen)
+    assert labels.promoted.tolist() == [[1, 2]], "until the next promotion"
+    assert [side.tolist() for side in labels.pools(links((0, 0)), 4, 4)] == [[1, 2, 3], [1, 2, 3]]
+    assert labels.look(links((1, 1), (2, 3), (3, 3)))
+    assert labels.promoted.tolist() == [[1, 1], [3, 3]]
+
+
 def test_nothing_joins_without_probation():
     for settings in ({"renew": 1, "promote": 1}, {"renew": 5, "promote": 6}, {"every": 0}):
         with pytest.raises(ValueError, match="must be at least 1"):
