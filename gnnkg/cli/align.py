@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,8 @@ def run(argv: Sequence[str]) -> int:
         "--match",
         metavar="HOW",
         nargs="+",
-        choices=MATCHES,
         default=["csls"],
-        help=("csls (default), sinkhorn or cosine; several: all are judged, and the first makes the pairs"),
+        help="csls (default), sinkhorn or cosine; several: all are judged, and the first makes the pairs",
     )
     parser.add_argument("--rounds", metavar="N", type=int, default=3, help="rounds of label propagation (default: 3)")
     parser.add_argument("--width", metavar="N", type=int, help="of spread labels (default: 256), or dim of training")
@@ -62,8 +62,12 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--out", metavar="FILE", type=Path, help="the CSV file (default: printed)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="with --on: the figures with their provenance")
     arguments, rest = parser.parse_known_args(argv)
+    match = list(takewhile(MATCHES.__contains__, arguments.match))
     first = next((i for i, each in enumerate(rest) if each.startswith("--")), len(rest))
-    graphs, fields = rest[:first], rest[first:]
+    graphs, fields = [*arguments.match[len(match) :], *rest[:first]], rest[first:]
+    if not match:
+        raise ValueError(f"--match is one of {', '.join(MATCHES)}, not {arguments.match[0]!r}")
+    arguments.match = match
 
     trains = arguments.train is not None or arguments.epochs is not None
     if (len(graphs) != 2) == (arguments.on is None):
@@ -88,10 +92,8 @@ def run(argv: Sequence[str]) -> int:
         vectors, told = _trained(data, training, arguments.checkpoint)
     else:
         names = None if text == "none" else aligner.names_of(data, text, arguments.name_width)
-        vectors, told = (
-            aligner.by_propagation(data, names, arguments.rounds, arguments.width or 256, arguments.seed),
-            {},
-        )
+        vectors = aligner.by_propagation(data, names, arguments.rounds, arguments.width or 256, arguments.seed)
+        told = {}
     told["seconds to the vectors"] = time.perf_counter() - begin
     if arguments.on is not None:
         _judge(data, vectors, arguments, told, code)

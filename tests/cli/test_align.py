@@ -46,7 +46,7 @@ def right_ones(data: AlignmentData, table: pandas.DataFrame) -> float:
 
 def test_names_alone_start_it(data, folders, tmp_path: Path, capsys):
     out = tmp_path / "pairs.csv"
-    assert main(["align", *folders, "--width", "256", "--out", str(out)]) == 0
+    assert main(["align", "--width", "256", "--match", "csls", *folders, "--out", str(out)]) == 0
     assert re.search(r"\d+ pairs \(0 of them seeds\)", capsys.readouterr().out.replace(",", ""))
     table = pandas.read_csv(out)
     assert not table["left"].duplicated().any()
@@ -106,6 +106,7 @@ def test_a_file_says_how_to_train_and_options_change_it(tmp_path: Path, capsys):
     ("arguments", "said"),
     [
         ([], "name two graphs to align"),
+        (["--on", "cldr", "--match", "nearest"], "--match is one of csls, sinkhorn, cosine, not 'nearest'"),
         (["--on", "cldr", "--seeds", "x.csv"], "give --on alone"),
         (["--on", "cldr", "--names", "nicknames"], "there is no text 'nicknames' in this data set; it has label"),
         (["--on", "cldrr"], "did you mean cldr"),
