@@ -37,11 +37,14 @@ def names_of(data: AlignmentData, text: str, width: int = 512) -> Feature:
 
 
 def by_propagation(
-    data: AlignmentData, names: Feature | None, rounds: int = 3, width: int = 256, seed: int = 0
+    data: AlignmentData, names: Feature | None, rounds: int = 3, width: int = 256, compared: int = 512, seed: int = 0
 ) -> EntityVectors:
-    """Seeds and names spread over the graphs, without training; CSLS tells which pairs are believed in between."""
+    """Seeds and names spread over the graphs, without training; CSLS tells which pairs are believed in between.
+
+    Spread vectors are several times as wide as ``width``, and are projected to ``compared`` to be compared.
+    """
     given = None if names is None else names.values
-    found = propagate_labels(data, width, rounds=rounds, names=given, seed=seed)
+    found = propagate_labels(data, width, rounds=rounds, names=given, compared=compared, seed=seed)
     return EntityVectors(found.left, found.right)
 
 

@@ -67,7 +67,6 @@ class AlignmentTraining:
     patience: int | None = None
     pseudo_labels: Probation | None = None
     stop_after: float | None = None
-    seed: int = 0
     config: dict[str, Any] = field(default_factory=dict, repr=False)
     """the complete YAML that this was read from, defaults filled in"""
 
@@ -84,15 +83,17 @@ def read_training(path: Path | None, overrides: Mapping[str, Any]) -> AlignmentT
 def train_aligner(
     training: AlignmentTraining,
     data: AlignmentData,
+    seed: int = 0,
     checkpoint: Path | None = None,
     report: Callable[[Row], None] = lambda row: None,
 ) -> tuple[AlignmentEncoder, FittedAlignment]:
     """Trains on the seeds of two graphs. ``checkpoint``, ``report`` and what is raised as in ``fit_alignment``."""
-    torch.manual_seed(training.seed)
+    torch.manual_seed(seed)
     encoder = AlignmentEncoder(training.encoder(data.graph, cosine_space(data.graph.num_entities, training.dim)))
     objective = AlignmentObjective(encoder.names, **_named(training, AlignmentObjective))
     settings = _named(training, fit_alignment)
-    return encoder, fit_alignment(encoder, objective, data, checkpoint=checkpoint, report=report, **settings)
+    settings |= {"seed": seed, "checkpoint": checkpoint, "report": report}
+    return encoder, fit_alignment(encoder, objective, data, **settings)
 
 
 def _named(training: AlignmentTraining, function: Callable[..., Any]) -> dict[str, Any]:

@@ -50,6 +50,13 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--rounds", metavar="N", type=int, default=3, help="rounds of label propagation (default: 3)")
     parser.add_argument("--width", metavar="N", type=int, help="of spread labels (default: 256), or dim of training")
+    parser.add_argument(
+        "--compared",
+        metavar="N",
+        type=int,
+        default=512,
+        help="width to which spread vectors are narrowed (default: 512)",
+    )
     parser.add_argument("--name-width", metavar="N", type=int, default=512, help="of names' vectors (default: 512)")
     parser.add_argument("--train", metavar="FILE", type=Path, help="train on the seeds as a YAML file says")
     parser.add_argument("--epochs", metavar="N", type=int, help="train on the seeds for so many epochs")
@@ -89,10 +96,11 @@ def run(argv: Sequence[str]) -> int:
     text = arguments.names or "labels"
     if trains:
         training = _training(data, arguments, text, fields)
-        vectors, told = _trained(data, training, arguments.checkpoint)
+        vectors, told = _trained(data, training, arguments.seed, arguments.checkpoint)
     else:
         names = None if text == "none" else aligner.names_of(data, text, arguments.name_width)
-        vectors = aligner.by_propagation(data, names, arguments.rounds, arguments.width or 256, arguments.seed)
+        widths = arguments.width or 256, arguments.compared
+        vectors = aligner.by_propagation(data, names, arguments.rounds, *widths, arguments.seed)
         told = {}
     told["seconds to the vectors"] = time.perf_counter() - begin
     if arguments.on is not None:
@@ -139,20 +147,20 @@ def _training(
             ngrams = {"text": "label" if text == "labels" else text, "dim": arguments.name_width, "reduce": "random"}
             changes["encoder.modalities.names"] = {"class_path": "TextNgrams", "init_args": ngrams}
     options = {"epochs": arguments.epochs, "dim": arguments.width, "batch_size": arguments.batch_size}
-    options |= {"optimizer.lr": arguments.lr, "pseudo_labels.begin": arguments.pseudo_from, "seed": arguments.seed}
+    options |= {"optimizer.lr": arguments.lr, "pseudo_labels.begin": arguments.pseudo_from}
     changes |= {name: value for name, value in options.items() if value is not None}
     return read_training(arguments.train, changes | parse_overrides(fields))
 
 
 def _trained(
-    data: AlignmentData, training: AlignmentTraining, checkpoint: Path | None
+    data: AlignmentData, training: AlignmentTraining, seed: int, checkpoint: Path | None
 ) -> tuple[EntityVectors, dict[str, Any]]:
     """Vectors, and what the training has to tell."""
     from gnnkg.alignment.aligner import EntityVectors
     from gnnkg.alignment.fit import joint_vectors
     from gnnkg.alignment.training import train_aligner
 
-    encoder, fitted = train_aligner(training, data, checkpoint, _tell)
+    encoder, fitted = train_aligner(training, data, seed, checkpoint, _tell)
     told = {"best step": fitted.best_step, "seconds": fitted.seconds, "pseudo-labels": len(fitted.pseudo_labels)}
     told |= {"weights": dict(zip(encoder.names, encoder.weight.softmax(0).tolist(), strict=True))}
     told |= {"history": fitted.history, "config": training.config}

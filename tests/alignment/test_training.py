@@ -69,6 +69,7 @@ def test_what_is_read_is_trained(file):
         ({"pseudo_label": {}}, "no key 'pseudo_label' .did you mean pseudo_labels"),
         ({"pseudo_labels": {"renew": 1, "promote": 1}}, "must not come right after a replacement"),
         ({"epochs": "many"}, "epochs: expected int, found 'many'"),
+        ({"seed": 3}, "accepts no key 'seed'"),
     ],
 )
 def test_mistakes_are_told_with_their_place(file, changes, said):
