@@ -101,8 +101,8 @@ def fit_alignment(
     The learning rate rises over the first ``warm_up`` of the steps and falls as a cosine to 0; the weights of the losses learn at
     ``UNCERTAINTY_RATE`` times it, and what is no matrix does not decay. With ``pseudo_labels``, pairs that the model believes in
     join the seeds. ``patience``: so many validations without a better one end it. ``stop_after`` seconds it ends after the epoch
-    that is running. With a ``checkpoint`` file training continues from it, and writes it every ``checkpoint_seconds``. ``report``
-    is given a row a validation.
+    that is running. With a ``checkpoint`` file training continues from it, also where it ran out of time, and writes it every
+    ``checkpoint_seconds``. ``report`` is given a row a validation.
 
     Raises TrainingFailed where a loss is no longer a usable number; ValueError without seeds or validation links.
     """
@@ -125,9 +125,9 @@ def fit_alignment(
         at, best, epoch = Progress(**saved["progress"]), saved["best"], saved["epoch"]
         if pseudo is not None:
             pseudo.load_state_dict(saved["pseudo_labels"])
-    before, start = at.seconds, time.perf_counter()
+    before, start, late = at.seconds, time.perf_counter(), False
     written = start
-    while epoch < epochs and not at.finished:
+    while epoch < epochs and not at.finished and not late:
         parts.train()
         for module in parts.modules():
             if isinstance(module, FollowsEpochs):
@@ -162,9 +162,8 @@ def fit_alignment(
             if at.best_step == at.step:
                 best = copy.deepcopy(encoder.state_dict())
             report(at.history[-1])
-        at.finished = at.finished or late
         if checkpoint is not None and (
-            time.perf_counter() - written > checkpoint_seconds or epoch == epochs or at.finished
+            time.perf_counter() - written > checkpoint_seconds or epoch == epochs or at.finished or late
         ):
             state: dict[str, Any] = {"parts": parts.state_dict(), "optimizer": opt.state_dict(), "best": dict(best)}
             state |= {"schedule": schedule.state_dict(), "progress": vars(at), "epoch": epoch}

@@ -86,6 +86,16 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(data, tmp_path: Path):
     assert all(torch.equal(a, b) for a, b in zip(weights(again), weights(reference), strict=True))
 
 
+def test_a_training_that_ran_out_of_time_may_be_continued(data, tmp_path: Path):
+    settings = {"validate_every": 1, "checkpoint": tmp_path / "checkpoint.safetensors"}
+    _, late = train(data, 3, stop_after=0.0, **settings)
+    assert [row["epoch"] for row in late.history] == [1]
+    continued, fitted = train(data, 3, **settings)
+    assert [row["epoch"] for row in fitted.history] == [1, 2, 3]
+    whole, _ = train(data, 3, validate_every=1)
+    assert all(torch.equal(a, b) for a, b in zip(weights(continued), weights(whole), strict=True))
+
+
 def test_test_links_are_not_read(data):
     settings = {"pseudo_labels": Probation(0, 1, 2, 2)}
     first, fitted = train(data, 3, **settings)
