@@ -21,15 +21,15 @@ class ConfigError(ValueError):
     """An experiment that cannot be understood; the message names the place, what was expected and what stood there."""
 
 
-def load_file(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A YAML file with what it takes from its base. Raises ConfigError."""
+def load_file(path: Path, derived: tuple[Path, ...] = (), defaults: Mapping[str, Any] = DEFAULTS) -> dict[str, Any]:
+    """A YAML file with what it takes from its base, and from the defaults where it has none. Raises ConfigError."""
     if derived and not path.is_file():
         raise ConfigError(f"{derived[-1]}: its base {path} does not exist")
     if path.resolve() in derived:
         raise ConfigError(f"{path} is based on itself")
     content = read_mapping(path)
     base = content.pop("base", None)
-    inherited = DEFAULTS if base is None else load_file(path.parent / str(base), (*derived, path.resolve()))
+    inherited = defaults if base is None else load_file(path.parent / str(base), (*derived, path.resolve()), defaults)
     return change(inherited, content)
 
 

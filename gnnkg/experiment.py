@@ -15,12 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser
-from jsonargparse.typing import register_type
-from torch import Tensor
 
-from gnnkg.config import DEFAULTS, ConfigError, change, load_file
+from gnnkg.config import DEFAULTS, change, load_file
 from gnnkg.core import Model, Objective, Sampler, Term
 from gnnkg.data.cldr import load_cldr
 from gnnkg.data.dataset import Dataset
@@ -32,7 +28,7 @@ from gnnkg.encoders import Table
 from gnnkg.evaluation import Evaluation, evaluate
 from gnnkg.evaluation.memory import parse_size
 from gnnkg.evaluation.provenance import provenance
-from gnnkg.parts import MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments
+from gnnkg.parts import MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments, read_as
 from gnnkg.run import RunDirectory, result_name
 
 if TYPE_CHECKING:
@@ -95,36 +91,11 @@ def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Experi
 
 def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Experiment:
     """The experiment that a mapping describes, as YAML would. Raises ConfigError."""
-    try:
-        complete = expand_arguments({**DEFAULTS, **config}, Experiment, "", hidden="config")
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from error
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Experiment, skip={"config"})
-    try:
-        namespace = parser.parse_object(complete)
-        resolved = yaml.safe_load(parser.dump(namespace, skip_unset=False))
-        built = parser.instantiate(namespace)
-        if built.dataset.lower() not in dataset_names() and Path(built.dataset).is_dir():
-            # so that the run finds its data from any folder
-            resolved["dataset"] = str(Path(built.dataset).resolve())
-        return Experiment(**vars(built), config=resolved)
-    except (ArgumentError, ValueError) as error:
-        raise ConfigError(f"{source}: {_innermost(error)}") from error
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """What a constructor said, without the layers that jsonargparse puts around it."""
-    inner = error.__cause__ or error.__context__
-    return error if inner is None else _innermost(inner)
-
-
-def _no_tensor(value: object) -> Tensor:
-    raise ValueError("a tensor cannot be written in YAML")
-
-
-# Otherwise jsonargparse takes a loss, which is called and returns a tensor, for a maker of tensors.
-register_type(Tensor, _no_tensor, _no_tensor)
+    experiment = read_as(Experiment, {**DEFAULTS, **config}, source)
+    if experiment.dataset.lower() not in dataset_names() and Path(experiment.dataset).is_dir():
+        # so that the run finds its data from any folder
+        experiment.config["dataset"] = str(Path(experiment.dataset).resolve())
+    return experiment
 
 
 def load_dataset(experiment: Experiment) -> Dataset:

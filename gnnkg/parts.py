@@ -10,12 +10,14 @@ import collections.abc
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse.typing import register_type
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -68,6 +70,42 @@ PLACES: dict[Any, Place] = {
     MakeOptimizer: Place("optimizer", "torch.optim", Optimizer, late=1),
     MakeSchedule: Place("schedule", "torch.optim.lr_scheduler", LRScheduler, late=1),
 }
+
+
+T = TypeVar("T")
+
+
+def read_as(kind: type[T], config: Mapping[str, Any], source: str) -> T:
+    """An object of a dataclass, built from a mapping with the parts that it names; its field ``config`` is that mapping, complete.
+
+    Raises ConfigError, which names the source, the place in it, what was expected and what stood there.
+    """
+    try:
+        complete = expand_arguments(dict(config), kind, "", hidden="config")
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, skip={"config"})
+    try:
+        namespace = parser.parse_object(complete)
+        resolved = yaml.safe_load(parser.dump(namespace, skip_unset=False))
+        return kind(**vars(parser.instantiate(namespace)), **{"config": resolved})
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError(f"{source}: {_innermost(error)}") from error
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What a constructor said, without the layers that jsonargparse puts around it."""
+    inner = error.__cause__ or error.__context__
+    return error if inner is None else _innermost(inner)
+
+
+def _no_tensor(value: object) -> Tensor:
+    raise ValueError("a tensor cannot be written in YAML")
+
+
+# Otherwise jsonargparse takes a loss, which is called and returns a tensor, for a maker of tensors.
+register_type(Tensor, _no_tensor, _no_tensor)
 
 
 def expand(value: Any, hint: Any, where: str) -> Any:

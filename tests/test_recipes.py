@@ -15,7 +15,11 @@ from tests.random_data import random_dataset
 ROOT = Path(__file__).parent.parent
 YAML = {file: yaml.safe_load(file.read_text()).keys() for file in sorted(ROOT.glob("recipes/**/*.yaml"))}
 GRIDS = [file for file, keys in YAML.items() if "methods" in keys]
-FILES = [file for file, keys in YAML.items() if {"dataset", "base"} & keys and file not in GRIDS]
+ALIGNMENT = ROOT / "recipes" / "alignment"
+"""trainings of aligners: ``tests/alignment/test_recipes.py``"""
+FILES = [
+    file for file, keys in YAML.items() if {"dataset", "base"} & keys and file not in GRIDS and file.parent != ALIGNMENT
+]
 BUNDLED = sorted(ROOT.glob("gnnkg/quickstart/*.yaml"))
 
 

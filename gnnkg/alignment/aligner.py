@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import pandas
@@ -12,17 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gnnkg.alignment.encoder import Modalities, structure_space
-from gnnkg.alignment.features import Modality, attribute_bag, name_vectors, relation_bag
-from gnnkg.alignment.fit import fit_alignment, joint_vectors
 from gnnkg.alignment.label_propagation import propagate_labels
-from gnnkg.alignment.losses import AlignmentObjective
-from gnnkg.alignment.pseudo_labels import PseudoLabels
+from gnnkg.annotations import Feature
 from gnnkg.data.alignment import AlignmentData
-from gnnkg.encoders import DiagonalGAT
 from gnnkg.evaluation.alignment import Similarity, csls, mutual_best, plain, sinkhorn
 from gnnkg.evaluation.alignment.correction import Correct
-from gnnkg.progress import Row
+from gnnkg.features import TextNgrams
+from gnnkg.features.reading import LABELS
 
 Match = Literal["csls", "sinkhorn", "cosine"]
 CORRECT: dict[str, Correct] = {"csls": csls, "sinkhorn": sinkhorn, "cosine": plain}
@@ -36,63 +30,22 @@ class EntityVectors:
     right: Float[Tensor, "M D"]
 
 
-def names_of(data: AlignmentData, text: str | None, width: int = 512) -> Modality | None:
-    """Vectors of the labels, or of a text of both graphs; None where no name is to be read. Raises ValueError for no such text."""
-    if text is None:
-        return None
-    texts = data.texts(text)
-    if texts is None:
-        both = sorted({"labels"} | (set(data.left.texts) & set(data.right.texts)))
-        raise ValueError(f"the two graphs have no text {text!r} both; there is {', '.join(both)}")
-    return name_vectors(texts, width)
+def names_of(data: AlignmentData, text: str, width: int = 512) -> Feature:
+    """Vectors of the labels (``labels``), or of a text of both graphs, by spelling. Raises ValueError where there is none."""
+    make = TextNgrams(LABELS if text == "labels" else text, dim=width, reduce="random")
+    return make(data.graph)(data.graph)
 
 
 def by_propagation(
-    data: AlignmentData, names: Modality | None, rounds: int = 3, width: int = 256, seed: int = 0
+    data: AlignmentData, names: Feature | None, rounds: int = 3, width: int = 256, compared: int = 512, seed: int = 0
 ) -> EntityVectors:
-    """Seeds and names spread over the graphs, without training; CSLS tells which pairs are believed in between."""
-    given = None if names is None else names.values
-    found = propagate_labels(data, width, rounds=rounds, names=given, seed=seed)
-    return EntityVectors(found.left, found.right)
+    """Seeds and names spread over the graphs, without training; CSLS tells which pairs are believed in between.
 
-
-def by_training(
-    data: AlignmentData,
-    names: Modality | None,
-    epochs: int,
-    dim: int = 300,
-    lr: float = 5e-3,
-    batch_size: int = 3500,
-    pseudo_from: int | None = None,
-    seed: int = 0,
-    report: Callable[[Row], None] = lambda row: None,
-) -> EntityVectors:
-    """Structure by ``DiagonalGAT``, bags of relations and of attributes, and names, trained on the seeds.
-
-    With ``pseudo_from``, pairs join the seeds from that epoch on.
+    Spread vectors are several times as wide as ``width``, and are projected to ``compared`` to be compared.
     """
-    torch.manual_seed(seed)
-    features = {"relations": relation_bag(data.graph)}
-    attributes = data.texts("attributes")
-    if attributes is not None:
-        features["attributes"] = attribute_bag(attributes)
-    if names is not None:
-        features["names"] = names
-    structure = DiagonalGAT(data.graph, structure_space(data.graph.num_entities, dim))
-    encoder = Modalities(structure, features, dim)
-    fit_alignment(
-        encoder,
-        AlignmentObjective(encoder.names),
-        data,
-        optimizer=partial(torch.optim.AdamW, lr=lr, weight_decay=1e-4),
-        epochs=epochs,
-        batch_size=batch_size,
-        pseudo_labels=None if pseudo_from is None else PseudoLabels(),
-        pseudo_from=pseudo_from or 0,
-        seed=seed,
-        report=report,
-    )
-    return EntityVectors(*joint_vectors(encoder, data))
+    given = None if names is None else names.values
+    found = propagate_labels(data, width, rounds=rounds, names=given, compared=compared, seed=seed)
+    return EntityVectors(found.left, found.right)
 
 
 def aligned_pairs(data: AlignmentData, vectors: EntityVectors, match: Match = "csls") -> pandas.DataFrame:

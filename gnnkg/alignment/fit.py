@@ -23,7 +23,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from gnnkg import checkpoint as stored
 from gnnkg.alignment.encoder import AlignmentEncoder
 from gnnkg.alignment.losses import AlignmentObjective
-from gnnkg.alignment.pseudo_labels import PseudoLabels
+from gnnkg.alignment.pseudo_labels import Probation, PseudoLabels
+from gnnkg.core import FollowsEpochs
 from gnnkg.data.alignment import AlignmentData, Links
 from gnnkg.data.queries import step_seed
 from gnnkg.evaluation.alignment import AlignmentRanks, Similarity, csls, evaluate_alignment, mutual_best, plain
@@ -31,6 +32,9 @@ from gnnkg.evaluation.alignment.correction import Correct
 from gnnkg.evaluation.alignment.ranking import Candidates
 from gnnkg.evaluation.ranks import evaluating
 from gnnkg.progress import Progress, Row
+
+UNCERTAINTY_RATE = 5.0
+"""how much faster the uncertainties of the losses learn, as published"""
 
 Joint = Literal["weights", "confidence"]
 """which joint vectors are compared: by the weights of all entities, or by each entity's confidence"""
@@ -54,7 +58,8 @@ def joint_vectors(
 ) -> tuple[Float[Tensor, "N D"], Float[Tensor, "M D"]]:
     """The joint vectors of all left and all right entities."""
     with evaluating(encoder):
-        vectors = encoder(data.graph)(None).joint(joint == "confidence")
+        by_confidence = joint == "confidence"
+        vectors = encoder(data.graph)(None, fused=by_confidence).joint(by_confidence)
     return vectors[data.is_left], vectors[~data.is_left]
 
 
@@ -75,15 +80,14 @@ def fit_alignment(
     objective: AlignmentObjective,
     data: AlignmentData,
     *,
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    optimizer: Callable[[Any], Optimizer],
     epochs: int,
     batch_size: int = 3500,
     warm_up: float = 0.15,
     clip_norm: float | None = 1.0,
     validate_every: int = 10,
     patience: int | None = None,
-    pseudo_labels: PseudoLabels | None = None,
-    pseudo_from: int = 0,
+    pseudo_labels: Probation | None = None,
     joint: Joint = "weights",
     seed: int = 0,
     checkpoint: Path | None = None,
@@ -94,10 +98,11 @@ def fit_alignment(
 ) -> FittedAlignment:
     """Trains for some epochs, keeping the weights with the best MRR of the validation links, both ways, among all entities.
 
-    The learning rate rises over the first ``warm_up`` of the steps and falls as a cosine to 0. From epoch ``pseudo_from`` on, pairs
-    that the model believes in join the seeds (``PseudoLabels``). ``patience``: so many validations without a better one end it.
-    ``stop_after`` seconds it ends after the epoch that is running. With a ``checkpoint`` file training continues from it, and
-    writes it every ``checkpoint_seconds``. ``report`` is given a row a validation.
+    The learning rate rises over the first ``warm_up`` of the steps and falls as a cosine to 0; the weights of the losses learn at
+    ``UNCERTAINTY_RATE`` times it, and what is no matrix does not decay. With ``pseudo_labels``, pairs that the model believes in
+    join the seeds. ``patience``: so many validations without a better one end it. ``stop_after`` seconds it ends after the epoch
+    that is running. With a ``checkpoint`` file training continues from it, also where it ran out of time, and writes it every
+    ``checkpoint_seconds``. ``report`` is given a row a validation.
 
     Raises TrainingFailed where a loss is no longer a usable number; ValueError without seeds or validation links.
     """
@@ -106,7 +111,8 @@ def fit_alignment(
             f"{data.name} has {len(data.train)} seeds and {len(data.valid)} links for validation: both are needed"
         )
     parts = nn.ModuleDict({"encoder": encoder, "objective": objective})
-    opt = optimizer(parts.parameters())
+    opt = _optimizer(optimizer, encoder, objective)
+    pseudo = None if pseudo_labels is None else PseudoLabels(pseudo_labels)
     steps_per_epoch = -(-len(data.train) // batch_size)
     total = epochs * steps_per_epoch
     schedule = LambdaLR(opt, lambda step: _rate(step / total, warm_up))
@@ -117,13 +123,16 @@ def fit_alignment(
         opt.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         at, best, epoch = Progress(**saved["progress"]), saved["best"], saved["epoch"]
-        if pseudo_labels is not None:
-            pseudo_labels.load_state_dict(saved["pseudo_labels"])
-    before, start = at.seconds, time.perf_counter()
+        if pseudo is not None:
+            pseudo.load_state_dict(saved["pseudo_labels"])
+    before, start, late = at.seconds, time.perf_counter(), False
     written = start
-    while epoch < epochs and not at.finished:
+    while epoch < epochs and not at.finished and not late:
         parts.train()
-        seeds = data.train if pseudo_labels is None else torch.cat([data.train, pseudo_labels.promoted])
+        for module in parts.modules():
+            if isinstance(module, FollowsEpochs):
+                module.before_epoch(epoch)
+        seeds = data.train if pseudo is None else torch.cat([data.train, pseudo.promoted])
         for pairs in _batches(data.joint(seeds), batch_size, step_seed(seed, epoch)):
             torch.manual_seed(step_seed(seed, at.step))
             losses = _losses(encoder, objective, data, pairs)
@@ -137,8 +146,8 @@ def fit_alignment(
         for _ in range(steps_per_epoch):  # by epochs, so that more seeds do not shorten it
             schedule.step()
         epoch += 1
-        if pseudo_labels is not None and epoch > pseudo_from and (epoch - pseudo_from) % pseudo_labels.every == 0:
-            pseudo_labels.look(_mutual(encoder, data, pseudo_labels, joint))
+        if pseudo is not None and pseudo.probation.looks_after(epoch):
+            pseudo.look(_mutual(encoder, data, pseudo, joint))
         at.seconds = before + time.perf_counter() - start
         late = stop_after is not None and at.seconds > stop_after
         if epoch % validate_every == 0 or epoch == epochs or late:
@@ -153,26 +162,39 @@ def fit_alignment(
             if at.best_step == at.step:
                 best = copy.deepcopy(encoder.state_dict())
             report(at.history[-1])
-        at.finished = at.finished or late
         if checkpoint is not None and (
-            time.perf_counter() - written > checkpoint_seconds or epoch == epochs or at.finished
+            time.perf_counter() - written > checkpoint_seconds or epoch == epochs or at.finished or late
         ):
             state: dict[str, Any] = {"parts": parts.state_dict(), "optimizer": opt.state_dict(), "best": dict(best)}
             state |= {"schedule": schedule.state_dict(), "progress": vars(at), "epoch": epoch}
-            state["pseudo_labels"] = None if pseudo_labels is None else pseudo_labels.state_dict()
+            state["pseudo_labels"] = None if pseudo is None else pseudo.state_dict()
             stored.save(checkpoint, state)
             written = time.perf_counter()
     encoder.load_state_dict(best)
     encoder.eval()
-    promoted = torch.empty(0, 2, dtype=torch.int64) if pseudo_labels is None else pseudo_labels.promoted
+    promoted = data.train[:0] if pseudo is None else pseudo.promoted
     return FittedAlignment(at.best_metrics(), at.best_step, at.seconds, at.history, promoted)
+
+
+def _optimizer(make: Callable[[Any], Optimizer], encoder: AlignmentEncoder, objective: AlignmentObjective) -> Optimizer:
+    """Matrices decay as the optimiser says; biases, global weights and uncertainties do not."""
+    weights = list(encoder.parameters())
+    opt = make(
+        [
+            {"params": [weight for weight in weights if weight.dim() > 1]},
+            {"params": [weight for weight in weights if weight.dim() <= 1], "weight_decay": 0.0},
+            {"params": list(objective.parameters()), "weight_decay": 0.0},
+        ]
+    )
+    opt.param_groups[-1]["lr"] *= UNCERTAINTY_RATE
+    return opt
 
 
 def _losses(
     encoder: AlignmentEncoder, objective: AlignmentObjective, data: AlignmentData, pairs: Links
 ) -> dict[str, Tensor]:
     lookup = encoder(data.graph)
-    return objective(lookup(pairs[:, 0]), lookup(pairs[:, 1]))
+    return objective(*(lookup(column, objective.needs_fusion) for column in pairs.unbind(1)))
 
 
 def _batches(pairs: Links, size: int, seed: int) -> Iterable[Links]:
@@ -182,12 +204,13 @@ def _batches(pairs: Links, size: int, seed: int) -> Iterable[Links]:
 
 
 def _mutual(encoder: AlignmentEncoder, data: AlignmentData, pseudo: PseudoLabels, joint: Joint) -> Links:
-    """The mutual-nearest pairs of entities outside the seeds, by plain cosine."""
+    """The mutual-nearest pairs of entities outside the seeds."""
     left, right = joint_vectors(encoder, data, joint)
     free_left, free_right = pseudo.pools(data.train, len(left), len(right))
     if not len(free_left) or not len(free_right):
         return data.train[:0]
-    pairs = mutual_best(plain(Similarity(left[free_left], right[free_right])))
+    correct = csls if pseudo.probation.nearest == "csls" else plain
+    pairs = mutual_best(correct(Similarity(left[free_left], right[free_right])))
     return torch.stack([free_left[pairs.left], free_right[pairs.right]], 1)
 
 

@@ -61,38 +61,52 @@ class AlignmentObjective(nn.Module):
         ECIA   icl of each modality, weighed by M * confidence (the smaller of a pair's two), summed by uncertainty
         IIR    icl of each modality after fusion, where an encoder fuses, with the same uncertainties
 
-    Raises ValueError where no loss is chosen.
+    M is how many modalities an entity has. Without ``confidence`` all entities are weighed alike. A pair of which one lacks a
+    modality adds nothing to ECIA and IIR of it. Raises ValueError where no loss is chosen.
     """
 
     def __init__(
-        self, modalities: Sequence[str], temperature: float = 0.1, gmi: bool = True, ecia: bool = True, iir: bool = True
+        self,
+        modalities: Sequence[str],
+        temperature: float = 0.1,
+        gmi: bool = True,
+        ecia: bool = True,
+        iir: bool = True,
+        confidence: bool = True,
     ) -> None:
         super().__init__()
         if not gmi and not ecia and not iir:
             raise ValueError("an objective needs at least one of gmi, ecia and iir")
         self.temperature = temperature
-        self.gmi, self.ecia, self.iir = gmi, ecia, iir
+        self.gmi, self.ecia, self.iir, self.confidence = gmi, ecia, iir, confidence
         self.uncertainty = UncertaintyWeighting(modalities)
+
+    @property
+    def needs_fusion(self) -> bool:
+        """Whether it reads what an encoder's fusion gives."""
+        return self.iir or self.confidence
 
     def forward(self, left: Views, right: Views) -> dict[str, Float[Tensor, ""]]:
         losses = {}
         if self.gmi:
             losses["gmi"] = self._icl(left.joint(), right.joint())
-            if left.confidence is not None:
+            if self.confidence and left.confidence is not None:
                 losses["gmi"] = losses["gmi"] + self._icl(left.joint(True), right.joint(True))
+        both = (left.has & right.has).to(left.weight.dtype)
         if self.ecia:
-            weight = None
-            if left.confidence is not None and right.confidence is not None:
-                weight = torch.minimum(left.confidence, right.confidence) * len(left.modalities)
+            weight = both
+            if self.confidence and left.confidence is not None and right.confidence is not None:
+                trust = [left.confidence, right.confidence]
+                counts = [side.has.sum(1, keepdim=True) for side in (left, right)]
+                weight = torch.minimum(trust[0] * counts[0], trust[1] * counts[1])
             losses["ecia"] = self._each(left.modalities, right.modalities, weight)
         if self.iir and left.hidden is not None and right.hidden is not None:
-            losses["iir"] = self._each(left.hidden, right.hidden, None)
+            losses["iir"] = self._each(left.hidden, right.hidden, both)
         return losses
 
     def _icl(self, left: Tensor, right: Tensor, weight: Tensor | None = None) -> Tensor:
         return contrastive_alignment_loss(left, right, weight, self.temperature)
 
-    def _each(self, left: Mapping[str, Tensor], right: Mapping[str, Tensor], weight: Tensor | None) -> Tensor:
-        columns = [None] * len(left) if weight is None else weight.unbind(1)
-        named = zip(left, columns, strict=True)
+    def _each(self, left: Mapping[str, Tensor], right: Mapping[str, Tensor], weight: Tensor) -> Tensor:
+        named = zip(left, weight.unbind(1), strict=True)
         return self.uncertainty({name: self._icl(left[name], right[name], column) for name, column in named})

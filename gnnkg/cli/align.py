@@ -6,8 +6,9 @@ dbp15k/zh_en, dbp15k/fr_en, srprs/en_fr_15k_V1, cldr, or a folder in the layout 
 its test links.
 
 Pairs are written as CSV, one to one: seeds, then mutual-best pairs, the surest first. Seeds and names spread over both graphs
-without training (label propagation); --epochs trains a graph attention network on the seeds instead, a part of which chooses
-the model.
+without training (label propagation); --train FILE or --epochs N trains an encoder on the seeds instead, a part of which chooses
+the model. FILE names encoder, losses and settings, as recipes/alignment/snag.yaml does, and any of its fields can be changed:
+--encoder.noise null, --iir false, --pseudo_labels.begin 20. `gnnkg parts` lists the classes that it can name.
 """
 
 from __future__ import annotations
@@ -16,63 +17,96 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gnnkg.alignment.aligner import EntityVectors
+    from gnnkg.alignment.training import AlignmentTraining
     from gnnkg.data.alignment import AlignmentData
+
+MATCHES = ("csls", "sinkhorn", "cosine")
+WAYS = ("left to right", "right to left")
 
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg align", description=__doc__)
-    parser.add_argument("graphs", metavar="GRAPH", nargs="*", help="the left and the right graph, by name or folder")
+    parser = argparse.ArgumentParser(
+        prog="gnnkg align",
+        usage="%(prog)s (LEFT RIGHT [--seeds FILE] | --on NAME) [--train FILE | --epochs N] [--field value ...] [...]",
+        description=__doc__,
+        allow_abbrev=False,
+    )
     parser.add_argument("--on", metavar="NAME", help="known links, by name or folder, in place of two graphs")
     parser.add_argument("--seeds", metavar="FILE", type=Path, help="pairs that are known: two columns, comma or tab")
-    parser.add_argument("--names", metavar="TEXT", default="labels", help="labels (default), a text of both, or none")
-    parser.add_argument("--match", choices=("csls", "sinkhorn", "cosine"), default="csls")
-    parser.add_argument("--rounds", metavar="N", type=int, default=3, help="rounds of label propagation (default: 3)")
+    parser.add_argument("--names", metavar="TEXT", help="labels (default), a text of both, or none; FILE has its own")
     parser.add_argument(
-        "--width", metavar="N", type=int, default=256, help="of spread labels, or a trained model (default: 256)"
+        "--match",
+        metavar="HOW",
+        nargs="+",
+        default=["csls"],
+        help="csls (default), sinkhorn or cosine; several: all are judged, and the first makes the pairs",
+    )
+    parser.add_argument("--rounds", metavar="N", type=int, default=3, help="rounds of label propagation (default: 3)")
+    parser.add_argument("--width", metavar="N", type=int, help="of spread labels (default: 256), or dim of training")
+    parser.add_argument(
+        "--compared",
+        metavar="N",
+        type=int,
+        default=512,
+        help="width to which spread vectors are narrowed (default: 512)",
     )
     parser.add_argument("--name-width", metavar="N", type=int, default=512, help="of names' vectors (default: 512)")
+    parser.add_argument("--train", metavar="FILE", type=Path, help="train on the seeds as a YAML file says")
     parser.add_argument("--epochs", metavar="N", type=int, help="train on the seeds for so many epochs")
-    parser.add_argument("--batch-size", metavar="N", type=int, default=3500, help="of training: pairs (default: 3500)")
-    parser.add_argument(
-        "--lr", metavar="RATE", type=float, default=5e-3, help="of training, at its highest (default: 0.005)"
-    )
-    parser.add_argument(
-        "--pseudo-from", metavar="EPOCH", type=int, help="of training: from when on believed pairs are seeds"
-    )
+    parser.add_argument("--batch-size", metavar="N", type=int, help="of training: pairs")
+    parser.add_argument("--lr", metavar="RATE", type=float, help="of training, at its highest")
+    parser.add_argument("--pseudo-from", metavar="EPOCH", type=int, help="of training: when believed pairs turn seeds")
+    parser.add_argument("--checkpoint", metavar="FILE", type=Path, help="of training: continued from, if it is there")
     parser.add_argument("--candidates", choices=("linked", "all"), default="linked", help="with --on: who is ranked")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--out", metavar="FILE", type=Path, help="the CSV file (default: printed)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="with --on: the figures with their provenance")
-    arguments = parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    match = list(takewhile(MATCHES.__contains__, arguments.match))
+    first = next((i for i, each in enumerate(rest) if each.startswith("--")), len(rest))
+    graphs, fields = [*arguments.match[len(match) :], *rest[:first]], rest[first:]
+    if not match:
+        raise ValueError(f"--match is one of {', '.join(MATCHES)}, not {arguments.match[0]!r}")
+    arguments.match = match
 
-    if (len(arguments.graphs) != 2) == (arguments.on is None):
-        raise ValueError(f"name two graphs to align, or known links by --on, not {len(arguments.graphs)} graphs")
-    if arguments.on is not None and (arguments.seeds is not None or arguments.graphs):
+    trains = arguments.train is not None or arguments.epochs is not None
+    if (len(graphs) != 2) == (arguments.on is None):
+        raise ValueError(f"name two graphs to align, or known links by --on, not {len(graphs)} graphs")
+    if arguments.on is not None and (arguments.seeds is not None or graphs):
         raise ValueError("known links have seeds and graphs of their own: give --on alone")
-
     if arguments.json is not None and arguments.on is None:
         raise ValueError("figures need known links to be judged by: --json goes with --on")
+    if fields and not trains:
+        raise ValueError(f"{fields[0]} is a field of a training: give --train FILE or --epochs N too")
+    if arguments.train is not None and arguments.names is not None:
+        raise ValueError(f"{arguments.train} says which names are read: change --encoder.modalities, not --names")
 
     from gnnkg.alignment import aligner
+    from gnnkg.evaluation.provenance import commit
 
-    begin = time.perf_counter()
-    data = _data(arguments)
-    names = aligner.names_of(data, None if arguments.names == "none" else arguments.names, arguments.name_width)
-    if arguments.epochs is not None:
-        settings = {"dim": arguments.width, "lr": arguments.lr, "batch_size": arguments.batch_size}
-        settings |= {"pseudo_from": arguments.pseudo_from, "seed": arguments.seed, "report": _tell}
-        vectors = aligner.by_training(data, names, arguments.epochs, **settings)
+    begin, code = time.perf_counter(), commit()  # of now: the files may be others when a long training ends
+    data = _data(arguments, graphs, 0.1 if trains else 0.0)
+    text = arguments.names or "labels"
+    if trains:
+        training = _training(data, arguments, text, fields)
+        vectors, told = _trained(data, training, arguments.seed, arguments.checkpoint)
     else:
-        vectors = aligner.by_propagation(data, names, arguments.rounds, arguments.width, arguments.seed)
+        names = None if text == "none" else aligner.names_of(data, text, arguments.name_width)
+        widths = arguments.width or 256, arguments.compared
+        vectors = aligner.by_propagation(data, names, arguments.rounds, *widths, arguments.seed)
+        told = {}
+    told["seconds to the vectors"] = time.perf_counter() - begin
     if arguments.on is not None:
-        _judge(data, vectors, arguments, time.perf_counter() - begin)
+        _judge(data, vectors, arguments, told, code)
     if arguments.out is not None or arguments.on is None:
-        table = aligner.aligned_pairs(data, vectors, arguments.match)
+        table = aligner.aligned_pairs(data, vectors, arguments.match[0])
         if arguments.out is None:
             print(table.to_csv(index=False), end="")
         else:
@@ -81,50 +115,94 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _data(arguments: argparse.Namespace) -> AlignmentData:
+def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) -> AlignmentData:
     from gnnkg.data.alignment import AlignmentData, carve_links, load_alignment, read_links
     from gnnkg.data.load import load
 
     if arguments.on is not None:
         return load_alignment(arguments.on, seed=arguments.seed)
-    left, right = (load(name) for name in arguments.graphs)
+    left, right = (load(name) for name in graphs)
     name = f"{left.name} and {right.name}"
     if arguments.seeds is None:
         return AlignmentData(name, left, right)
     seeds = read_links(arguments.seeds, left.entity_id, right.entity_id)
-    train, valid = carve_links(seeds, 0.1 if arguments.epochs is not None else 0.0, arguments.seed)
-    return AlignmentData(name, left, right, train, valid)
+    train, chosen_on = carve_links(seeds, valid, arguments.seed)
+    return AlignmentData(name, left, right, train, chosen_on)
 
 
-def _judge(data: AlignmentData, vectors: EntityVectors, arguments: argparse.Namespace, seconds: float) -> None:
+def _training(
+    data: AlignmentData, arguments: argparse.Namespace, text: str, fields: Sequence[str]
+) -> AlignmentTraining:
+    """A file's training, or the default one with all that the data have, as the options change it."""
+    from gnnkg.alignment.training import read_training
+    from gnnkg.config import parse_overrides
+    from gnnkg.data.alignment import ATTRIBUTES
+
+    changes: dict[str, Any] = {}
+    if arguments.train is None:
+        assert data.graph.annotations is not None
+        if ATTRIBUTES in data.graph.annotations.texts:
+            changes["encoder.modalities.attributes"] = {"class_path": "Terms", "init_args": {"text": ATTRIBUTES}}
+        if text != "none":
+            ngrams = {"text": "label" if text == "labels" else text, "dim": arguments.name_width, "reduce": "random"}
+            changes["encoder.modalities.names"] = {"class_path": "TextNgrams", "init_args": ngrams}
+    options = {"epochs": arguments.epochs, "dim": arguments.width, "batch_size": arguments.batch_size}
+    options |= {"optimizer.lr": arguments.lr, "pseudo_labels.begin": arguments.pseudo_from}
+    changes |= {name: value for name, value in options.items() if value is not None}
+    return read_training(arguments.train, changes | parse_overrides(fields))
+
+
+def _trained(
+    data: AlignmentData, training: AlignmentTraining, seed: int, checkpoint: Path | None
+) -> tuple[EntityVectors, dict[str, Any]]:
+    """Vectors, and what the training has to tell."""
+    from gnnkg.alignment.aligner import EntityVectors
+    from gnnkg.alignment.fit import joint_vectors
+    from gnnkg.alignment.training import train_aligner
+
+    encoder, fitted = train_aligner(training, data, seed, checkpoint, _tell)
+    told = {"best step": fitted.best_step, "seconds": fitted.seconds, "pseudo-labels": len(fitted.pseudo_labels)}
+    told |= {"weights": dict(zip(encoder.names, encoder.weight.softmax(0).tolist(), strict=True))}
+    told |= {"history": fitted.history, "config": training.config}
+    return EntityVectors(*joint_vectors(encoder, data, training.joint)), {"training": told}
+
+
+def _judge(
+    data: AlignmentData, vectors: EntityVectors, arguments: argparse.Namespace, told: dict[str, Any], code: str
+) -> None:
     """Prints how well the test links are found, and writes it where a file is asked for."""
     import json
 
     from gnnkg.alignment.aligner import CORRECT
-    from gnnkg.evaluation.alignment import evaluate_alignment
+    from gnnkg.evaluation.alignment import evaluate_alignment, plain
     from gnnkg.evaluation.provenance import command_line, provenance
     from gnnkg.stored import write_atomically
 
-    match, candidates = arguments.match, arguments.candidates
-    ranks = evaluate_alignment(vectors.left, vectors.right, data.test, CORRECT[match], candidates)
-    asked = {"linked": "the partners of the test links", "all": "all entities of the other graph"}[candidates]
-    protocol = f"{len(data.test):,} test links, ranked by {match} among {asked}"
-    print(f"{data}\n{protocol}")
-    found = {direction: ranks.metrics(direction) for direction in ("left to right", "right to left")}
-    for direction, values in found.items():
-        figures = ", ".join(f"{name} {values[name]:.4f}" for name in ("hits@1", "hits@10", "mrr"))
-        print(f"{direction}: {figures}")
+    asked = {"linked": "the partners of the test links", "all": "all entities of the other graph"}[arguments.candidates]
+    protocol = f"{len(data.test):,} test links, ranked by {{}} among {asked}"
+    print(data)
+    found: dict[str, Any] = {}
+    for match in arguments.match:
+        ranks = evaluate_alignment(vectors.left, vectors.right, data.test, CORRECT[match], arguments.candidates)
+        found[match] = {way: ranks.metrics(way) for way in WAYS}
+        print(protocol.format(match))
+        for way, values in found[match].items():
+            figures = ", ".join(f"{name} {values[name]:.4f}" for name in ("hits@1", "hits@10", "mrr"))
+            print(f"{way}: {figures}")
     if arguments.json is not None:
+        if len(data.valid):
+            judged = evaluate_alignment(vectors.left, vectors.right, data.valid, plain, "all")
+            told["validation, by cosine, among all entities, both ways"] = judged.metrics("both")
         settings = {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)}
-        told = {
+        whole = {
             "data": str(data),
-            "protocol": f"{protocol}, realistic ties",
+            "protocol": f"{protocol.format('each')}, realistic ties",
             "metrics": found,
-            "seconds to the vectors": seconds,
+            **told,
             "command": command_line(),
-            "provenance": provenance(settings, arguments.seed).to_dict(),
+            "provenance": replace(provenance(settings, arguments.seed), commit=code).to_dict(),
         }
-        text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
         write_atomically(arguments.json, text.encode())
 
 

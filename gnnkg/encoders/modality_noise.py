@@ -36,13 +36,15 @@ class GaussModalityNoise:
     Chen et al., "The Power of Noise: Toward a Unified Multi-modal Knowledge Graph Representation Framework", COLING 2025. Mean and
     deviation are those of each column over the rows that are there; of the structure they are taken anew with each refresh, and
     no gradient runs through them. ``refresh="epoch"``: all batches of an epoch see the same noise; "step": each sees its own.
-    ``structure_scale`` multiplies rho and epsilon for the structure: 1 in completion, 0.5 in alignment.
+    ``structure_scale`` multiplies rho and epsilon for the structure: 1 in completion, 0.5 in alignment. ``before_messages`` noises
+    the free vectors that a structure encoder passes along the graph, as in alignment, and not what comes out of it.
     """
 
     rho: float = 0.2
     epsilon: float = 0.7
     refresh: Literal["epoch", "step"] = "epoch"
     structure_scale: float = 1.0
+    before_messages: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rho", "epsilon", "structure_scale"):

@@ -37,7 +37,8 @@ class SNAG(Encoder):
     ``Reader`` and ``RelationGate``. ``views`` gives terms the same triples by each modality alone, before fusion; zeros where an
     entity lacks it. In training those entities are fused that a batch asks about, each once; in evaluation all of them, once.
 
-    Raises ValueError where there is no modality besides structure, or the data set has not what one reads.
+    Raises ValueError where there is no modality besides structure, the data set has not what one reads, or noise before messages
+    finds no free vectors.
     """
 
     seen: Tensor
@@ -82,8 +83,13 @@ class SNAG(Encoder):
         self.modalities = nn.ModuleList(
             Modality(make(graph)(graph), dim, projections, noise, missing) for make in modalities.values()
         )
-        scaled = None if noise is None else noise.scaled(noise.structure_scale)
-        self.structure_noise = None if scaled is None else Noise(scaled, graph.num_entities, dim)
+        self.structure_noise = None
+        if noise is not None:
+            structure_noise = Noise(noise.scaled(noise.structure_scale), graph.num_entities, dim)
+            if noise.before_messages:
+                _free_vectors(self.structure).noise = structure_noise
+            else:
+                self.structure_noise = structure_noise
         self.graph_projection = nn.Linear(dim, dim) if graph_projection else nn.Identity()
         self.register_buffer("seen", graph.seen if mask_unseen else torch.ones_like(graph.seen))
         self.fusion = Fusion(read_out, len(names), dim, num_heads, fusion_layers, hidden_dim, dropout, tanh)
@@ -159,7 +165,14 @@ class SNAGLookup:
         return self._whole
 
     def _fused(self, entities: Int[Tensor, " X"] | None) -> Rows:
-        """These entities of the graph (None: all); their modalities lie by the ids of the graph that this is a part of, if any."""
+        tokens, has = self.tokens(entities)
+        return Rows(tokens, has, self.snag.fusion(tokens, has))
+
+    def tokens(self, entities: Int[Tensor, " X"] | None) -> tuple[Float[Tensor, "X M D"], Bool[Tensor, "X M"]]:
+        """The modalities of these entities of the graph (None: all), before they are fused, and which an entity has.
+
+        Modalities lie by the ids of the graph that this is a part of, if any. What an entity lacks is 0.
+        """
         snag, origin = self.snag, self.graph.part_of
         ids = entities if origin is None else origin.entities if entities is None else origin.entities[entities]
         structure = self._structure(entities)
@@ -172,8 +185,7 @@ class SNAGLookup:
         seen = snag.seen if ids is None else snag.seen[ids]
         has = torch.cat([(seen | ~has_others.any(1)).unsqueeze(1), has_others], 1)
         tokens = torch.stack([snag.graph_projection(structure), *(token for token, _ in others)], 1)
-        tokens = torch.where(has.unsqueeze(2), tokens, 0)
-        return Rows(tokens, has, snag.fusion(tokens, has))
+        return torch.where(has.unsqueeze(2), tokens, 0), has
 
     def _structure(self, entities: Int[Tensor, " X"] | None) -> Float[Tensor, "X D"]:
         zero = torch.zeros(1, dtype=torch.int64, device=self.graph.device)
@@ -185,6 +197,16 @@ class SNAGLookup:
         noise.measure(
             Spread.of(self._structure(None), self.snag.seen if origin is None else self.snag.seen[origin.entities])
         )
+
+
+def _free_vectors(encoder: Encoder) -> Table:
+    tables = [module for module in encoder.modules() if isinstance(module, Table)]
+    if len(tables) != 1:
+        raise ValueError(
+            f"noise before messages acts on the free vectors of a structure encoder, and {type(encoder).__name__} has "
+            f"{len(tables)} tables of them: set before_messages to false"
+        )
+    return tables[0]
 
 
 def _vectors(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Space, Vectors
+from gnnkg.encoders.modality_noise import Noise, Spread
 from gnnkg.graph import KnowledgeGraph
 
 
@@ -48,6 +49,8 @@ class Table(Encoder):
         self.sparse = sparse
         if sparse:  # else torch warns that it does not check the indices which it hands to itself
             torch.sparse.check_sparse_tensor_invariants.disable()
+        self.noise: Noise | None = None
+        """on the entities in training; ``SNAG`` sets it"""
         (init or space.init)(self.entity, self.relation)
 
     def forward(self, graph: KnowledgeGraph) -> TableLookup:
@@ -62,7 +65,13 @@ class Table(Encoder):
                 f"this table holds {len(self.entity):,} entities and {self.num_relations:,} relations, and the graph has "
                 f"{num_entities:,} and {graph.num_relations:,}: free vectors know only what they were trained on"
             )
-        return self.entity if part is None else self.entity[part.entities]
+        ids = None if part is None else part.entities
+        rows = self.entity if ids is None else self.entity[ids]
+        if self.noise is None or not self.training:
+            return rows
+        if self.noise.wants_spread:
+            self.noise.measure(Spread.of(self.entity))
+        return self.noise(rows, ids)
 
 
 class TableLookup:

@@ -8,6 +8,7 @@ from gnnkg.features.given import Given
 from gnnkg.features.numbers import Numbers
 from gnnkg.features.relations import RelationBag
 from gnnkg.features.sentences import Sentences
+from gnnkg.features.terms import Terms
 from gnnkg.features.text import TextNgrams
 
-__all__ = ["Given", "Numbers", "RelationBag", "Sentences", "TextNgrams"]
+__all__ = ["Given", "Numbers", "RelationBag", "Sentences", "Terms", "TextNgrams"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float
@@ -23,7 +23,7 @@ IDENTIFIERS = r"[PQ]\d+|/m/\w+|\d+"
 
 @dataclass(frozen=True)
 class TextNgrams:
-    """Names, descriptions or glosses by the pieces of their words: character n-grams, TF-IDF weights, a truncated SVD.
+    """Names, descriptions or glosses by the pieces of their words: character n-grams, TF-IDF weights, fewer columns.
 
         x = s U_dim Sigma_dim   of the matrix (entity, n-gram) -> (1 + log tf) idf, rows of length 1
 
@@ -31,6 +31,9 @@ class TextNgrams:
     pretrained model and no network. ``text``: a name among the data set's texts, or "label". N-grams of ``shortest`` to
     ``longest`` signs, the ``max_ngrams`` most frequent; fewer than ``dim`` columns where there are not as many directions.
     Texts that ``no_text`` matches whole count as absent, because they are identifiers.
+
+    ``reduce="random"``: a sparse random projection in place of the SVD (Li et al., "Very sparse random projections", KDD 2006). It
+    keeps all cosines, those of rare n-grams too, up to about 1 / sqrt(dim): names that are alike in spelling are near.
 
     Raises ValueError where no entity has a text.
     """
@@ -41,6 +44,7 @@ class TextNgrams:
     longest: int = 4
     max_ngrams: int = 50_000
     no_text: str = IDENTIFIERS
+    reduce: Literal["svd", "random"] = "svd"
 
     def __post_init__(self) -> None:
         if self.dim < 1 or self.max_ngrams < 2 or not 1 <= self.shortest <= self.longest:
@@ -93,6 +97,7 @@ class _Reader:
             from sklearn.decomposition import TruncatedSVD
             from sklearn.feature_extraction.text import TfidfVectorizer
             from sklearn.pipeline import make_pipeline
+            from sklearn.random_projection import SparseRandomProjection
 
             settings, corpus = self.settings, [text for text in self.learned if text is not None]
             ngrams = TfidfVectorizer(
@@ -102,10 +107,13 @@ class _Reader:
                 sublinear_tf=True,
             )
             weights = ngrams.fit_transform(corpus)
-            most = max(1, min(weights.shape) - 1)
-            svd = TruncatedSVD(min(settings.dim, most), random_state=0)
-            rows = svd.fit_transform(weights)
+            if settings.reduce == "svd":
+                fewer = TruncatedSVD(min(settings.dim, max(1, min(weights.shape) - 1)), random_state=0)
+            else:
+                dim = min(settings.dim, weights.shape[1])
+                fewer = SparseRandomProjection(dim, dense_output=True, random_state=0)  # type: ignore[arg-type]  # its stub knows "auto"
+            rows = fewer.fit_transform(weights)
             mean_square = float((rows**2).mean())
             scale = mean_square**-0.5 if mean_square else 1.0
-            self._fitted = make_pipeline(ngrams, svd), rows.shape[1], scale
+            self._fitted = make_pipeline(ngrams, fewer), rows.shape[1], scale
         return self._fitted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,11 +67,12 @@ def test_uncertainty_weighting_leaves_absent_kinds_alone():
 
 def views(fused: bool, share: float = 0.5) -> Views:
     modalities = {"structure": torch.randn(5, 3), "name": torch.randn(5, 4)}
+    has = torch.ones(5, 2, dtype=torch.bool)
     if not fused:
-        return Views(modalities, torch.tensor([0.25, 0.75]))
+        return Views(modalities, torch.tensor([0.25, 0.75]), has)
     confidence = torch.tensor([share, 1 - share]).expand(5, 2)
     hidden = {"structure": torch.randn(5, 3), "name": torch.randn(5, 3)}
-    return Views(modalities, torch.tensor([0.25, 0.75]), hidden, confidence)
+    return Views(modalities, torch.tensor([0.25, 0.75]), has, hidden, confidence)
 
 
 def test_joint_vectors_are_weighed_and_of_length_by_weight():
@@ -105,6 +107,34 @@ def test_confidence_keeps_its_gradient():
     share = torch.tensor(0.3, requires_grad=True)
     confidence = torch.stack([share, 1 - share]).expand(5, 2)
     side = views(True)
-    left = Views(side.modalities, side.weight, side.hidden, confidence)
+    left = replace(side, confidence=confidence)
     AlignmentObjective(["structure", "name"], gmi=False, iir=False)(left, views(True))["ecia"].backward()
     assert share.grad.abs() > 0
+
+
+def test_confidence_may_be_left_out_of_the_losses():
+    left, right = views(True, 0.1), views(True, 0.2)
+    plain = AlignmentObjective(["structure", "name"], confidence=False)
+    bare = [replace(side, confidence=None) for side in (left, right)]
+    assert plain(left, right) == plain(*bare)
+    assert plain.needs_fusion, "IIR needs it"
+    assert not AlignmentObjective(["structure", "name"], confidence=False, iir=False).needs_fusion
+
+
+def test_a_pair_that_lacks_a_modality_adds_nothing_to_its_losses():
+    left, right = views(True), views(True)
+    lacking = left.has.clone()
+    lacking[3, 1] = False
+    confidence = torch.where(lacking, left.confidence, 0.0)
+    confidence[3, 0] = 1.0
+    left = replace(left, has=lacking, confidence=confidence)
+    losses = AlignmentObjective(["structure", "name"], gmi=False)(left, right)
+    weight = lacking.float()
+    for name, of in (("ecia", "modalities"), ("iir", "hidden")):
+        sides = zip(*(getattr(side, of).values() for side in (left, right)), weight.unbind(1), strict=True)
+        assert_close(losses[name], sum(contrastive_alignment_loss(*each) for each in sides))
+
+
+def test_joining_by_confidence_needs_one():
+    with pytest.raises(ValueError, match="join them by weights"):
+        views(False).joint(by_confidence=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gnnkg.alignment.pseudo_labels import PseudoLabels
+from gnnkg.alignment.pseudo_labels import Probation, PseudoLabels
 
 
 def links(*pairs: tuple[int, int]) -> torch.Tensor:
@@ -13,7 +13,7 @@ def links(*pairs: tuple[int, int]) -> torch.Tensor:
 
 
 def test_a_pair_must_be_there_at_every_look_since_the_last_replacement():
-    labels = PseudoLabels(renew=3, promote=6)
+    labels = PseudoLabels(Probation(renew=3, promote=6))
     seen = [
         links((0, 0), (1, 1), (2, 2)),  # replaced, and soon again
         links((0, 0), (1, 1)),
@@ -28,7 +28,7 @@ def test_a_pair_must_be_there_at_every_look_since_the_last_replacement():
 
 
 def test_pools_hold_neither_seeds_nor_the_promoted():
-    labels = PseudoLabels(renew=2, promote=2)
+    labels = PseudoLabels(Probation(renew=2, promote=2))
     labels.look(links((1, 2)))
     labels.look(links((1, 2)))
     left, right = labels.pools(links((0, 0)), 4, 4)
@@ -36,15 +36,32 @@ def test_pools_hold_neither_seeds_nor_the_promoted():
     assert right.tolist() == [1, 3]
 
 
+def test_those_who_joined_may_be_replaced():
+    labels = PseudoLabels(Probation(renew=2, promote=2, for_good=False))
+    for seen in (links((1, 2), (3, 3)), links((1, 2)), links((1, 1), (3, 3))):
+        labels.look(seen)
+    assert labels.promoted.tolist() == [[1, 2]], "until the next promotion"
+    assert [side.tolist() for side in labels.pools(links((0, 0)), 4, 4)] == [[1, 2, 3], [1, 2, 3]]
+    assert labels.look(links((1, 1), (2, 3), (3, 3)))
+    assert labels.promoted.tolist() == [[1, 1], [3, 3]]
+
+
 def test_nothing_joins_without_probation():
     for settings in ({"renew": 1, "promote": 1}, {"renew": 5, "promote": 6}, {"every": 0}):
         with pytest.raises(ValueError, match="must be at least 1"):
-            PseudoLabels(**settings)
+            Probation(**settings)
+    with pytest.raises(ValueError, match="from 0 on, not at -1"):
+        Probation(begin=-1)
+
+
+def test_when_pairs_are_looked_at():
+    probation = Probation(begin=3, every=2)
+    assert [epoch for epoch in range(10) if probation.looks_after(epoch)] == [5, 7, 9]
 
 
 def test_the_state_comes_back():
-    labels = PseudoLabels(renew=2, promote=4)
+    labels = PseudoLabels(Probation(renew=2, promote=4))
     labels.look(links((1, 2), (3, 3)))
-    again = PseudoLabels(renew=2, promote=4)
+    again = PseudoLabels(labels.probation)
     again.load_state_dict(labels.state_dict())
     assert (again.looks, again.candidates.tolist()) == (1, [[1, 2], [3, 3]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def right_ones(data: AlignmentData, table: pandas.DataFrame) -> float:
 
 def test_names_alone_start_it(data, folders, tmp_path: Path, capsys):
     out = tmp_path / "pairs.csv"
-    assert main(["align", *folders, "--width", "256", "--out", str(out)]) == 0
+    assert main(["align", "--width", "256", "--match", "csls", *folders, "--out", str(out)]) == 0
     assert re.search(r"\d+ pairs \(0 of them seeds\)", capsys.readouterr().out.replace(",", ""))
     table = pandas.read_csv(out)
     assert not table["left"].duplicated().any()
@@ -83,13 +84,36 @@ def test_training_on_seeds(capsys):
     assert "among all entities of the other graph" in captured.out
 
 
+def test_a_file_says_how_to_train_and_options_change_it(tmp_path: Path, capsys):
+    file, figures = tmp_path / "small.yaml", tmp_path / "figures.json"
+    file.write_text("epochs: 2\ndim: 32\nencoder.noise: {before_messages: true}\n")
+    arguments = ["--train", str(file), "--batch-size", "200", "--iir", "false", "--encoder.modalities.names=TextNgrams"]
+    options = ["--pseudo-from", "1", "--match", "cosine", "csls", "--json", str(figures)]
+    assert main(["align", "--on", "cldr", *options, *arguments]) == 0
+    found = json.loads(figures.read_text())
+    assert found["metrics"].keys() == {"cosine", "csls"}
+    training = found["training"]
+    assert training["weights"].keys() == {"structure", "relations", "names"}
+    config = training["config"]
+    assert (config["batch_size"], config["iir"], config["dim"], config["pseudo_labels"]["begin"]) == (200, False, 32, 1)
+    assert training["history"][-1].keys() >= {"loss/gmi", "loss/ecia", "valid/mrr"}
+    valid = found["validation, by cosine, among all entities, both ways"]
+    assert valid["mrr"] == pytest.approx(max(row["valid/mrr"] for row in training["history"]))
+    assert "ranked by csls among" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "name two graphs to align"),
+        (["--on", "cldr", "--match", "nearest"], "--match is one of csls, sinkhorn, cosine, not 'nearest'"),
         (["--on", "cldr", "--seeds", "x.csv"], "give --on alone"),
-        (["--on", "cldr", "--names", "nicknames"], "no text 'nicknames' both; there is labels"),
+        (["--on", "cldr", "--names", "nicknames"], "there is no text 'nicknames' in this data set; it has label"),
         (["--on", "cldrr"], "did you mean cldr"),
+        (["--on", "cldr", "--iir", "false"], "--iir is a field of a training: give --train FILE or --epochs N too"),
+        (["--on", "cldr", "--train", "x.yaml", "--names", "labels"], "x.yaml says which names are read"),
+        (["--on", "cldr", "--train", "x.yaml"], "there is no file x.yaml"),
+        (["--on", "cldr", "--epochs", "1", "--encoder.noize", "null"], "did you mean noise"),
     ],
 )
 def test_mistakes_are_told(arguments, said, capsys):

@@ -15,7 +15,7 @@ from gnnkg.annotations import Annotations, Feature
 from gnnkg.core import EVERY_ENTITY, Batch, Candidates, Model, Objective
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.queries import Queries
-from gnnkg.encoders import RGCN, SNAG, GaussModalityNoise, NBFNet, Sampled, Table
+from gnnkg.encoders import RGCN, SNAG, DiagonalGAT, GaussModalityNoise, NBFNet, Sampled, Table
 from gnnkg.encoders import snag as module
 from gnnkg.features import Given, Numbers, RelationBag
 from gnnkg.losses import CrossEntropy, SelfAdversarial
@@ -178,6 +178,45 @@ def test_structure_under_noise_learns_by_what_is_left_of_it(dataset):
     encoder = snag(dataset, noise=GaussModalityNoise(1.0, 1.0)).train()
     table_of(encoder, dataset).sum().backward()
     assert (encoder.structure.entity.grad == 0).all(), "mean and deviation of the table carry no gradient"
+
+
+def test_noise_before_messages_is_on_the_free_vectors(dataset):
+    """By an oracle: the encoder's own message passing over the table with noise in it, mean and deviation of the table."""
+    noise = GaussModalityNoise(0.8, 0.5, structure_scale=0.5, before_messages=True)
+    encoder = snag(dataset, structure=DiagonalGAT, noise=noise, dropout=0.0, read_out="graph").train()
+    for modality in encoder.modalities:
+        modality.noise = None
+    assert encoder.structure_noise is None
+    noised = table_of(encoder, dataset)
+    table = encoder.structure.table
+    assert table.noise.settings == GaussModalityNoise(0.4, 0.25)
+    rows = table.noise(table.entity.detach(), None)
+    assert_close(table.noise.std, table.entity.detach().std(0))
+    assert 0 < (rows != table.entity).any(1).sum() < 13
+    table.noise = None
+    with torch.no_grad():
+        table.entity.copy_(rows)
+    assert_close(table_of(encoder, dataset), noised)
+
+
+def test_noise_before_messages_lets_through_what_is_left_of_the_row(dataset):
+    encoder = snag(dataset, noise=GaussModalityNoise(0.5, 0.75, before_messages=True)).train()
+    rows = encoder.structure.rows(dataset.graph)
+    changed = (rows != encoder.structure.entity).any(1, keepdim=True)
+    rows.sum().backward()
+    assert 0 < changed.sum() < 13
+    assert_close(encoder.structure.entity.grad, torch.where(changed, 0.25, 1.0).expand(rows.shape))
+    assert torch.equal(encoder.eval().structure.rows(dataset.graph), encoder.structure.entity)
+
+
+def test_noise_before_messages_needs_free_vectors(dataset):
+    def two(graph, space):
+        encoder = Table(graph, space)
+        encoder.other = Table(graph, space)
+        return encoder
+
+    with pytest.raises(ValueError, match="Table has 2 tables of them"):
+        snag(dataset, structure=two, noise=GaussModalityNoise(before_messages=True))
 
 
 class Interrupted(Exception):

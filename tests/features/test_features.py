@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from gnnkg.annotations import Annotations, Feature
 from gnnkg.core import MakeFeature
-from gnnkg.features import Given, Numbers, RelationBag, Sentences, TextNgrams
+from gnnkg.features import Given, Numbers, RelationBag, Sentences, Terms, TextNgrams
 from gnnkg.graph import KnowledgeGraph
 
 
@@ -74,6 +74,45 @@ def test_relations_are_counted_at_both_ends(scale, of_two):
     expected[0, 0], expected[1, 2], expected[2, 2], expected[3, 1], expected[0, 3] = of_two, one, one, one, one
     assert_close(found.values, expected)
     assert found.has.tolist() == [True, True, True, True, False, False]
+
+
+def test_only_frequent_relations_are_counted_and_ends_together_if_so_wished():
+    path = KnowledgeGraph(torch.tensor([[0, 0, 1], [1, 1, 2], [2, 1, 3]]), 5, 3)
+    assert read(RelationBag("count", directed=False), path).values.tolist() == [
+        [1, 0, 0], [1, 1, 0], [0, 2, 0], [0, 1, 0], [0, 0, 0],
+    ]  # fmt: skip
+    most = read(RelationBag("count", directed=False, most=1), path)
+    assert most.values.tolist() == [[0], [1], [2], [1], [0]], "relation 1 is the most frequent"
+    assert most.has.tolist() == [False, True, True, True, False]
+    ends = read(RelationBag("count", most=1), path)
+    assert ends.values.tolist() == [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]
+    assert ends.names == ("1", "4")
+    with pytest.raises(ValueError, match="most must be at least 1 relation, not 0"):
+        RelationBag(most=0)
+
+
+def test_terms_of_a_text_are_a_bag_of_the_frequent_ones():
+    make = Terms("attributes", most=2)(told(texts={"attributes": ("a\tb\ta", None, "b", "c", "", None)}))
+    found = make(told(texts={"attributes": ("a\tb\ta", None, "b", "c", "", None)}))
+    assert found.names == ("b", "a"), "a and c are as frequent, and the first by name is kept"
+    assert found.values.tolist() == [[1, 1], [0, 0], [1, 0], [0, 0], [0, 0], [0, 0]]
+    assert found.has.tolist() == [True, False, True, True, False, False], "c is known, though not counted"
+    other = make(told(texts={"attributes": ("d", "a", None, None, None, None)}))
+    assert other.values.tolist()[:2] == [[0, 0], [0, 1]]
+    with pytest.raises(ValueError, match="at least 1 term"):
+        Terms("attributes", most=0)
+
+
+def test_a_random_projection_keeps_the_cosines_of_names():
+    names = ("Abdullah Gül", "Abdullah Gul", "Swiss Franc", "Q7", "Rhine", "Rhine Falls")
+    found = read(TextNgrams(dim=256, reduce="random"), told(labels=names))
+    unit = torch.nn.functional.normalize(found.values[found.has], dim=1)
+    near = unit @ unit.T
+    assert near[0, 1] > 0.4
+    assert abs(near[0, 2]) < 0.25
+    assert not found.values[3].any()
+    assert_close(found.values[found.has].square().mean(), torch.tensor(1.0))
+    assert torch.equal(read(TextNgrams(dim=256, reduce="random"), told(labels=names)).values, found.values)
 
 
 def test_texts_that_share_words_are_close_and_identifiers_are_none():

@@ -7,13 +7,14 @@ languages   the bundled graph in two languages
 links       files of links, and a validation part carved out of the seeds
 """
 
-from gnnkg.data.alignment.folders import from_eva, from_openea
+from gnnkg.data.alignment.folders import ATTRIBUTES, from_eva, from_openea
 from gnnkg.data.alignment.languages import cldr_in_two_languages
 from gnnkg.data.alignment.links import carve_links, read_links
 from gnnkg.data.alignment.pair import AlignmentData, Links
 from gnnkg.data.alignment.published import alignment_names, load_alignment
 
 __all__ = [
+    "ATTRIBUTES",
     "AlignmentData",
     "Links",
     "alignment_names",

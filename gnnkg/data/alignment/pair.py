@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from gnnkg.annotations import Annotations, Feature
 from gnnkg.data.dataset import Dataset
 from gnnkg.graph import Facts, KnowledgeGraph, Vocabulary
 
@@ -60,13 +61,23 @@ class AlignmentData:
 
     @cached_property
     def graph(self) -> KnowledgeGraph:
-        """Both graphs as one: left entities keep their ids, right ones follow them. Relations of one identifier are one."""
+        """Both graphs as one: left entities keep their ids, right ones follow them. Relations of one identifier are one.
+
+        Labels travel with it, and those texts and features that both sides have.
+        """
         left, right = self.left, self.right
         relations = tuple(dict.fromkeys((*left.relations, *right.relations)))
         place = {name: i for i, name in enumerate(relations)}
         facts = torch.cat([_moved(left, place, 0), _moved(right, place, len(left.entities))])
         entities = (*(f"left {name}" for name in left.entities), *(f"right {name}" for name in right.entities))
-        return KnowledgeGraph(facts, len(entities), len(relations), Vocabulary(entities, relations))
+        graph = KnowledgeGraph(facts, len(entities), len(relations), Vocabulary(entities, relations))
+        features = {
+            name: _stacked(feature, right.features[name])
+            for name, feature in left.features.items()
+            if name in right.features and right.features[name].names == feature.names
+        }
+        texts = {name: (*text, *right.texts[name]) for name, text in left.texts.items() if name in right.texts}
+        return graph.annotated(Annotations((*left.entity_labels, *right.entity_labels), texts, features))
 
     @cached_property
     def is_left(self) -> Bool[Tensor, " N"]:
@@ -77,13 +88,9 @@ class AlignmentData:
         """Links by the ids of ``graph``."""
         return links + torch.tensor([0, len(self.left.entities)])
 
-    def texts(self, name: str) -> tuple[str | None, ...] | None:
-        """What is written about the entities of ``graph``: their ``labels``, or texts of that name; None where a side has none."""
-        if name == "labels":
-            return (*self.left.entity_labels, *self.right.entity_labels)
-        if name in self.left.texts and name in self.right.texts:
-            return (*self.left.texts[name], *self.right.texts[name])
-        return None
+
+def _stacked(left: Feature, right: Feature) -> Feature:
+    return Feature(torch.cat([left.values, right.values]), torch.cat([left.present, right.present]), left.names)
 
 
 def _moved(dataset: Dataset, place: dict[str, int], first: int) -> Facts:
