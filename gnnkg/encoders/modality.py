@@ -26,37 +26,34 @@ class Modality(nn.Module):
 
     values: Tensor
     has: Tensor
+    """which rows are read: those that are there, or all of them where the others are filled"""
+    present: Tensor
 
     def __init__(
         self, feature: Feature, dim: int, num_layers: int, noise: GaussModalityNoise | None, missing: Missing
     ) -> None:
         super().__init__()
         self.missing: Missing = missing
-        values, has = torch.where(feature.present, feature.values.float(), 0), feature.has
-        spread = Spread.of(values, has)
-        values, has = self._less(values, has, spread)
-        self.register_buffer("values", values)
-        self.register_buffer("has", has)
+        values, present = torch.where(feature.present, feature.values.float(), 0), feature.has
+        spread = Spread.of(values, present)
+        filled = missing == "filled"
+        self.register_buffer("values", _filled(values, ~present, spread) if filled else values)
+        self.register_buffer("has", torch.ones_like(present) if filled else present)
+        self.register_buffer("present", present, persistent=False)
         self.noise = None if noise is None else Noise(noise, *values.shape)
         if self.noise is not None:
             self.noise.measure(spread)
         widths = [values.shape[1]] + [dim] * num_layers
         self.projection = nn.Sequential(*(nn.Linear(before, after) for before, after in pairwise(widths)))
 
-    def _less(
-        self, values: Float[Tensor, "N F"], has: Bool[Tensor, " N"], spread: Spread
-    ) -> tuple[Float[Tensor, "N F"], Bool[Tensor, " N"]]:
-        """A table and its mask as they are read where only some rows are there."""
-        if self.missing == "masked":
-            return values, has
-        draws = spread.mean + spread.std * torch.randn(values.shape, device=values.device, dtype=values.dtype)
-        return torch.where(has.unsqueeze(1), values, draws), torch.ones_like(has)
-
     @contextmanager
-    def without(self, gone: Bool[Tensor, " N"]) -> Iterator[None]:
+    def without(self, gone: Bool[Tensor, " N"], draw: torch.Generator | None = None) -> Iterator[None]:
         """For as long as the context lasts, the rows of some entities are missing, and so they are masked or filled."""
         values, has = self.values, self.has
-        self.values, self.has = self._less(values, has & ~gone, Spread.of(values, has & ~gone))
+        if self.missing == "filled":
+            self.values = _filled(values, gone, Spread.of(values, self.present & ~gone), draw)
+        else:
+            self.has = has & ~gone
         try:
             yield
         finally:
@@ -68,3 +65,11 @@ class Modality(nn.Module):
         if self.training and self.noise is not None:
             values = self.noise(values, entities)
         return self.projection(values), has
+
+
+def _filled(
+    values: Float[Tensor, "N F"], gone: Bool[Tensor, " N"], spread: Spread, draw: torch.Generator | None = None
+) -> Float[Tensor, "N F"]:
+    """A table with draws from N(mean, std) in the place of some rows."""
+    unit = torch.randn(values.shape, generator=draw, dtype=values.dtype).to(values.device)
+    return torch.where(gone.unsqueeze(1), spread.mean + spread.std * unit, values)
