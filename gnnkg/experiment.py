@@ -108,6 +108,8 @@ def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Ex
         if built.dataset.lower() not in dataset_names() and Path(built.dataset).is_dir():
             # so that the run finds its data from any folder
             resolved["dataset"] = str(Path(built.dataset).resolve())
+        if isinstance(files := resolved["dataset_options"].get("features"), dict):
+            resolved["dataset_options"]["features"] = {name: str(Path(file).resolve()) for name, file in files.items()}
         return Experiment(**vars(built), config=resolved)
     except (ArgumentError, ValueError) as error:
         raise ConfigError(f"{source}: {_innermost(error)}") from error
@@ -133,14 +135,16 @@ def load_dataset(experiment: Experiment) -> Dataset:
     hiding = {key: value for key, value in options.items() if key in ("hide", "hide_seed")}
     if hiding:
         expand_arguments(hiding, hide_facts, "dataset_options", late=1)
-    options = {key: value for key, value in options.items() if key not in hiding}
+    files = {key: value for key, value in options.items() if key == "features"}
+    expand_arguments(files, load, "dataset_options", late=2)
+    options = {key: value for key, value in options.items() if key not in hiding | files}
     if name.lower() == BUNDLED:
         options = expand_arguments(options, load_cldr, "dataset_options")
     elif name.lower() in dataset_names():
         options = expand_arguments(options, load, "dataset_options", late=2)
     else:
         options = expand_arguments(options, from_folder, "dataset_options", late=1)
-    return load(name, **options, **hiding)
+    return load(name, **options, **hiding, **files)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> tuple[Model, Objective]:
