@@ -22,10 +22,9 @@ Missing = Literal["masked", "filled"]
 class Modality(nn.Module):
     """The tokens of one modality: the rows of its table through ``num_layers`` linear maps with nothing between them.
 
-    What stands in rows that are missing is not read. A table that was computed is part of the state, so that a run keeps what it was
-    trained on; of one that is a feature of the data set as it stands, named ``given``, the state has the SHA-256 alone.
-
-    Loading a state raises ValueError where the data set's feature is no longer the one of that state.
+    What stands in rows that are missing is not read. A table that was computed is part of the state, so that a run keeps what it
+    was trained on; of one that is a feature of the data set as it stands, named ``given``, the state has the SHA-256 alone.
+    Loading a state raises ValueError where the data set's feature is not the one of that state.
     """
 
     values: Tensor
