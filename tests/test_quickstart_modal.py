@@ -16,10 +16,10 @@ from gnnkg.quickstart.modal import TITLES, quickstart_modal
 def finished(tmp_path_factory):
     """A part of the main job: its folder and its output."""
     folder = tmp_path_factory.mktemp("modal")
-    smaller = {
-        "snag": "scorer: {class_path: DistMult, init_args: {dim: 32}}\nsteps: 30\nvalidate_every: 30\n",
-        "plain": "steps: 20\nvalidate_every: 20\n",
-    }
+    small = "scorer: {class_path: DistMult, init_args: {dim: 32}}\nschedule: null\n"
+    small += "steps: 30\nvalidate_every: 30\noptimizer: "
+    adam, adagrad = "{class_path: Adam, init_args: {lr: 0.01}}\n", "{class_path: Adagrad, init_args: {lr: 0.3}}\n"
+    smaller = {"snag": small + adam, "structure": small + adagrad, "plain": "steps: 20\nvalidate_every: 20\n"}
     for name in TITLES:
         (folder / f"{name}.yaml").write_text(f"base: {module.FOLDER / name}.yaml\n{smaller[name]}")
     console = Console(width=140, file=io.StringIO())
@@ -35,11 +35,12 @@ def mrr(folder, name) -> float:
 
 
 @pytest.mark.parametrize("name", TITLES)
-def test_both_models_learn_and_are_shown(finished, name):
+def test_each_model_learns_and_is_shown(finished, name):
     folder, out = finished
-    assert mrr(folder, name) > 0.05
+    assert mrr(folder, name) > 0.02  # random: 0.005
     assert re.search(f"{TITLES[name]}.*{mrr(folder, name):.3f}", out)
     assert "With names and numbers the MRR is" in out
+    assert f"quickstart` trains it, has {mrr(folder, 'plain'):.3f}" in out
 
 
 def test_trust_sums_to_one_and_numbers_are_there_for_kinds_that_have_some(finished):
