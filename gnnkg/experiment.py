@@ -92,9 +92,11 @@ def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Experi
 def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Experiment:
     """The experiment that a mapping describes, as YAML would. Raises ConfigError."""
     experiment = read_as(Experiment, {**DEFAULTS, **config}, source)
+    resolved = experiment.config  # with paths that hold in any folder, so that the run finds its data
     if experiment.dataset.lower() not in dataset_names() and Path(experiment.dataset).is_dir():
-        # so that the run finds its data from any folder
-        experiment.config["dataset"] = str(Path(experiment.dataset).resolve())
+        resolved["dataset"] = str(Path(experiment.dataset).resolve())
+    if isinstance(files := resolved["dataset_options"].get("features"), dict):
+        resolved["dataset_options"]["features"] = {name: str(Path(file).resolve()) for name, file in files.items()}
     return experiment
 
 
@@ -104,14 +106,16 @@ def load_dataset(experiment: Experiment) -> Dataset:
     hiding = {key: value for key, value in options.items() if key in ("hide", "hide_seed")}
     if hiding:
         expand_arguments(hiding, hide_facts, "dataset_options", late=1)
-    options = {key: value for key, value in options.items() if key not in hiding}
+    files = {key: value for key, value in options.items() if key == "features"}
+    expand_arguments(files, load, "dataset_options", late=2)
+    options = {key: value for key, value in options.items() if key not in hiding | files}
     if name.lower() == BUNDLED:
         options = expand_arguments(options, load_cldr, "dataset_options")
     elif name.lower() in dataset_names():
         options = expand_arguments(options, load, "dataset_options", late=2)
     else:
         options = expand_arguments(options, from_folder, "dataset_options", late=1)
-    return load(name, **options, **hiding)
+    return load(name, **options, **hiding, **files)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> tuple[Model, Objective]:

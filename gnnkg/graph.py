@@ -254,6 +254,11 @@ class KnowledgeGraph:
         seen[self.facts[:, 2]] = True
         return seen
 
+    def holds_unseen(self, facts: Facts) -> Bool[Tensor, " M"]:
+        """Which of some facts hold an entity that occurs in no fact of this graph; where ``facts`` are."""
+        seen = self.seen.to(facts.device)
+        return ~(seen[facts[:, 0]] & seen[facts[:, 2]])
+
     def without(
         self, head: Int[Tensor, " X"], relation: Int[Tensor, " X"] | None, tail: Int[Tensor, " X"]
     ) -> KnowledgeGraph:

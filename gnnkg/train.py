@@ -26,6 +26,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from gnnkg.core import Batch, Model, Objective
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.queries import Queries, step_seed
+from gnnkg.data.split import sample_facts
 from gnnkg.evaluation.metrics import metrics
 from gnnkg.evaluation.ranks import rank_facts
 from gnnkg.graph import KnowledgeGraph, KnownTails
@@ -183,9 +184,7 @@ def _validation_facts(dataset: Dataset, count: int | None, seed: int) -> Tensor:
     """The validation facts, or a seeded sample of them. Raises ValueError where there are none to choose a model by."""
     if not len(dataset.valid):
         raise ValueError(f"{dataset.name} has no validation facts to choose a model by: carve some out of train")
-    if count is None or count >= len(dataset.valid):
-        return dataset.valid
-    return dataset.valid[torch.randperm(len(dataset.valid), generator=torch.Generator().manual_seed(seed))[:count]]
+    return sample_facts(dataset.valid, count, seed)
 
 
 def _share(batch: Batch, rank: int, world_size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -83,7 +83,7 @@ def test_imports_run_downward(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_one_module_imports_dgl_and_one_reads_pickles(path: Path) -> None:
+def test_one_module_imports_dgl_and_one_reads_pickles_and_none_runs_what_they_name(path: Path) -> None:
     source = path.read_text("utf-8")
     named = {name.split(".")[0] for name in imports(source, typing_too=False)}
     assert not named & {"cloudpickle", "dill", "joblib", "shelve"}
@@ -91,8 +91,14 @@ def test_one_module_imports_dgl_and_one_reads_pickles(path: Path) -> None:
         "read_plain reads built-in values and refuses the rest"
     )
     assert "dgl" not in named or path.name == "_dgl.py", "import it as: from gnnkg._dgl import dgl"
-    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
-    assert not called & {"torch.load", "torch.save", "pandas.read_pickle", "pd.read_pickle"}
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    called = {ast.unparse(node.func) for node in calls}
+    assert not called & {"torch.save", "pandas.read_pickle", "pd.read_pickle"}
+    assert "torch.load" not in called or path.name == "plain_pickle.py", "read_tensors runs no code"
+    loads = [node for node in calls if ast.unparse(node.func) in ("torch.load", "np.load", "numpy.load")]
+    safe = {"torch.load": "weights_only=True", "np.load": "allow_pickle=False", "numpy.load": "allow_pickle=False"}
+    for node in loads:
+        assert safe[ast.unparse(node.func)] in [ast.unparse(keyword) for keyword in node.keywords]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,9 @@ def test_the_verdict_says_who_is_ahead_and_whether_that_is_sure(finished):
     better = replace(
         one, metrics={**one.metrics, "mrr": one.metrics["mrr"] + 0.5}, intervals={"mrr": (low + 0.5, high + 0.5)}
     )
-    assert verdict(better, one) == "With EMU the MRR is 0.500 higher; one seed each, and the intervals do not overlap."
+    assert (
+        verdict("EMU", better, one)
+        == "With EMU the MRR is 0.500 higher; one seed each, and the intervals do not overlap."
+    )
     close = replace(one, metrics={**one.metrics, "mrr": one.metrics["mrr"] - 0.001})
-    assert verdict(close, one) == "With EMU the MRR is 0.001 lower; one seed each, and the intervals overlap."
+    assert verdict("EMU", close, one) == "With EMU the MRR is 0.001 lower; one seed each, and the intervals overlap."

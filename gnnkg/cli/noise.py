@@ -45,10 +45,10 @@ def run(argv: Sequence[str]) -> int:
     import json
     from functools import partial
 
-    import torch
     from rich.progress import Progress
 
     from gnnkg.cli import console
+    from gnnkg.data.split import sample_facts
     from gnnkg.evaluation.memory import parse_size
     from gnnkg.evaluation.perturbed import draw, noise_test, num_rankings
     from gnnkg.evaluation.provenance import provenance
@@ -56,11 +56,7 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.experiment import load_run
 
     experiment, dataset, model, directory = load_run(arguments.run)
-    facts = dataset.facts(arguments.split)
-    if arguments.facts is not None:
-        if arguments.facts < 1:
-            raise ValueError(f"--facts is a number of facts to rank, at least 1, not {arguments.facts}")
-        facts = facts[torch.randperm(len(facts), generator=torch.Generator().manual_seed(0))[: arguments.facts]]
+    facts = sample_facts(dataset.facts(arguments.split), arguments.facts)
     sigma, whose = arguments.sigma, ""
     if arguments.sigma_of is not None:
         whose = str(arguments.sigma_of)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from gnnkg.data.assemble import Overlap, assemble
 from gnnkg.data.dataset import SPLITS, Dataset
-from gnnkg.data.dictionaries import read_names, read_texts
+from gnnkg.data.dictionaries import Shape, read_names, read_texts
+from gnnkg.data.lines import numbered
 from gnnkg.data.openke import read_openke, with_names
 from gnnkg.data.rdf import read_rdf
 from gnnkg.data.tables import Table, read_parquet, read_table
@@ -44,8 +46,8 @@ def from_files(
     return assemble(
         name or folder.resolve().name,
         splits,
-        entities=read_names(entities) if entities is not None else None,
-        relations=read_names(relations) if relations is not None else None,
+        entities=_names(Path(entities)) if entities is not None else None,
+        relations=_names(Path(relations)) if relations is not None else None,
         entity_labels=labels | _texts(folder, "entity2text"),
         relation_labels=labels | _texts(folder, "relation2text"),
         overlap=overlap,
@@ -64,9 +66,10 @@ def from_folder(
     overlap: Overlap = "keep",
 ) -> Dataset:
     """A data set from a folder with ``train``, and perhaps ``valid`` (or ``dev``) and ``test``, as .txt, .tsv, .csv, .nt, .ttl
-    or .parquet, gzipped or not; or with OpenKE's ``train2id.txt``, ``entity2id.txt``, ``relation2id.txt``.
+    or .parquet, gzipped or not; or with OpenKE's ``train2id.txt``, ``entity2id.txt``, ``relation2id.txt`` (K-ON: without counts).
 
-    ``entities.dict`` and ``relations.dict`` give published ids, ``entity2text.txt`` and ``relation2text.txt`` labels, where
+    ``entities.dict`` and ``relations.dict``, ``entity2id.txt`` and ``relation2id.txt`` (MoMoK), or ``entities.txt`` and
+    ``relations.txt`` (VISTA, MyGO: a name a line) give published ids, ``entity2text.txt`` and ``relation2text.txt`` labels, where
     they are there. Raises DataError that says what was looked for where there is no training file, or more than one.
     """
     folder = Path(folder)
@@ -82,7 +85,7 @@ def from_folder(
             f"{folder} holds no training facts: looked for train2id.txt, {', '.join(names['train'])} "
             f"(or with .gz), found {there}"
         )
-    dictionaries = {kind: _find(folder, [f"{kind}.dict"]) for kind in ("entities", "relations")}
+    dictionaries = {kind: find_dictionary(folder, kind) for kind in ("entities", "relations")}
     return from_files(
         paths["train"],
         paths["valid"],
@@ -146,6 +149,23 @@ def _from_openke(folder: Path, name: str | None, on_error: OnError, overlap: Ove
         overlap=overlap,
         source=str(folder),
     )
+
+
+def find_dictionary(folder: Path, kind: Literal["entities", "relations"] = "entities") -> Path | None:
+    """The file of published ids in a folder; None where there is none. Raises DataError where one lies there twice."""
+    single = {"entities": "entity", "relations": "relation"}[kind]
+    found = (_find(folder, [name]) for name in (f"{kind}.dict", f"{single}2id.txt", f"{kind}.txt"))
+    return next((path for path in found if path is not None), None)
+
+
+def dictionary_shape(path: Path) -> Shape | None:
+    """The shape of a dictionary that its first line does not tell: in ``entities.txt`` a number is a name, and no count."""
+    _, first = next(numbered(path), (0, ""))
+    return "name" if path.name.startswith(("entities.txt", "relations.txt")) and "\t" not in first else None
+
+
+def _names(path: Path) -> list[str]:
+    return read_names(path, dictionary_shape(path))
 
 
 def _find(folder: Path, names: Sequence[str]) -> Path | None:

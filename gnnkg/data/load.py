@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from gnnkg.data.openke import read_id_triples, read_openke, with_names
 from gnnkg.data.side import NUMBER_READERS, TEXT_READERS, feature
 from gnnkg.data.text import read_text
 from gnnkg.data.triples import DataError, Triples
+from gnnkg.data.vectors.kept import with_features
 
 BUNDLED = "cldr"
 """the data set that needs no file"""
@@ -37,19 +38,22 @@ def load(
     published_split: bool = False,
     hide: float = 0.0,
     hide_seed: int = 0,
+    features: Mapping[str, Path | str] | None = None,
     **options: Any,
 ) -> Dataset:
     """A data set by name (in any case), or from a folder of one's own by its path.
 
     Files are looked for under ``root`` if it is given, or else in the folders of ``GNNKG_DATASETS`` and in the user's cache,
     and downloaded where the manifest has an address; each must have the checksum of the manifest. ``published_split`` leaves
-    a broken published validation split as it is. ``hide`` takes a share of the training facts out (``hide_facts``). ``options`` go
-    to the builder of ``cldr`` or to ``from_folder``.
+    a broken published validation split as it is. ``hide`` takes a share of the training facts out (``hide_facts``). ``features``:
+    files that ``gnnkg convert`` wrote, by the names of the features that they give. ``options`` go to the builder of ``cldr`` or
+    to ``from_folder``.
 
     Raises DataError for an unknown name, with the closest ones; DatasetNotFound with the places that were searched;
     WrongChecksum for a file that is another.
     """
     dataset = _load(name, root, published_split, options)
+    dataset = with_features(dataset, features) if features else dataset
     return hide_facts(dataset, hide, hide_seed) if hide else dataset
 
 

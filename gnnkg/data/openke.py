@@ -1,4 +1,4 @@
-"""OpenKE's files of ids: a line with the count, then ``head tail relation`` (in this order) as numbers."""
+"""OpenKE's files of ids: a line with the count, if any, then ``head tail relation`` (in this order) as numbers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ OPENKE_COLUMNS = ("head", "tail", "relation")
 
 
 def read_openke(path: Path | str, on_error: OnError = "raise") -> Triples:
-    """The triples of ``train2id.txt`` and the like, by id.
+    """The triples of ``train2id.txt`` and the like, by id; K-ON's begin with a fact, and without the count.
 
     Raises DataError where the count is not that of the lines, FaultyLine where a line is not three whole numbers.
     """
     path = Path(path)
     number, line = next(numbered(path), (0, ""))
+    fields = line.split()
+    if len(fields) == 3 and all(field.isdecimal() for field in fields):
+        return _read_numbers(path, "\t" if "\t" in line else " ", OPENKE_COLUMNS, 0, on_error)
     if not line.strip().isdecimal():
-        raise DataError(f"{path}, line {max(number, 1)}: expected the number of facts, found {shown(line)}")
+        raise DataError(f"{path}, line {max(number, 1)}: expected the number of facts, or a fact, found {shown(line)}")
     triples = _read_numbers(path, "\t" if "\t" in _second(path) else " ", OPENKE_COLUMNS, number, on_error)
     stood = len(triples) + triples.num_faulty
     if stood != int(line):

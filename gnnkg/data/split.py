@@ -1,4 +1,4 @@
-"""A seeded split of facts into parts, which leak nothing into one another unless they are to."""
+"""A seeded split of facts into parts, which leak nothing into one another unless they are to, and a seeded sample of facts."""
 
 from __future__ import annotations
 
@@ -57,3 +57,17 @@ def split_facts(
             part[group] = target
             wanted[target] -= len(group)
     return [facts[torch.from_numpy(part == number).to(facts.device)] for number in range(len(shares))]
+
+
+def sample_facts(facts: Facts, count: int | None, seed: int = 0) -> Int[Tensor, "S 3"]:
+    """So many of the facts, drawn by the seed; all of them, in their order, where there are no more or ``count`` is None.
+
+    Raises ValueError for fewer than one.
+    """
+    if count is None:
+        return facts
+    if count < 1:
+        raise ValueError(f"a sample of facts has at least 1, not {count}")
+    if count >= len(facts):
+        return facts
+    return facts[torch.randperm(len(facts), generator=torch.Generator().manual_seed(seed))[:count]]

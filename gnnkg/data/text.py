@@ -81,7 +81,9 @@ def find_layout(
                 f"say what the columns hold with columns=..."
             )
         columns = found
-    return Layout(separator, tuple(columns or ROLES), skip=number if header else 0)
+    if columns is None:  # a full stop may end each line, as in MoMoK's files
+        columns = (*ROLES, "full stop") if len(first) == 4 and first[-1] == "." else ROLES
+    return Layout(separator, tuple(columns), skip=number if header else 0)
 
 
 def _names(line: str, separator: str) -> list[str]:

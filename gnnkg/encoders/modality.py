@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gnnkg.annotations import Feature
 from gnnkg.encoders.modality_noise import GaussModalityNoise, Noise, Spread
+from gnnkg.stored import digest
 
 Missing = Literal["masked", "filled"]
 """rows that are not there take no part; or they are filled once with draws from N(mean, std), as published"""
@@ -21,42 +22,61 @@ Missing = Literal["masked", "filled"]
 class Modality(nn.Module):
     """The tokens of one modality: the rows of its table through ``num_layers`` linear maps with nothing between them.
 
-    The table is a buffer, so that weights and features of a run stay together; what stands in rows that are missing is not read.
+    What stands in rows that are missing is not read. A table that was computed is part of the state, so that a run keeps what it
+    was trained on; of one that is a feature of the data set as it stands, named ``given``, the state has the SHA-256 alone.
+    Loading a state raises ValueError where the data set's feature is not the one of that state.
     """
 
     values: Tensor
     has: Tensor
+    """which rows are read: those that are there, or all of them where the others are filled"""
+    present: Tensor
 
     def __init__(
-        self, feature: Feature, dim: int, num_layers: int, noise: GaussModalityNoise | None, missing: Missing
+        self,
+        feature: Feature,
+        dim: int,
+        num_layers: int,
+        noise: GaussModalityNoise | None,
+        missing: Missing,
+        given: str | None = None,
     ) -> None:
         super().__init__()
         self.missing: Missing = missing
-        values, has = torch.where(feature.present, feature.values.float(), 0), feature.has
-        spread = Spread.of(values, has)
-        values, has = self._less(values, has, spread)
-        self.register_buffer("values", values)
-        self.register_buffer("has", has)
+        self.given = given
+        values, present = torch.where(feature.present, feature.values.float(), 0), feature.has
+        spread = Spread.of(values, present)
+        filled = missing == "filled"
+        kept = given is None
+        self.register_buffer("values", _filled(values, ~present, spread) if filled else values, persistent=kept)
+        self.register_buffer("has", torch.ones_like(present) if filled else present, persistent=kept)
+        self.register_buffer("present", present, persistent=False)
+        if not kept:
+            told = bytearray.fromhex(digest({"values": self.values, "present": present}))
+            self.register_buffer("sha256", torch.frombuffer(told, dtype=torch.uint8).clone())
         self.noise = None if noise is None else Noise(noise, *values.shape)
         if self.noise is not None:
             self.noise.measure(spread)
         widths = [values.shape[1]] + [dim] * num_layers
         self.projection = nn.Sequential(*(nn.Linear(before, after) for before, after in pairwise(widths)))
 
-    def _less(
-        self, values: Float[Tensor, "N F"], has: Bool[Tensor, " N"], spread: Spread
-    ) -> tuple[Float[Tensor, "N F"], Bool[Tensor, " N"]]:
-        """A table and its mask as they are read where only some rows are there."""
-        if self.missing == "masked":
-            return values, has
-        draws = spread.mean + spread.std * torch.randn(values.shape, device=values.device, dtype=values.dtype)
-        return torch.where(has.unsqueeze(1), values, draws), torch.ones_like(has)
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *others: Any) -> None:
+        told = state_dict.get(f"{prefix}sha256")
+        if self.given is not None and told is not None and told.tolist() != self.get_buffer("sha256").tolist():
+            raise ValueError(
+                f"the feature {self.given!r} of this data set is not the one that the model was trained on: give the data set the "
+                "same vectors, or train anew"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *others)  # type: ignore[arg-type]  # torch gives a dict
 
     @contextmanager
-    def without(self, gone: Bool[Tensor, " N"]) -> Iterator[None]:
+    def without(self, gone: Bool[Tensor, " N"], draw: torch.Generator | None = None) -> Iterator[None]:
         """For as long as the context lasts, the rows of some entities are missing, and so they are masked or filled."""
         values, has = self.values, self.has
-        self.values, self.has = self._less(values, has & ~gone, Spread.of(values, has & ~gone))
+        if self.missing == "filled":
+            self.values = _filled(values, gone, Spread.of(values, self.present & ~gone), draw)
+        else:
+            self.has = has & ~gone
         try:
             yield
         finally:
@@ -68,3 +88,11 @@ class Modality(nn.Module):
         if self.training and self.noise is not None:
             values = self.noise(values, entities)
         return self.projection(values), has
+
+
+def _filled(
+    values: Float[Tensor, "N F"], gone: Bool[Tensor, " N"], spread: Spread, draw: torch.Generator | None = None
+) -> Float[Tensor, "N F"]:
+    """A table with draws from N(mean, std) in the place of some rows."""
+    unit = torch.randn(values.shape, generator=draw, dtype=values.dtype).to(values.device)
+    return torch.where(gone.unsqueeze(1), spread.mean + spread.std * unit, values)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gnnkg.annotations import Feature
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, MakeFeature, Space, Vectors
 from gnnkg.encoders.fusion import Fused, Fusion, RelationGate
 from gnnkg.encoders.modality import Missing, Modality
@@ -80,8 +81,9 @@ class SNAG(Encoder):
             )
         self.hides, self.num_layers = self.structure.hides, self.structure.num_layers
         self.names = names
+        features = [make(graph)(graph) for make in modalities.values()]
         self.modalities = nn.ModuleList(
-            Modality(make(graph)(graph), dim, projections, noise, missing) for make in modalities.values()
+            Modality(each, dim, projections, noise, missing, _name_in(graph, each)) for each in features
         )
         self.structure_noise = None
         if noise is not None:
@@ -104,6 +106,12 @@ class SNAG(Encoder):
         """How far each modality of each entity is trusted, in the order of ``names``; see ``instance_confidence``."""
         self._check(graph)
         return SNAGLookup(self, graph).whole.fused.confidence
+
+
+def _name_in(graph: KnowledgeGraph, feature: Feature) -> str | None:
+    """What the graph calls a feature that is one of its own; None for one that was computed."""
+    own = {} if graph.annotations is None else graph.annotations.features
+    return next((name for name, each in own.items() if each is feature), None)
 
 
 class Rows(NamedTuple):

@@ -10,7 +10,8 @@ paths       the heaviest paths, by beam search        explained   answers with t
 perturbed   noise_test(): ranking under noise         noisy       vectors with noise that depends on seed and query alone
 attacks     what turns a query's answer               certification  certify(): radii that no attack turns
 multihop    answers to queries of several hops        export      vectors for other programs
-missing     modalities that go missing after training
+missing     missing_test(): modalities that go missing after training
+curve       metrics against the strength of a disturbance, with their pictures
 """
 
 from gnnkg.evaluation.explanation import Reason, Step, explain

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
+from gnnkg.evaluation.curve import Curve, Panel, draw_panels
 from gnnkg.evaluation.metrics import metrics
 from gnnkg.evaluation.noisy import Encoded, NoisyLookup, Target
 from gnnkg.evaluation.protocol import Protocol
@@ -27,7 +27,7 @@ from gnnkg.graph import Facts, KnownTails
 from gnnkg.noise import Family, entity_vectors, spread
 
 ALPHAS = (0.0, 0.5, 1.0, 2.0, 5.0)
-SHOWN = ("mrr", "hits@1", "hits@3", "hits@10")
+HITS = ("hits@1", "hits@3", "hits@10")
 
 
 @dataclass(frozen=True)
@@ -53,30 +53,13 @@ class NoiseTest:
     quantile: float | None
     per_entity: bool
     seeds: int
-    values: Mapping[str, Mapping[str, tuple[float, ...]]]
-    """by alpha and metric: one value a noise seed; a single one for alpha 0"""
+    values: Curve
+    """by alpha; a single value for alpha 0"""
     wall_seconds: float
 
-    def mean(self, alpha: str, metric: str = "mrr") -> float:
-        return statistics.fmean(self.values[alpha][metric])
-
-    def deviation(self, alpha: str, metric: str = "mrr") -> float:
-        """The standard deviation over noise seeds; NaN for a single one."""
-        values = self.values[alpha][metric]
-        return statistics.stdev(values) if len(values) > 1 else math.nan
-
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, with ``mean`` and ``sd`` written out beside the values; NaN becomes None."""
-        found = asdict(self) | {"protocol": self.protocol.to_dict()}
-        summary = {
-            alpha: {
-                name: {"mean": self.mean(alpha, name), "sd": None if math.isnan(sd) else sd, "values": list(each)}
-                for name, each in rows.items()
-                for sd in [self.deviation(alpha, name)]
-            }
-            for alpha, rows in self.values.items()
-        }
-        return {**found, "values": summary}
+        """As JSON has it; see ``Curve.to_dict``."""
+        return {**asdict(self), "protocol": self.protocol.to_dict(), "values": self.values.to_dict()}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
@@ -84,11 +67,8 @@ class NoiseTest:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NoiseTest:
         """What ``to_dict`` gave. Raises KeyError or TypeError for something else."""
-        rows = {
-            alpha: {name: tuple(found["values"]) for name, found in each.items()}
-            for alpha, each in values["values"].items()
-        }
-        return cls(**{**values, "protocol": Protocol.from_dict(values["protocol"]), "values": rows})
+        read = {"protocol": Protocol.from_dict(values["protocol"]), "values": Curve.from_dict(values["values"])}
+        return cls(**{**values, **read})
 
     def __rich__(self) -> Group:
         title = f"{self.dataset}, {self.split}: {self.num_facts:,} facts in {self.wall_seconds:.1f} s"
@@ -100,12 +80,13 @@ class NoiseTest:
         table = Table("alpha", "MRR", "sd", "kept", "Hits@1", "Hits@3", "Hits@10", box=SIMPLE_HEAD, pad_edge=False)
         for column in table.columns:
             column.justify = "right"
-        clean = self.mean("0", "mrr") if "0" in self.values else math.nan
+        clean = self.values.mean("0") if "0" in self.values else math.nan
         for alpha in self.values:
-            sd, kept = self.deviation(alpha), self.mean(alpha) / clean
-            hits = [f"{self.mean(alpha, name):.4f}" for name in SHOWN[1:]]
+            mean, sd = self.values.mean(alpha), self.values.deviation(alpha)
+            kept = mean / clean
+            hits = [f"{self.values.mean(alpha, name):.4f}" for name in HITS]
             told = ["" if math.isnan(sd) else f"{sd:.4f}", "" if math.isnan(kept) else f"{kept:.0%}"]
-            table.add_row(alpha, f"{self.mean(alpha):.4f}", *told, *hits)
+            table.add_row(alpha, f"{mean:.4f}", *told, *hits)
         return Group(Text(title, style="bold"), Text(about, style="dim"), table)
 
 
@@ -147,7 +128,7 @@ def noise_test(
     device = next(model.parameters(), dataset.graph.facts).device
     graph = dataset.graph.to(device)
     known = dataset.known(*filter) if filter else KnownTails(facts[:0], graph.num_entities, graph.num_relations)
-    values: dict[str, dict[str, tuple[float, ...]]] = {}
+    values = Curve()
     with evaluating(model):
         lookup = model.encoder(graph)
         if sigma is None:
@@ -161,7 +142,7 @@ def noise_test(
                 ranks = rank_facts(Model(Encoded(noisy), model.scorer), graph, facts, known, memory)
                 rows.append(metrics(ranks.ranks(), ranks.candidates))
                 step()
-            values[f"{alpha:g}"] = {name: tuple(row[name] for row in rows) for name in rows[0]}
+            values.add(f"{alpha:g}", rows)
     measured = sigma is None
     return NoiseTest(
         dataset=dataset.name,
@@ -189,18 +170,7 @@ def num_rankings(alphas: Sequence[float], seeds: int) -> int:
 
 def draw(tests: Mapping[str, NoiseTest], path: Path, metrics: Sequence[str] = ("mrr", "hits@10")) -> Path:
     """A picture of metrics against alpha, a line a test, with the standard deviation over noise seeds."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.5 * len(metrics), 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    for name, where in zip(metrics, figure.subplots(1, len(metrics), squeeze=False)[0], strict=True):
-        for label, test in tests.items():
-            alphas = list(test.values)
-            errors = [0.0 if math.isnan(sd := test.deviation(alpha, name)) else sd for alpha in alphas]
-            means = [test.mean(alpha, name) for alpha in alphas]
-            where.errorbar([float(alpha) for alpha in alphas], means, errors, marker="o", capsize=3, label=label)
-        where.set(xlabel="alpha (noise in units of sigma)", ylabel=name, ylim=(0, None))
-        where.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
-    return path
+    curves = {label: test.values for label, test in tests.items()}
+    return draw_panels(
+        [[Panel(name, curves) for name in metrics]], path, "alpha (noise in units of sigma)", from_zero=True
+    )

@@ -140,8 +140,7 @@ def evaluate(
     groups = (*CATEGORIES, "none")
     categories = relation_categories(graph.facts.cpu(), graph.num_relations)
     category = torch.tensor([groups.index(name) for name in categories])[relation]
-    seen = graph.seen.cpu()
-    unseen = ~(seen[facts[:, 0]] & seen[facts[:, 2]]).repeat(2)
+    unseen = graph.holds_unseen(facts).repeat(2)
     by_category = {"both": metrics_by_group(values, category, groups)}
     for i, direction in enumerate(DIRECTIONS):
         asked = ranked.direction == i

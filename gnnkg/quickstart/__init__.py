@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -32,17 +33,11 @@ def quickstart(folder: Path, console: Console, progress: bool = True) -> None:
     Raises FileExistsError where the folder holds these runs already.
     """
     dataset = load_cldr()
-    console.print(Text.assemble(("The graph: ", "bold"), dataset.source))
-    console.print(f"{len(dataset.entities):,} entities and {len(dataset.relations)} relations; " + _facts(dataset))
-    evaluations, valid = {}, {}
-    for name, title in TITLES.items():
-        console.print(Text.assemble(("\nTraining ", "bold"), f"{title}, into {folder / name}"))
-        run = train(read(FOLDER / f"{name}.yaml"), folder / name, progress)
-        valid[name] = run.metrics["valid/mrr"].max()
-        evaluations[name] = evaluate_run(run.path)
+    introduce(dataset, console)
+    evaluations, valid = train_each(TITLES, folder, console, progress)
     console.print()
-    console.print(_table(evaluations))
-    console.print(verdict(evaluations["emu"], evaluations["plain"]))
+    console.print(scores(evaluations, TITLES))
+    console.print(verdict("EMU", evaluations["emu"], evaluations["plain"]))
 
     best = "emu" if valid["emu"] >= valid["plain"] else "plain"
     console.print(Text.assemble(("\nQuestions ", "bold"), f"to {TITLES[best]}, the better of the two on validation"))
@@ -56,12 +51,32 @@ def quickstart(folder: Path, console: Console, progress: bool = True) -> None:
         console.print(f"  {line}", soft_wrap=True, highlight=False)
 
 
-def verdict(emu: Evaluation, plain: Evaluation) -> str:
-    """What the two evaluations say of EMU, and no more than they say."""
-    gap = emu.metrics["mrr"] - plain.metrics["mrr"]
-    (low, high), (other_low, other_high) = emu.intervals["mrr"], plain.intervals["mrr"]
+def introduce(dataset: Dataset, console: Console) -> None:
+    """Says what the graph is and how many facts it has."""
+    console.print(Text.assemble(("The graph: ", "bold"), dataset.source))
+    console.print(f"{len(dataset.entities):,} entities and {len(dataset.relations)} relations; " + _facts(dataset))
+
+
+def train_each(
+    titles: Mapping[str, str], folder: Path, console: Console, progress: bool
+) -> tuple[dict[str, Evaluation], dict[str, float]]:
+    """Trains the experiment of each name and evaluates it on test; its best validation MRR stands beside."""
+    evaluations, valid = {}, {}
+    for name, title in titles.items():
+        console.print(Text.assemble(("\nTraining ", "bold"), f"{title}, into {folder / name}"))
+        run = train(read(FOLDER / f"{name}.yaml"), folder / name, progress)
+        valid[name] = max(run.metrics["valid/mrr"].dropna().tolist())
+        evaluations[name] = evaluate_run(run.path)
+    return evaluations, valid
+
+
+def verdict(method: str, treated: Evaluation, plain: Evaluation) -> str:
+    """What the two evaluations say of a method, and no more than they say."""
+    gap = treated.metrics["mrr"] - plain.metrics["mrr"]
+    (low, high), (other_low, other_high) = treated.intervals["mrr"], plain.intervals["mrr"]
     apart = "do not overlap" if low > other_high or other_low > high else "overlap"
-    return f"With EMU the MRR is {abs(gap):.3f} {'higher' if gap > 0 else 'lower'}; one seed each, and the intervals {apart}."
+    higher = "higher" if gap > 0 else "lower"
+    return f"With {method} the MRR is {abs(gap):.3f} {higher}; one seed each, and the intervals {apart}."
 
 
 def _facts(dataset: Dataset) -> str:
@@ -72,7 +87,8 @@ def _facts(dataset: Dataset) -> str:
     return f"facts: {', '.join(counts)}"
 
 
-def _table(evaluations: dict[str, Evaluation]) -> Table:
+def scores(evaluations: Mapping[str, Evaluation], titles: Mapping[str, str]) -> Table:
+    """Test figures, both directions together and each."""
     table = Table("test facts, filtered ranking", "asked", "MRR", "Hits@1", "Hits@3", "Hits@10", "MRR, 95 %")
     for column in table.columns[2:]:
         column.justify = "right"
@@ -80,7 +96,7 @@ def _table(evaluations: dict[str, Evaluation]) -> Table:
         low, high = evaluation.intervals["mrr"]
         tail, head = evaluation.directions["tail"], evaluation.directions["head"]
         for title, asked, row in (
-            (TITLES[name], "both", evaluation.metrics),
+            (titles[name], "both", evaluation.metrics),
             ("", "(h, r, ?)", tail),
             ("", "(?, r, t)", head),
         ):

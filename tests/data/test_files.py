@@ -180,3 +180,33 @@ def test_no_fact_is_lost_and_none_is_made(train, test):
     assert named(dataset, "train") == list(dict.fromkeys(train))
     assert named(dataset, "test") == list(dict.fromkeys(test))
     assert dataset.report.splits["test"].shared == len(set(train) & set(test))
+
+
+def test_the_layout_of_vista_and_mygo(tmp_path):
+    folder(tmp_path, train="10\t0\t2\n2\t0\t7\n", valid="7\t0\t10\n")
+    write(tmp_path / "entities.txt", "10\n7\n2\n")  # a name a line, which may be a number: no count
+    write(tmp_path / "relations.txt", "0\n")
+    dataset = from_folder(tmp_path)
+    assert dataset.entities == ("10", "7", "2")
+    assert dataset.relations == ("0",)
+    assert dataset.graph.facts.tolist() == [[0, 0, 2], [2, 0, 1]]
+
+
+def test_the_layout_of_momok(tmp_path):
+    names = [f"<http://dbpedia.org/resource/{name}>" for name in ("Rome", "Italy", "Paris")]
+    folder(tmp_path, train=f"{names[0]} <in> {names[1]} .\n{names[2]} <in> {names[0]} .\n", test="")
+    write(tmp_path / "entity2id.txt", "".join(f"{name}\t{2 - i}\n" for i, name in enumerate(names)))
+    write(tmp_path / "relation2id.txt", "<in>\t0\n")
+    dataset = from_folder(tmp_path)
+    assert dataset.entities == tuple(reversed(names))
+    assert dataset.graph.facts.tolist() == [[2, 0, 1], [0, 0, 2]]
+    write(tmp_path / "train.txt", f"{names[0]} <in> {names[1]} .\n{names[2]} <in> {names[0]}\n")
+    with pytest.raises(DataError, match=r"train.txt, line 2: expected 4 fields .head, relation, tail, full stop."):
+        from_folder(tmp_path)
+
+
+def test_the_layout_of_k_on(tmp_path):
+    write(tmp_path / "train2id.txt", "0 1 0\n1 2 0\n")
+    write(tmp_path / "entity2id.txt", "a\t0\nb\t1\nc\t2\n")
+    write(tmp_path / "relation2id.txt", "r\t0\n")
+    assert named(from_folder(tmp_path), "train") == [("a", "r", "b"), ("b", "r", "c")]

@@ -23,10 +23,15 @@ def test_openke_states_a_count_and_then_head_tail_relation(tmp_path, text):
 def test_a_count_that_is_not_that_of_the_lines_is_refused(tmp_path):
     with pytest.raises(DataError, match="line 1 promises 3 facts, 2 follow; the file may be cut off"):
         read_openke(write(tmp_path / "train2id.txt", "3\n0 1 0\n1 0 0\n"))
-    with pytest.raises(DataError, match="line 1: expected the number of facts, found '0 1 0'"):
-        read_openke(write(tmp_path / "train2id.txt", "0 1 0\n1 0 0\n"))
+    with pytest.raises(DataError, match="line 1: expected the number of facts, or a fact, found 'a 1 0'"):
+        read_openke(write(tmp_path / "train2id.txt", "a 1 0\n1 0 0\n"))
     with pytest.raises(DataError, match="expected the number of facts"):
         read_openke(write(tmp_path / "train2id.txt", ""))
+
+
+@pytest.mark.parametrize("text", ["0 7 1\n3 0 2\n", "0\t7\t1\n\n3\t0\t2\n"])
+def test_k_on_states_no_count(tmp_path, text):
+    assert rows(read_openke(write(tmp_path / "train2id.txt", text))) == [("0", "1", "7"), ("3", "2", "0")]
 
 
 def test_what_is_no_number_is_a_fault(tmp_path):

@@ -341,3 +341,27 @@ def test_what_cannot_be_fused_is_refused(dataset):
     unknown = dataset.graph.annotated(Annotations(dataset.entity_labels))
     with pytest.raises(ValueError, match="it has none"):
         SNAG(unknown, SPACE, {"numbers": Numbers()})
+
+
+@pytest.mark.parametrize("missing", ["masked", "filled"])
+def test_a_run_keeps_computed_tables_and_of_given_ones_what_tells_them_from_others(dataset, missing, tmp_path):
+    modalities = {"flag": Given("flag"), "numbers": Numbers()}
+
+    def model_of(dataset: Dataset) -> Model:
+        torch.manual_seed(1)
+        return Model(snag(dataset, modalities, missing=missing), ComplEx(4)).eval()
+
+    model, run = model_of(dataset), RunDirectory.create(tmp_path / "run", {}, dataset)
+    with torch.no_grad():
+        model.encoder.structure.entity.normal_()
+    run.save_weights(model)
+    kept = {name for name in model.state_dict() if "modalities" in name and "projection" not in name}
+    assert kept == {f"encoder.modalities.{name}" for name in ("0.sha256", "1.values", "1.has")}
+    again = model_of(dataset)
+    run.load_weights(again)
+    assert torch.equal(table_of(again.encoder, dataset), table_of(model.encoder, dataset))
+    flag = dataset.features["flag"]
+    for values, present in ((flag.values + flag.present, flag.present), (flag.values, ~flag.present)):
+        changed = replace(dataset, features={**dataset.features, "flag": Feature(values, present, flag.names)})
+        with pytest.raises(ValueError, match="feature 'flag' of this data set is not the one"):
+            run.load_weights(model_of(changed))

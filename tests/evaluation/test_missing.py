@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from gnnkg.core import EVERY_ENTITY, Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.encoders import SNAG, Table
 from gnnkg.evaluation import evaluate
-from gnnkg.evaluation.missing import missing_modalities, modalities_dropped
+from gnnkg.evaluation.missing import MissingTest, draw, missing_test, modalities_dropped, num_rankings
 from gnnkg.features import Numbers, RelationBag
 from gnnkg.scorers import DistMult
 from tests.random_data import random_dataset
@@ -36,8 +38,8 @@ def test_a_share_of_the_rows_is_gone_for_a_while():
         more = present(model)
     assert all(torch.equal(before, after) for before, after in zip(whole, present(model), strict=True))
     for before, less, least in zip(whole, some, more, strict=True):
-        assert abs(float(less.sum() / before.sum()) - 0.7) < 0.06
-        assert abs(float(least.sum() / before.sum()) - 0.4) < 0.06
+        assert less.sum() == before.sum() - round(0.3 * int(before.sum()))
+        assert least.sum() == before.sum() - round(0.6 * int(before.sum()))
         assert not (least & ~less).any()
         assert not (less & ~before).any()
     assert not torch.equal(some[0] == whole[0], some[1] == whole[1]), "drawn for each modality apart"
@@ -75,25 +77,67 @@ def test_filled_rows_look_like_those_that_are_left():
     with modalities_dropped(model, 0.5):
         assert numbers.has.all()
         changed = (numbers.values != before).all(1)
-        assert abs(float(changed.float().mean()) - 0.5) < 0.05
+        assert changed.sum() == round(0.5 * int(numbers.present.sum()))
+        assert not changed[~numbers.present].any(), "what was filled before stays"
         assert (numbers.values[changed].std(0) - before.std(0)).abs().max() < 0.15
+        first = numbers.values.clone()
     assert torch.equal(numbers.values, before)
+    with modalities_dropped(model, 0.5):
+        assert torch.equal(numbers.values, first), "the seed says what is drawn"
 
 
-def test_the_curve_begins_with_the_plain_evaluation(dataset):
+def test_the_curve_begins_with_the_plain_evaluation_and_ends_without_the_modality(dataset):
+    model, steps = model_of(dataset), []
+    found = missing_test(model, dataset, shares=(0.0, 0.5, 1.0), seeds=2, step=lambda: steps.append(1))
+    assert len(steps) == num_rankings(model, (0.0, 0.5, 1.0), 2) == 3 * 2 * 2 + 1
+    assert list(found.values) == ["all", "numbers", "relations"]
+    clean = evaluate(model, dataset, bootstrap=0)
+    for name, curve in found.values.items():
+        assert list(curve) == ["0", "0.5", "1"]
+        whole = {metric: values for metric, (values,) in curve["0"].items() if "/" not in metric}
+        assert whole == clean.metrics
+        with modalities_dropped(model, 1.0, names=None if name == "all" else [name]):
+            bare = evaluate(model, dataset, bootstrap=0).metrics["mrr"]
+        assert curve["1"]["mrr"] == (bare, bare), "nothing is left to draw"
+    assert found.values["all"]["1"] != found.values["numbers"]["1"]
+    assert MissingTest.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_facts_with_unseen_entities_are_told_apart():
+    dataset = random_dataset(num_entities=40, num_facts=60)
     model = model_of(dataset)
-    curve = missing_modalities(model, dataset, "valid", shares=(0.0, 1.0))
-    assert curve["share"].tolist() == [0.0, 1.0]
-    assert curve["mrr"][0] == evaluate(model, dataset, "valid").metrics["mrr"]
-    assert curve["mrr"][1] != curve["mrr"][0]
+    found = missing_test(model, dataset, shares=(0.0, 0.5), seeds=2)
+    entities = evaluate(model, dataset, bootstrap=0).entities
+    unseen = dataset.graph.holds_unseen(dataset.test)
+    assert 0 < found.num_unseen == int(unseen.sum()) < len(dataset.test)
+    by_hand = missing_test(model, dataset, facts=dataset.test[unseen], shares=(0.0, 0.5), seeds=2)
+    for name, curve in found.values.items():
+        for share, row in curve.items():
+            assert row["unseen/mrr"] == pytest.approx(by_hand.values[name][share]["mrr"])
+    assert found.values["all"]["0"]["unseen/hits@10"] == pytest.approx((entities["unseen"]["hits@10"],))
+
+
+def test_one_modality_has_one_curve_and_a_picture_may_hold_several_tests(dataset, tmp_path):
+    scorer = DistMult(4)
+    one = Model(SNAG(dataset.graph, scorer.space, {"numbers": Numbers()}), scorer)
+    tests = {
+        name: missing_test(model, dataset, shares=(0.0, 0.5), seeds=1)
+        for name, model in {"one": one, "two": model_of(dataset)}.items()
+    }
+    assert list(tests["one"].values) == ["numbers"]
+    assert draw(tests, tmp_path / "missing.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_not_there_cannot_go(dataset):
     scorer = DistMult(4)
     plain = Model(Table(dataset.graph, scorer.space), scorer)
-    with pytest.raises(ValueError, match="it has none"), modalities_dropped(plain, 0.5):
+    with pytest.raises(ValueError, match="Table reads no modalities"), modalities_dropped(plain, 0.5):
         pass
     with pytest.raises(ValueError, match="has not the modality image; it has numbers, relations"):
-        missing_modalities(model_of(dataset), dataset, names=["image"])
+        missing_test(model_of(dataset), dataset, names=["image"])
     with pytest.raises(ValueError, match=r"a share lies in \[0, 1\], not 1.5"):
-        missing_modalities(model_of(dataset), dataset, shares=[1.5])
+        missing_test(model_of(dataset), dataset, shares=[1.5])
+    with pytest.raises(ValueError, match="shares are different numbers"):
+        missing_test(model_of(dataset), dataset, shares=[0.5, 0.5])
+    with pytest.raises(ValueError, match="no facts to rank"):
+        missing_test(model_of(dataset), dataset, facts=dataset.test[:0])

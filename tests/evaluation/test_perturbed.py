@@ -124,9 +124,9 @@ def test_means_and_deviations_and_there_and_back_again(dataset):
     assert len(steps) == num_rankings([0, 2], 3) == 4
     values = found.values["2"]["mrr"]
     mean = sum(values) / 3
-    assert found.mean("2") == pytest.approx(mean)
-    assert found.deviation("2") == pytest.approx(math.sqrt(sum((v - mean) ** 2 for v in values) / 2))
-    assert math.isnan(found.deviation("0"))
+    assert found.values.mean("2") == pytest.approx(mean)
+    assert found.values.deviation("2") == pytest.approx(math.sqrt(sum((v - mean) ** 2 for v in values) / 2))
+    assert math.isnan(found.values.deviation("0"))
     assert NoiseTest.from_dict(json.loads(found.to_json())) == found
 
 

@@ -1,0 +1,64 @@
+"""Make a feature of a data set out of vectors of its entities that another program has saved, such as of images or descriptions.
+
+IN is .pth or .pt (torch), .pkl, .h5, .npy, .npz or .safetensors; it is read without running code. Rows belong to published ids,
+or to names: identifiers, labels, or what --links leads to. Several vectors of one name are averaged. OUT (.safetensors or .npz)
+holds a row for each entity and which of them are there. An experiment reads it as dataset_options: {features: {NAME: OUT}}.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="gnnkg convert", description=__doc__)
+    parser.add_argument("vectors", metavar="IN", type=Path, help="the file of vectors")
+    parser.add_argument("out", metavar="OUT", type=Path, help="what to write: .safetensors or .npz")
+    parser.add_argument("--dataset", metavar="NAME", required=True, help="whose entities they are: a name or a folder")
+    parser.add_argument("--key", metavar="NAME", help="which array, where IN has several")
+    parser.add_argument(
+        "--ids", metavar="FILE", type=Path, help="the names of published ids, such as entity2id.txt or ent_ids_1"
+    )
+    parser.add_argument(
+        "--links",
+        metavar="FILE",
+        type=Path,
+        help="pairs of names of one thing, such as ent_links.txt or *_SameAsLink.txt",
+    )
+    parser.add_argument("--missing", metavar="FILE", type=Path, help="missing.json: rows of IN that mean absent")
+    parser.add_argument("--missing-key", metavar="NAME", help="which list in missing.json (default: IN's name)")
+    arguments = parser.parse_args(argv)
+
+    from gnnkg.data.dictionaries import read_dictionary
+    from gnnkg.data.load import load
+    from gnnkg.data.vectors import (
+        matched,
+        published_ids,
+        read_links,
+        read_missing,
+        read_vectors,
+        suffixed,
+        write_feature,
+    )
+
+    out = suffixed(arguments.out)
+    dataset = load(arguments.dataset)
+    vectors = read_vectors(arguments.vectors, arguments.key)
+    missing_key = arguments.missing_key or arguments.vectors.name
+    name = out.stem
+    feature, notes = matched(
+        vectors,
+        dataset,
+        name,
+        ids=read_dictionary(arguments.ids) if arguments.ids else published_ids(arguments.dataset, dataset),
+        links=read_links(arguments.links) if arguments.links else None,
+        missing=read_missing(arguments.missing, missing_key) if arguments.missing else (),
+    )
+    for note in notes:
+        print(note)
+    print(f"written to {write_feature(out, feature, dataset.entities)}. To train on it, say in the experiment:")
+    print(f"  dataset_options: {{features: {{{name}: {out}}}}}")
+    print(f"  and in SNAG's modalities: {name}: {{class_path: Given, init_args: {{feature: {name}}}}}")
+    return 0

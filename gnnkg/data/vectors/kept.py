@@ -1,0 +1,106 @@
+"""The form in which gnnkg keeps vectors: ``values`` (N, F), ``present`` (N,) and the identifiers of the N entities.
+
+As .safetensors the identifiers stand in the metadata, as JSON; as .npz in the array ``entities``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from jaxtyping import Bool, Float
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from gnnkg.data.dataset import Dataset, Feature
+from gnnkg.data.triples import DataError
+from gnnkg.stored import replacing
+
+SUFFIXES = (".safetensors", ".npz")
+
+
+def write_feature(path: Path | str, feature: Feature, entities: tuple[str, ...]) -> Path:
+    """Writes a feature of entities whole or not at all; the suffix says which form. Raises DataError for another."""
+    path = suffixed(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {"values": feature.values.contiguous(), "present": feature.has.contiguous()}
+    with replacing(path) as beside:
+        if path.suffix == ".npz":
+            with open(beside, "wb") as file:  # np.savez adds a suffix to a name
+                named = {name: array.numpy() for name, array in arrays.items()}
+                np.savez(file, entities=np.array(entities, dtype=np.str_), allow_pickle=False, **named)
+        else:
+            told = json.dumps(entities, ensure_ascii=False)
+            safetensors.torch.save_file(arrays, beside, {"entities": told})
+    return path
+
+
+def read_feature(path: Path | str, dataset: Dataset, name: str) -> Feature:
+    """A feature that ``write_feature`` wrote, in the order of a data set's entities; those that the file has not lack it.
+
+    Raises DataError where the file is another, or has none of the entities.
+    """
+    path = suffixed(path)
+    entities, values, present = _read(path)
+    place = {entity: i for i, entity in enumerate(entities)}
+    rows = torch.tensor([place.get(entity, -1) for entity in dataset.entities])
+    known = rows >= 0
+    if not known.any():
+        raise DataError(
+            f"{path} has vectors of {len(entities):,} entities ({', '.join(entities[:3])}, ...), and none of {dataset.name}'s "
+            f"({', '.join(dataset.entities[:3])}, ...): convert it for this data set"
+        )
+    found = torch.where(known.unsqueeze(1), values[rows], 0)
+    names = tuple(f"{name} {i}" for i in range(values.shape[1]))
+    return Feature(found, (known & present[rows]).unsqueeze(1).expand(found.shape), names)
+
+
+def with_features(dataset: Dataset, files: Mapping[str, Path | str]) -> Dataset:
+    """This data set with features out of files that ``gnnkg convert`` wrote, by the names that they shall have.
+
+    Raises DataError as ``read_feature``, and where the data set has a feature of the name already.
+    """
+    taken = sorted(files.keys() & dataset.features.keys())
+    if taken:
+        raise DataError(f"{dataset.name} has a feature {', '.join(taken)} itself: give yours another name")
+    found = {name: read_feature(path, dataset, name) for name, path in files.items()}
+    notes = (
+        f"features.{name}: {int(found[name].has.sum()):,} of {len(dataset.entities):,} entities, from {path}"
+        for name, path in files.items()
+    )
+    report = replace(dataset.report, notes=(*dataset.report.notes, *notes))
+    return replace(dataset, features={**dataset.features, **found}, report=report)
+
+
+def suffixed(path: Path | str) -> Path:
+    """A path whose suffix says which form. Raises DataError for another."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path}: a feature is kept as {' or '.join(SUFFIXES)}; gnnkg convert makes one of other files")
+    return path
+
+
+def _read(path: Path) -> tuple[tuple[str, ...], Float[Tensor, "N F"], Bool[Tensor, " N"]]:
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as found:
+                entities = tuple(found["entities"].tolist())
+                values, present = (torch.from_numpy(found[name]) for name in ("values", "present"))
+        else:
+            with safe_open(path, framework="pt") as file:
+                entities = tuple(json.loads((file.metadata() or {})["entities"]))
+                values, present = (file.get_tensor(name) for name in ("values", "present"))
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise DataError(f"{path} was not written by gnnkg convert ({error}): convert it") from error
+    if not len(entities) == len(values) == len(present):
+        raise DataError(
+            f"{path} is damaged: {len(entities):,} entities, {len(values):,} rows, {len(present):,} in the mask"
+        )
+    return entities, values, present

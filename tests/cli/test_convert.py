@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import pytest
+import torch
+
+from gnnkg.cli import main
+from gnnkg.experiment import build, from_config, load_dataset, read
+from tests.cli.conftest import EXPERIMENT
+from tests.cli.test_missing import SNAG
+
+GIVEN = SNAG.replace(
+    "name: {class_path: TextNgrams, init_args: {dim: 8}}", "image: {class_path: Given, init_args: {feature: image}}"
+)
+
+
+def test_vectors_become_a_modality_that_an_experiment_finds_from_any_folder(family, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save({f"Person {i}": torch.randn(5) for i in range(15)}, "image.pth")
+    assert main(["convert", "image.pth", "image.safetensors", "--dataset", str(family)]) == 0
+    out = capsys.readouterr().out
+    assert "15 of 20 entities have 5 numbers" in out
+    option = "dataset_options: {features: {image: image.safetensors}}"
+    assert option in out
+    (tmp_path / "experiment.yaml").write_text(EXPERIMENT.format(folder=family) + GIVEN + option)
+    config = read("experiment.yaml").config
+    assert config["dataset_options"] == {"features": {"image": str(tmp_path / "image.safetensors")}}
+    monkeypatch.chdir(tmp_path.parent)
+    experiment = from_config(config)
+    dataset = load_dataset(experiment)
+    assert dataset.features["image"].has.sum() == 15
+    model, _ = build(experiment, dataset)
+    assert torch.equal(model.encoder.modalities[0].values, dataset.features["image"].values)
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.mkdir, ("made",)
+
+
+def test_a_mistake_gets_one_message_and_runs_nothing(family, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save(torch.ones(20, 3), "table.pth")
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"Person 1": Malicious()}))
+    (tmp_path / "missing.json").write_text(json.dumps({"other.pth": [1]}))
+    to = ["out.npz", "--dataset", str(family)]
+    for arguments, message in (
+        (["table.pth", *to], "give --ids FILE, such as entity2id.txt"),
+        (["bad.pkl", *to], "bad.pkl is no pickle of built-in values and arrays of numbers"),
+        (["table.pth", *to, "--missing", "missing.json"], "lists nothing for 'table.pth'; it has 'other.pth'"),
+        (["table.pth", "out.csv", "--dataset", str(family)], "kept as .safetensors or .npz"),
+    ):
+        assert main(["convert", *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert sorted(os.listdir()) == ["bad.pkl", "missing.json", "table.pth"]
+
+
+def test_ids_of_one_s_own_say_whose_rows_they_are(family, tmp_path, capsys):
+    torch.save(torch.arange(20.0).unsqueeze(1).expand(20, 3).clone(), tmp_path / "table.pth")
+    (tmp_path / "entity2id.txt").write_text("".join(f"Person {i}\t{19 - i}\n" for i in range(20)))
+    arguments = [str(tmp_path / "table.pth"), str(tmp_path / "out.npz"), "--dataset", str(family)]
+    assert main(["convert", *arguments, "--ids", str(tmp_path / "entity2id.txt")]) == 0
+    from gnnkg.data import load
+
+    dataset = load(str(family), features={"out": tmp_path / "out.npz"})
+    for i in range(20):
+        row = dataset.features["out"].values[dataset.entity_id(f"Person {i}")]
+        assert row.tolist() == pytest.approx([19 - i] * 3)
