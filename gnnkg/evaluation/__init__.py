@@ -10,7 +10,8 @@ paths       the heaviest paths, by beam search        explained   answers with t
 perturbed   noise_test(): ranking under noise         noisy       vectors with noise that depends on seed and query alone
 attacks     what turns a query's answer               certification  certify(): radii that no attack turns
 multihop    answers to queries of several hops        export      vectors for other programs
-missing     modalities that go missing after training
+fact_attacks  facts changed until an answer turns     fact_trial  attack_facts(): how many of a split's answers do
+missing     modalities that go missing after training asked       which queries of a split, one by one
 """
 
 from gnnkg.evaluation.explanation import Reason, Step, explain

@@ -9,12 +9,12 @@ import torch
 
 from gnnkg.core import Lookup, Model
 from gnnkg.data.dataset import Dataset
-from gnnkg.evaluation.certification.asked import choose
+from gnnkg.evaluation.asked import Direction, choose
 from gnnkg.evaluation.certification.bound import fewest_successes
 from gnnkg.evaluation.certification.certificate import Certificate, Row
 from gnnkg.evaluation.certification.counting import Counter
 from gnnkg.evaluation.certification.question import Question, draws
-from gnnkg.evaluation.certification.settings import Direction, Smoothing
+from gnnkg.evaluation.certification.settings import Smoothing
 from gnnkg.evaluation.ranks import evaluating
 from gnnkg.graph import KnownTails
 from gnnkg.noise import entity_vectors, spread
