@@ -31,8 +31,8 @@ RIVALS = 3
 """beside the head and the truth, whose facts an attack adds"""
 MEANING = (
     "Deletions may take any fact of the training graph, additions any of {candidates} facts a query, drawn at random from those of "
-    "the head, the truth and its {rivals} best rivals; random changes are among the facts of these. Weights and filter stay as they "
-    "are. An answer that no attack changed may still have a change that does."
+    "the head, the truth and its {rivals} best rivals; random changes are among the facts of these. Weights and filter stay as "
+    "they are. An answer that no attack changed may still have a change that does."
 )
 
 

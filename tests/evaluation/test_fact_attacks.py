@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
-from gnnkg.encoders import RGCN, CompGCN, NBFNet
+from gnnkg.encoders import RGCN, CompGCN, NBFNet, Table
 from gnnkg.evaluation.certification.facts import certify_facts
 from gnnkg.evaluation.events import InTop
 from gnnkg.evaluation.explanation import edge_importance
@@ -22,6 +22,7 @@ from gnnkg.evaluation.fact_trial import WAYS, additions, attack_facts
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.scorers import MLP, DistMult
 from tests.evaluation.planted import BellmanFord, family, trained
+from tests.evaluation.test_explanation import Deaf
 from tests.random_data import random_graph
 
 NETWORKS = {
@@ -81,7 +82,7 @@ def test_against_every_change_of_a_tiny_graph(name, kind):
 
     free = torch.zeros(len(pool.start), dtype=torch.bool)
     free[list(rows)] = True
-    turned = {1: 0, 2: 0}
+    turned, possible = 0, 0
     for query in queries_that_hold(model, graph, 3):
         event = asked(model, pool, query)
         best = {
@@ -98,10 +99,9 @@ def test_against_every_change_of_a_tiny_graph(name, kind):
             assert two.margins[-1] >= least - 1e-5 * abs(least)
             assert set(two.rows) <= set(rows)
             if method == "gradient":
-                turned[2] += two.needed is not None
-        turned[1] += best[2] <= 0
-    print(name, kind, turned)
-    assert turned[2] >= 0.5 * turned[1]
+                turned += two.needed is not None
+        possible += best[2] <= 0
+    assert turned >= 0.75 * possible > 0
 
 
 @every_network
@@ -120,19 +120,18 @@ def test_the_slope_is_that_of_the_edges_that_explain(name):
     torch.testing.assert_close(event.slope(pool.start.unsqueeze(0), zero, rival)[0], expected)
 
 
-@pytest.fixture(scope="module")
-def grandparents() -> tuple[Model, Dataset]:
-    """A network that has learned who grandparents are; they are its validation facts too."""
-    torch.manual_seed(1)
+def with_grandparents() -> Dataset:
+    """The planted data set, with the facts that a network is trained on as its validation facts."""
     dataset, _ = family()
     facts = dataset.graph.facts
-    return trained(BellmanFord, DistMult(8), dataset).eval(), replace(dataset, valid=facts[facts[:, 1] == 1])
+    return replace(dataset, valid=facts[facts[:, 1] == 1])
 
 
-def test_gradient_finds_more_than_chance_on_a_trained_network(grandparents):
-    model, dataset = grandparents
+def test_gradient_finds_more_than_chance_on_a_trained_network():
+    torch.manual_seed(1)
+    dataset = with_grandparents()
+    model = trained(BellmanFord, DistMult(8), dataset)
     trial = attack_facts(model, dataset, "valid", kinds=["delete"], budgets=[1, 2, 3], num_queries=None, tries=3)
-    print(trial.to_dict()["figures"])
     assert trial.held >= 10
     gradient, best_of, blind = (trial.changed("delete", way.name, 2) for way in WAYS)
     assert gradient > best_of >= blind
@@ -174,35 +173,54 @@ class Thinned:
 
 
 @pytest.mark.parametrize("kind", ["delete", "add"])
-def test_no_certificate_for_facts_is_contradicted(kind, grandparents):
-    """Attacked within each certified number, the smoothed model keeps its answer by fresh draws; far beyond it, it does not."""
-    model, dataset = grandparents
-    graph, deletion = dataset.graph, 0.3
+def test_no_certificate_for_facts_is_contradicted(kind):
+    """Attacked within its certified number the smoothed model keeps an answer, by fresh draws."""
+    torch.manual_seed(1)
+    dataset, deletion = with_grandparents(), 0.7
+    graph = dataset.graph
+    model = trained(partial(CompGCN, num_layers=1), DistMult(8), dataset).eval()
     certificate = certify_facts(model, dataset, deletion, "valid", draws=60, confidence=0.99, top=3)
     numbers = certificate.removed() if kind == "delete" else certificate.added()
-    certified = np.flatnonzero(numbers > 0)[:4]
-    assert len(certified) >= 3
-    draw, suspected, beyond = torch.Generator().manual_seed(0), 0, 0
+    certified = np.argsort(-numbers, kind="stable")[:2]
+    assert (numbers[certified] >= 1).all()
+    draw, zero = torch.Generator().manual_seed(0), torch.zeros(1, dtype=torch.long)
     for place in certified:
         head, relation, truth = (torch.tensor([each]) for each in certificate.queries[place])
         known = torch.zeros(1, graph.num_entities, dtype=torch.bool)
         known[0, dataset.known().of(head, relation).tails] = True
-        more = additions(graph, torch.cat([head, truth]), 20, draw)
-        pool = Pool.of(graph, more)
+        pool = Pool.of(graph, additions(graph, torch.cat([head, truth]), 20, draw))
         event = InTop(scores_by_facts(model, pool, head, relation), truth, known, certificate.top)
-        free = pool.start == (kind == "delete")
-
-        def draws(count: int, size: int = len(pool.start)) -> Tensor:
-            return (torch.rand(count, size, generator=draw) >= deletion).float()
-
-        searched = Thinned(event, draws(15))
-        most = int(numbers[place])
-        found = attack(searched, pool.start, free, most, tries=3)
+        searched, fresh = (
+            Thinned(event, (torch.rand(count, len(pool.start), generator=draw) >= deletion).float())
+            for count in (20, 100)
+        )
+        found = attack(searched, pool.start, pool.start == (kind == "delete"), int(numbers[place]), tries=4)
+        assert len(found.rows) == numbers[place]
+        assert kind == "delete" or found.margins[-1] < found.margins[0]
         point = pool.start.clone()
         point[list(found.rows)] = 1 - point[list(found.rows)]
-        suspected += found.needed is not None
-        fresh = Thinned(event, draws(150)).share(point.unsqueeze(0), torch.zeros(1, dtype=torch.long))
-        assert float(fresh) > 0.5
-        worst = torch.zeros_like(pool.start) if kind == "delete" else torch.ones_like(pool.start)
-        beyond += not searched.holds(worst.unsqueeze(0), torch.zeros(1, dtype=torch.long))
-    print(kind, numbers, suspected, beyond)
+        assert fresh.holds(point.unsqueeze(0), zero)
+
+
+def test_an_encoder_that_reads_no_facts_or_no_weights_is_refused(dataset):
+    scorer = DistMult(4)
+    with pytest.raises(ValueError, match="Table does not read the facts"):
+        attack_facts(Model(Table(dataset.graph, scorer.space), scorer), dataset)
+    with pytest.raises(ValueError, match=r"Deaf has 3 layers, but .* pass graph\.messages\.weight"):
+        attack_facts(Model(Deaf(dataset.graph, scorer.space), scorer), dataset)
+    network = Model(RGCN(dataset.graph, scorer.space), scorer)
+    with pytest.raises(
+        ValueError, match=r"budgets and candidates numbers of facts of at least 1; not .*, \[0\] and 256"
+    ):
+        attack_facts(network, dataset, budgets=[0])
+    with pytest.raises(ValueError, match="tries at least one, not 10 and 0"):
+        attack_facts(network, dataset, "train", top=13, tries=0)
+
+
+def test_additions_are_new_facts_of_the_ends(dataset):
+    graph, ends = dataset.graph, torch.tensor([3, 5])
+    found = additions(graph, ends, 30, torch.Generator().manual_seed(0))
+    assert len(found) == len(torch.unique(found, dim=0)) == 30
+    assert torch.isin(found[:, [0, 2]], ends).any(1).all()
+    assert not graph.known.holds(*found.unbind(1)).any()
+    assert len(torch.unique(found[:, 1])) == graph.num_relations
