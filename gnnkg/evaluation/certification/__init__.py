@@ -7,6 +7,7 @@ counting     the same, fast                                     pruning    rival
 picture      the curves as figures
 facts        certify_facts(): facts deleted or added            partial    what is done of an unfinished certificate
 fact_certificate  how many, and why                             trial      attack(): attacks against a certificate
+boundary     counting where NBFNet passes messages from noise
 """
 
 from gnnkg.evaluation.certification.certificate import Certificate, Row
