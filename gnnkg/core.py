@@ -139,6 +139,24 @@ class Lookup(Protocol):
     ) -> Vectors: ...
 
 
+Shift = Callable[[Tensor, Tensor], Tensor]
+"""(heads (B,), relations (B,)) -> what is added to a vector of each query (B, D)"""
+
+
+@runtime_checkable
+class FromBoundary(Lookup, Protocol):
+    """A lookup that passes messages from a vector of the query, which lies at its head alone (NBFNet)."""
+
+    @property
+    def boundaries(self) -> Float[Tensor, "X D"]:
+        """All of these vectors that there are: one a relation, 2R."""
+        ...
+
+    def shifted(self, shift: Shift) -> Lookup:
+        """The same, from vectors that are moved; all else that knows the relation stays."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """What a scorer asks of the vectors it reads. Encoders are built for a space, not for a scorer."""

@@ -2,7 +2,8 @@
 
 Randomized smoothing with Gaussian noise on the head's vector as the scorer reads it; L2 radii in its units. With --delete, facts of
 the graph that the encoder reads are deleted at random instead, and what is certified is how many may be removed or added. Writes
-RUN/results/certificate-SPLIT.json and .png, or facts-certificate-SPLIT. What was stopped goes on when the same is asked again.
+RUN/results/certificate-SPLIT.json and .png, or boundary-certificate-SPLIT, facts-certificate-SPLIT. What was stopped goes on when
+the same is asked again.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ def run(argv: Sequence[str]) -> int:
         "--queries", metavar="N", default="1000", help="a random subset of the queries, or all (default: 1000)"
     )
     parser.add_argument("--direction", choices=("tail", "head", "both"), default="tail")
+    parser.add_argument(
+        "--part",
+        choices=("head", "boundary"),
+        default="head",
+        help="the head's vector as the scorer reads it, or that from which NBFNet passes messages (default: head)",
+    )
     parser.add_argument("--alpha", type=float, default=1.0, help="noise: alpha times sigma (default: 1)")
     parser.add_argument(
         "--divisor", type=float, default=3.0, help="sigma: the 99.73 %% quantile over this (default: 3)"
@@ -64,8 +71,11 @@ def run(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.queries != "all" and not arguments.queries.isdecimal():
         raise ValueError(f"--queries is a number or all, not {arguments.queries!r}")
-    if arguments.attack < 0 or (arguments.attack and arguments.delete is not None):
-        raise ValueError("--attack is a number of queries, and attacks vectors: it does not go with --delete")
+    of_head = arguments.delete is None and arguments.part == "head"
+    if arguments.attack < 0 or (arguments.attack and not of_head):
+        raise ValueError(
+            "--attack is a number of queries, and attacks heads: it goes with neither --delete nor --part boundary"
+        )
 
     import json
 
@@ -78,7 +88,7 @@ def run(argv: Sequence[str]) -> int:
         "num_queries": None if arguments.queries == "all" else int(arguments.queries),
     }
     work = _noise(arguments, asked) if arguments.delete is None else _facts(arguments, asked)
-    kind = "certificate" if arguments.delete is None else "facts-certificate"
+    kind = "certificate" if of_head else "boundary-certificate" if arguments.delete is None else "facts-certificate"
     loaded = load_run(arguments.run, arguments.on)
     try:
         certificate, name = _certified(arguments, kind, work, loaded)
@@ -140,9 +150,17 @@ def _noise(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
         def report(rows: Sequence[Row], total: int) -> None:
             show((astuple(row) for row in rows), len(rows), total)
 
-        return certify(model, dataset, smoothing, **asked, known_rows=[Row(*row) for row in found], report=report)
+        return certify(
+            model,
+            dataset,
+            smoothing,
+            **asked,
+            part=arguments.part,
+            known_rows=[Row(*row) for row in found],
+            report=report,
+        )
 
-    return Work(smoothing.to_dict() | asked, work, draw)
+    return Work(smoothing.to_dict() | asked | {"part": arguments.part}, work, draw)
 
 
 def _facts(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:

@@ -24,6 +24,13 @@ def run(argv: Sequence[str]) -> int:
         default="query",
         help="noise on the entity that is asked about, or on one table of all entities",
     )
+    parser.add_argument(
+        "--part",
+        choices=("vector", "boundary", "table"),
+        default="vector",
+        help="vectors as the scorer reads them, the query's vector that NBFNet starts from, or the table that a graph encoder "
+        "reads (which goes with --target all); sigma is of the same part",
+    )
     parser.add_argument("--noise", choices=("gaussian", "laplacian", "uniform"), default="gaussian")
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--sigma", metavar="X", type=float, help="a given sigma")
@@ -60,7 +67,7 @@ def run(argv: Sequence[str]) -> int:
     sigma, whose = arguments.sigma, ""
     if arguments.sigma_of is not None:
         whose = str(arguments.sigma_of)
-        sigma = _sigma_of(arguments.sigma_of, arguments.divisor, arguments.quantile)
+        sigma = _sigma_of(arguments.sigma_of, arguments)
     with Progress(disable=arguments.quiet or arguments.json, transient=True) as bar:
         task = bar.add_task("ranking under noise", total=num_rankings(arguments.alpha, arguments.seeds))
         found = noise_test(
@@ -69,6 +76,7 @@ def run(argv: Sequence[str]) -> int:
             arguments.split,
             alphas=arguments.alpha,
             seeds=arguments.seeds,
+            part=arguments.part,
             target=arguments.target,
             noise=arguments.noise,
             sigma=sigma,
@@ -82,6 +90,7 @@ def run(argv: Sequence[str]) -> int:
         )
     spread = "per-entity" if arguments.per_entity else "own" if sigma is None else f"{sigma:.4g}"
     parts = [arguments.split, arguments.target, spread]
+    parts += [arguments.part] * (arguments.part != "vector")
     parts += [arguments.noise] * (arguments.noise != "gaussian") + [f"{len(facts)}-facts"] * (
         arguments.facts is not None
     )
@@ -97,11 +106,13 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _sigma_of(path: Path, divisor: float, quantile: float) -> float:
+def _sigma_of(path: Path, arguments: argparse.Namespace) -> float:
+    from gnnkg.evaluation.noisy import noisy_part
     from gnnkg.evaluation.ranks import evaluating
     from gnnkg.experiment import load_run
-    from gnnkg.noise import entity_vectors, spread
+    from gnnkg.noise import spread
 
     _, dataset, model, _ = load_run(path)
     with evaluating(model):
-        return float(spread(entity_vectors(model.encoder(dataset.graph)), divisor, quantile))
+        vectors, _ = noisy_part(model, dataset.graph, arguments.part, arguments.target, arguments.noise)
+        return float(spread(vectors, arguments.divisor, arguments.quantile))

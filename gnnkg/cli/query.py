@@ -8,7 +8,8 @@ Only trees are supported: known entities at the ends, the variable that is asked
 
 With --benchmark instead of a query, hard answers, those that need a fact that was held out, are ranked among all entities, by
 structure: 1p 2p 3p 2i 3i ip pi 2u up. A benchmark is a query set in the data set's manifest (q2b_fb15k-237), a folder that
-holds it, or "sampled": queries drawn from the data set itself. Writes RUN/results/queries-BENCHMARK-SPLIT.json.
+holds it, or "sampled": queries drawn from the data set itself. Writes RUN/results/queries-BENCHMARK-SPLIT.json; what is not
+the default stands behind the split, so that measurements with other structures, executors or noise lie side by side.
 """
 
 from __future__ import annotations
@@ -102,7 +103,6 @@ def _measure(
     from gnnkg.data.multihop import STRUCTURES, load_queries, sample_queries
     from gnnkg.evaluation.multihop import evaluate_queries
     from gnnkg.evaluation.provenance import provenance
-    from gnnkg.run import result_name
 
     structures = arguments.structures or list(STRUCTURES)
     if arguments.benchmark == "sampled":
@@ -128,10 +128,27 @@ def _measure(
     )
     origin = provenance(experiment.config, experiment.seed)
     result = {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()}
-    path = directory.write_result(f"queries-{name}-{result_name(arguments.split, arguments.on)}", result)
+    path = directory.write_result(_file(arguments, name, executor), result)
     if arguments.json:
         print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         console().print(evaluation)
         print(f"written to {path}")
     return 0
+
+
+def _file(arguments: argparse.Namespace, benchmark: str, executor: Any) -> str:
+    """The name of a measurement's file: all that its figures depend on, but for defaults."""
+    from gnnkg.evaluation.multihop import Beam
+    from gnnkg.evaluation.results import file_name
+    from gnnkg.run import result_name
+
+    words = list(arguments.structures or [])
+    words += [f"{arguments.queries} queries"] * (arguments.queries is not None)
+    words += [str(executor)] * (executor != Beam())
+    if any(arguments.alpha):
+        words += [arguments.noise, "alpha", *(f"{alpha:g}" for alpha in arguments.alpha), f"{arguments.seeds} seeds"]
+        words += [f"sigma div {arguments.sigma_div:g}"] * (arguments.sigma_div != 3.0)
+    return "-".join(
+        [f"queries-{benchmark}-{result_name(arguments.split, arguments.on)}", *([file_name(*words)] if words else [])]
+    )

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import copy
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Hidden, Space, Vectors
+from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Hidden, Shift, Space, Vectors
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.message import Adjacency, Aggregate, Message, degree_scales, degrees, propagate
 from gnnkg.ops.update import update
@@ -79,12 +81,26 @@ class NBFNetLookup:
         self.num_entities = graph.num_entities
         self.messages = graph.messages
         self.scales = degree_scales(degrees(*self.messages.of_layer(0)), encoder.query.weight.dtype)
+        self.shift: Shift | None = None
 
-    def states(self, head: Int[Tensor, " B"], query: Float[Tensor, "B D"]) -> Float[Tensor, "N B D"]:
-        """h^(T) of every entity, for each query."""
+    @property
+    def boundaries(self) -> Float[Tensor, "R D"]:
+        """q of every relation."""
+        return self.encoder.query.weight
+
+    def shifted(self, shift: Shift) -> NBFNetLookup:
+        """From h^(0)_u = q + shift; the relations of the edges and of the scorer are those of q."""
+        moved = copy.copy(self)
+        moved.shift = shift
+        return moved
+
+    def states(
+        self, head: Int[Tensor, " B"], query: Float[Tensor, "B D"], source: Float[Tensor, "B D"]
+    ) -> Float[Tensor, "N B D"]:
+        """h^(T) of every entity, for each query; h^(0) of its head is ``source``."""
         encoder = self.encoder
         boundary = query.new_zeros(self.num_entities, len(head), query.shape[1])
-        boundary = boundary.index_put((head, torch.arange(len(head), device=head.device)), query)
+        boundary = boundary.index_put((head, torch.arange(len(head), device=head.device)), source)
         state = boundary
         for number, layer in enumerate(encoder.layers):
             arguments = (state, query, boundary, *self.messages.of_layer(number), self.scales)
@@ -99,7 +115,8 @@ class NBFNetLookup:
     ) -> Vectors:
         encoder = self.encoder
         query = encoder.query(relation)
-        states = self.states(head, query)
+        source = query if self.shift is None else query + self.shift(head, relation)
+        states = self.states(head, query, source)
         each = torch.arange(len(head), device=head.device)
         if candidates.table is None:
             tail = states.transpose(0, 1)

@@ -12,6 +12,8 @@ attacks     what turns a query's answer               certification  certify(): 
 multihop    answers to queries of several hops        export      vectors for other programs
 missing     missing_test(): modalities that go missing after training
 curve       metrics against the strength of a disturbance, with their pictures
+fact_attacks  facts changed until an answer turns     fact_trial  attack_facts(): how many of a split's answers do
+asked       which queries of a split, one by one
 """
 
 from gnnkg.evaluation.explanation import Reason, Step, explain

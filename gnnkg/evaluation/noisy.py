@@ -1,22 +1,27 @@
-"""An encoded graph whose vectors carry noise, the same for the same seed however queries are batched."""
+"""Vectors that carry noise, the same for the same seed however queries are batched: those that are read, or earlier ones."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.func import functional_call
 
-from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Lookup, Vectors
+from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, FromBoundary, Lookup, Model, Vectors
 from gnnkg.graph import KnowledgeGraph
-from gnnkg.noise import Family
+from gnnkg.noise import Family, entity_vectors
 from gnnkg.ops.matching.drawn import WORD, mix, stir
 
 Target = Literal["query", "all"]
 """``"query"``: noise of its own for each query on its head, candidates clean. ``"all"``: one noisy table of entities, read as
 heads and as candidates"""
+Part = Literal["vector", "boundary", "table"]
+"""what carries the noise: the entities' vectors as the scorer reads them; the vector of the query from which NBFNet starts; the
+table of free vectors that a graph encoder reads"""
 
 
 def keyed_noise(
@@ -81,6 +86,68 @@ class NoisyLookup:
             assert candidates.own is not None
             own = own + self._table[candidates.own]
         return vectors.replace(head=vectors.head + self._table[head], tail=vectors.tail + table, own=own)
+
+
+def noisy_part(
+    model: Model, graph: KnowledgeGraph, part: Part, target: Target, family: Family
+) -> tuple[Float[Tensor, "X D"], Callable[[Tensor, int], Lookup]]:
+    """The vectors that sigma is the spread of, and how a lookup is made of the strength of noise on that part and a seed.
+
+    Raises ValueError where the model does not have the part or noise there would change nothing, and where the target does not fit.
+    """
+    encoder, scorer = type(model.encoder).__name__, type(model.scorer).__name__
+    if part == "table":
+        return _noisy_table(model.encoder, graph, target, family)
+    lookup = model.encoder(graph)
+    if part == "vector":
+        if target == "query" and not model.scorer.reads_head:
+            raise ValueError(
+                f"{scorer} does not read the vector of the query's entity: noise on it changes nothing. Ask for noise on the "
+                "boundary, the part that NBFNet starts from, or on all entities as candidates (target all)"
+            )
+        return entity_vectors(lookup, graph.device), lambda strength, seed: NoisyLookup(
+            lookup, graph, strength, seed, target, family
+        )
+    if not isinstance(lookup, FromBoundary):
+        raise ValueError(
+            f"{encoder} does not start from a vector of the query: only encoders as NBFNet have a boundary"
+        )
+    if target != "query":
+        raise ValueError("a boundary is of one query: it goes with target query")
+
+    def shifted(strength: Tensor, seed: int) -> Lookup:
+        if strength.dim():
+            raise ValueError(
+                "no entity has a boundary of its own: noise on it has one sigma for all, not one an entity"
+            )
+
+        def shift(head: Int[Tensor, " B"], relation: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+            keys = head * 2 * graph.num_relations + relation
+            return strength * keyed_noise(keys, lookup.boundaries.shape[1], seed, family).to(lookup.boundaries)
+
+        return lookup.shifted(shift)
+
+    return lookup.boundaries, shifted
+
+
+def _noisy_table(
+    encoder: Encoder, graph: KnowledgeGraph, target: Target, family: Family
+) -> tuple[Float[Tensor, "N D"], Callable[[Tensor, int], Lookup]]:
+    table = dict(encoder.named_parameters()).get("table.entity")
+    if table is None or not encoder.num_layers:
+        raise ValueError(
+            f"{type(encoder).__name__} has no table of entities before message passing: only encoders as CompGCN and RGCN have one"
+        )
+    if target != "all":
+        raise ValueError("noise on the input table reaches every entity by messages: it goes with target all")
+    everyone = torch.arange(len(table), device=table.device)
+
+    def encoded(strength: Tensor, seed: int) -> Lookup:
+        noise = keyed_noise(everyone, table.shape[1], seed, family).to(table)
+        moved = table + strength.expand(len(table)).unsqueeze(1) * noise
+        return functional_call(encoder, {"table.entity": moved}, (graph,))
+
+    return table, encoded
 
 
 class Encoded(Encoder):

@@ -20,11 +20,11 @@ from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.curve import Curve, Panel, draw_panels
 from gnnkg.evaluation.metrics import metrics
-from gnnkg.evaluation.noisy import Encoded, NoisyLookup, Target
+from gnnkg.evaluation.noisy import Encoded, Part, Target, noisy_part
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.ranks import evaluating, rank_facts
 from gnnkg.graph import Facts, KnownTails
-from gnnkg.noise import Family, entity_vectors, spread
+from gnnkg.noise import Family, spread
 
 ALPHAS = (0.0, 0.5, 1.0, 2.0, 5.0)
 HITS = ("hits@1", "hits@3", "hits@10")
@@ -56,6 +56,8 @@ class NoiseTest:
     values: Curve
     """by alpha; a single value for alpha 0"""
     wall_seconds: float
+    part: Part = "vector"
+    """which vectors carry the noise, and sigma is of"""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; see ``Curve.to_dict``."""
@@ -73,10 +75,9 @@ class NoiseTest:
     def __rich__(self) -> Group:
         title = f"{self.dataset}, {self.split}: {self.num_facts:,} facts in {self.wall_seconds:.1f} s"
         whose = {"own": "the model's own", "given": "given"}.get(self.sigma_of, f"of {self.sigma_of}")
-        about = (
-            f"{self.noise} noise on {'the query' if self.target == 'query' else 'all entities'}, sigma {self.sigma:.4g} "
-            f"({whose}), {self.seeds} draws; {self.protocol}"
-        )
+        on = {"query": "the query", "all": "all entities"}[self.target]
+        on = {"boundary": "the query's boundary", "table": "the input table"}.get(self.part, on)
+        about = f"{self.noise} noise on {on}, sigma {self.sigma:.4g} ({whose}), {self.seeds} draws; {self.protocol}"
         table = Table("alpha", "MRR", "sd", "kept", "Hits@1", "Hits@3", "Hits@10", box=SIMPLE_HEAD, pad_edge=False)
         for column in table.columns:
             column.justify = "right"
@@ -97,6 +98,7 @@ def noise_test(
     *,
     alphas: Sequence[float] = ALPHAS,
     seeds: int = 5,
+    part: Part = "vector",
     target: Target = "query",
     noise: Family = "gaussian",
     sigma: float | None = None,
@@ -111,10 +113,10 @@ def noise_test(
 ) -> NoiseTest:
     """Ranks the facts of a split, or the given ones, once for each alpha and noise seed.
 
-    sigma is measured on the entity vectors that the scorer reads (``gnnkg.noise.spread``), or given: a common one makes models
+    sigma is measured on the vectors that carry the noise (``part``; ``gnnkg.noise.spread``), or given: a common one makes models
     comparable. The noise of a query depends on the seed and the query alone, so no figure depends on ``memory``; it is the same for
     all alphas but for its size. ``step`` is called after each ranking. Raises ValueError where there are no facts to rank, and for
-    settings out of range.
+    settings out of range; as ``noisy_part`` where noise on the part would change nothing.
     """
     begin = time.perf_counter()
     if not alphas or min(alphas) < 0 or len(set(alphas)) < len(alphas) or seeds < 1:
@@ -130,16 +132,17 @@ def noise_test(
     known = dataset.known(*filter) if filter else KnownTails(facts[:0], graph.num_entities, graph.num_relations)
     values = Curve()
     with evaluating(model):
-        lookup = model.encoder(graph)
+        vectors, noisy = noisy_part(model, graph, part, target, noise)
         if sigma is None:
-            scale = spread(entity_vectors(lookup, device), divisor, quantile, per_entity)
+            scale = spread(vectors, divisor, quantile, per_entity)
         else:
             scale = torch.tensor(sigma, device=device)
+        clean = model.encoder(graph)
         for alpha in alphas:
             rows = []
             for seed in range(seeds if alpha else 1):
-                noisy = NoisyLookup(lookup, graph, alpha * scale, seed, target, noise) if alpha else lookup
-                ranks = rank_facts(Model(Encoded(noisy), model.scorer), graph, facts, known, memory)
+                lookup = noisy(alpha * scale, seed) if alpha else clean
+                ranks = rank_facts(Model(Encoded(lookup), model.scorer), graph, facts, known, memory)
                 rows.append(metrics(ranks.ranks(), ranks.candidates))
                 step()
             values.add(f"{alpha:g}", rows)
@@ -160,6 +163,7 @@ def noise_test(
         seeds=seeds,
         values=values,
         wall_seconds=time.perf_counter() - begin,
+        part=part,
     )
 
 

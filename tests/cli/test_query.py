@@ -28,14 +28,26 @@ def test_a_written_query_is_answered_in_labels(trained, capsys):
 def test_a_benchmark_is_measured_and_kept(run, capsys):
     options = ["--structures", "2p", "1p", "--queries", "5", "--alpha", "0", "1", "--seeds", "2", "--split", "valid"]
     assert main(["query", str(run), "--benchmark", "sampled", *options]) == 0
-    assert "queries-sampled-valid.json" in capsys.readouterr().out
-    kept = json.loads((run / "results" / "queries-sampled-valid.json").read_text())
+    name = "queries-sampled-valid-2p-1p-5-queries-gaussian-alpha-0-1-2-seeds.json"
+    assert name in capsys.readouterr().out
+    kept = json.loads((run / "results" / name).read_text())
     found = QueryEvaluation.from_dict(kept["evaluation"])
     assert [(row.structure, row.alpha) for row in found.rows] == [("1p", 0), ("1p", 1), ("2p", 0), ("2p", 1)]
     assert 0 < found.mrr("2p", 1) <= 1
     assert kept["provenance"]["config"]["scorer"]["class_path"].endswith("DistMult")
     assert main(["query", str(run), "--benchmark", "sampled", "--structures", "1p", "--queries", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["evaluation"]["split"] == "test"
+
+
+def test_measurements_that_differ_lie_side_by_side(run, capsys):
+    few = ["query", str(run), "--benchmark", "sampled", "--structures", "1p", "--queries", "2"]
+    others = [], ["--beam", "3"], ["--logic", "min"], ["--alpha", "1"], ["--alpha", "1", "--noise", "uniform"]
+    for other in (*others, ["--alpha", "1", "--sigma-div", "2"], ["--alpha", "1", "--seeds", "2"]):
+        before = {file.name for file in (run / "results").iterdir()}
+        assert main([*few, *other]) == 0
+        (new,) = {file.name for file in (run / "results").iterdir()} - before
+        assert new.startswith("queries-sampled-test-1p-2-queries")
+    capsys.readouterr()
 
 
 REFUSED = [

@@ -17,8 +17,14 @@ from gnnkg.scorers import DistMult
 from gnnkg.terms import Ranking
 from tests.contracts import discovered
 
-every_sampler = pytest.mark.parametrize("make_sampler", discovered.samplers)
-every_encoder = pytest.mark.parametrize("make_encoder", discovered.encoders)
+ENCODERS, SAMPLERS = ("Table", "NBFNet"), ("Uniform", "AllEntities")
+"""each sampler meets these encoders, each encoder these samplers: what leaks is read by one of the two, not by a pair"""
+PAIRS = [
+    pytest.param(*sampler.values, *encoder.values, id=f"{sampler.id}-{encoder.id}")
+    for sampler in discovered.samplers
+    for encoder in discovered.encoders
+    if encoder.id in ENCODERS or sampler.id in SAMPLERS
+]
 
 
 def trained(
@@ -48,8 +54,7 @@ def trained(
     return [*seen, *model.parameters()]
 
 
-@every_sampler
-@every_encoder
+@pytest.mark.parametrize(("make_sampler", "make_encoder"), PAIRS)
 def test_held_out_facts_change_nothing(
     make_sampler: Callable[..., Sampler], make_encoder: Callable[..., Encoder], dataset: Dataset
 ) -> None:
@@ -60,6 +65,11 @@ def test_held_out_facts_change_nothing(
         again = trained(other, make_encoder, make_sampler)
         assert len(again) == len(plain)
         assert all(torch.equal(one, two) for one, two in zip(plain, again, strict=True))
+
+
+def test_the_named_encoders_and_samplers_exist() -> None:
+    assert set(ENCODERS) <= {encoder.id for encoder in discovered.encoders}
+    assert set(SAMPLERS) <= {sampler.id for sampler in discovered.samplers}
 
 
 def test_training_facts_do_change_it(dataset: Dataset) -> None:

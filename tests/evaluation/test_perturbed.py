@@ -11,8 +11,8 @@ import torch
 from scipy import stats
 
 from gnnkg.core import Candidates, Model
-from gnnkg.encoders import NBFNet, Table
-from gnnkg.evaluation.noisy import Encoded, NoisyLookup, keyed_noise
+from gnnkg.encoders import RGCN, CompGCN, NBFNet, Table
+from gnnkg.evaluation.noisy import Encoded, NoisyLookup, keyed_noise, noisy_part
 from gnnkg.evaluation.perturbed import NoiseTest, noise_test, num_rankings
 from gnnkg.evaluation.ranking import evaluate
 from gnnkg.evaluation.ranks import evaluating, rank_facts
@@ -114,8 +114,65 @@ def test_a_network_with_a_table_a_query(dataset):
     model = Model(NBFNet(dataset.graph, scorer.space, num_layers=2), scorer)
     found = noise_test(model, dataset, alphas=[0, 1], seeds=2, target="all")
     assert found.values["0"] != {name: values[:1] for name, values in found.values["1"].items()}
-    unread = noise_test(model, dataset, alphas=[0, 1], seeds=1)  # its scorer does not read the head
-    assert unread.values["0"] == unread.values["1"]
+    with pytest.raises(ValueError, match=r"MLP does not read the vector of the query's entity.*boundary"):
+        noise_test(model, dataset, alphas=[0, 1], seeds=1)
+
+
+def test_noise_on_the_vector_that_nbfnet_starts_from(dataset):
+    """What is moved is the state of the head before the first layer, and nothing else."""
+    scorer = MLP(4, 5, reads_head=False)
+    model = Model(NBFNet(dataset.graph, scorer.space, num_layers=2), scorer).eval()
+    found = noise_test(model, dataset, alphas=[0, 1], seeds=2, part="boundary")
+    assert found.values["0"]["mrr"] == (evaluate(model, dataset, bootstrap=0).metrics["mrr"],)
+    assert found.values["1"]["mrr"][0] != found.values["1"]["mrr"][1]
+    assert found.sigma == float(spread(model.encoder.query.weight))
+    graph, head, relation = dataset.graph, torch.tensor([2, 2, 5]), torch.tensor([0, 1, 0])
+    with torch.no_grad():
+        _, make = noisy_part(model, graph, "boundary", "query", "gaussian")
+        noisy, clean = make(torch.tensor(0.7), 3), model.encoder(graph)
+        query = model.encoder.query(relation)
+        source = query + 0.7 * keyed_noise(head * 6 + relation, 4, 3).float()
+        expected = clean.states(head, query, source).transpose(0, 1)
+        torch.testing.assert_close(noisy(head, relation).tail, expected)
+        assert torch.equal(noisy(head, relation).relation, clean(head, relation).relation)
+        assert torch.equal(make(torch.tensor(0.0), 3)(head, relation).tail, clean(head, relation).tail)
+
+
+@pytest.mark.parametrize("encoder", [CompGCN, RGCN])
+def test_noise_on_the_table_that_a_graph_encoder_reads(encoder, dataset):
+    scorer = DistMult(4)
+    model = Model(encoder(dataset.graph, scorer.space), scorer).eval()
+    found = noise_test(model, dataset, alphas=[0, 1], seeds=2, part="table", target="all")
+    assert found.values["0"]["mrr"] == (evaluate(model, dataset, bootstrap=0).metrics["mrr"],)
+    entity = model.encoder.table.entity
+    assert found.sigma == float(spread(entity))
+    with torch.no_grad():
+        before = entity.clone()
+        _, make = noisy_part(model, dataset.graph, "table", "all", "uniform")
+        noisy = make(torch.tensor(0.5), 1)(torch.tensor([0]), torch.tensor([0])).tail
+        assert torch.equal(entity, before)
+        entity += 0.5 * keyed_noise(torch.arange(13), 4, 1, "uniform").float()
+        torch.testing.assert_close(noisy, model.encoder(dataset.graph)(torch.tensor([0]), torch.tensor([0])).tail)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"part": "boundary"}, "Table does not start from a vector of the query"),
+        ({"part": "table", "target": "all"}, "Table has no table of entities before message passing"),
+    ],
+)
+def test_a_part_that_a_model_has_not_is_refused(settings, message, dataset):
+    with pytest.raises(ValueError, match=message):
+        noise_test(table_model(dataset), dataset, **settings)
+    scorer = DistMult(4)
+    for encoder, target, why in ((NBFNet, "all", "of one query"), (CompGCN, "query", "goes with target all")):
+        part = "boundary" if encoder is NBFNet else "table"
+        with pytest.raises(ValueError, match=why):
+            noise_test(Model(encoder(dataset.graph, scorer.space), scorer), dataset, part=part, target=target)
+    network = Model(NBFNet(dataset.graph, scorer.space), scorer)
+    with pytest.raises(ValueError, match="not one an entity"):
+        noise_test(network, dataset, alphas=[1], part="boundary", per_entity=True)
 
 
 def test_means_and_deviations_and_there_and_back_again(dataset):

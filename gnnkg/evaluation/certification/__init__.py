@@ -2,11 +2,12 @@
 
 certify      certify(): a model and a split -> Certificate      settings   Smoothing: noise, draws, confidence, event
 certificate  radii, ACR, CA, the curve CA(r)                    bound      Clopper-Pearson and the radius
-question     one query and its event                            asked      which queries
-reference    the definition of what is counted                  counting   the same, fast
-pruning      rivals that cannot matter, tangents                picture    the curves as figures
+question     one query and its event                            reference  the definition of what is counted
+counting     the same, fast                                     pruning    rivals that cannot matter, tangents
+picture      the curves as figures
 facts        certify_facts(): facts deleted or added            partial    what is done of an unfinished certificate
 fact_certificate  how many, and why                             trial      attack(): attacks against a certificate
+boundary     counting where NBFNet passes messages from noise
 """
 
 from gnnkg.evaluation.certification.certificate import Certificate, Row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -17,10 +17,15 @@ from gnnkg.evaluation.certification.bound import lower_bounds, radii
 from gnnkg.evaluation.certification.settings import Smoothing
 
 GUARANTEE = (
-    "For each query by itself, with the stated confidence: whatever is added to the head's vector as the scorer reads it, of an L2 "
+    "For each query by itself, with the stated confidence: whatever is added to {vector}, of an L2 "
     "length below the radius, the smoothed model still gives the event a probability above 1/2. The smoothed model is the model "
     "under the stated noise. Nothing is said of the model without noise, of other vectors, of weights or of the graph."
 )
+Part = Literal["head", "boundary"]
+VECTORS: dict[Part, str] = {
+    "head": "the head's vector as the scorer reads it",
+    "boundary": "the vector at the head from which messages are passed",
+}
 CURVE = tuple(round(0.1 * step, 1) for step in range(31))
 """radii of the curve, in units of the noise's standard deviation"""
 
@@ -45,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Certified radii of a model's answers. L2, in the units of the head's coordinates."""
+    """Certified radii of a model's answers. L2, in the units of the coordinates of the vector that it is about."""
 
     dataset: str
     split: str
@@ -53,7 +58,7 @@ class Certificate:
     direction: str
     subset: str
     """which queries of the split, in words"""
-    part: str
+    part: Part
     """whose vector the noise is on"""
     smoothing: Smoothing
     deviation: float
@@ -63,6 +68,10 @@ class Certificate:
     rows: tuple[Row, ...]
     wall_seconds: float
     """of the call that finished it"""
+
+    @property
+    def guarantee(self) -> str:
+        return GUARANTEE.format(vector=VECTORS[self.part])
 
     def radii(self, together: bool = False) -> np.ndarray:
         """In the units of the coordinates. ``together``: at the stated confidence for all queries at once (Bonferroni)."""
@@ -106,8 +115,8 @@ class Certificate:
         rows = [{name: getattr(row, name) for name in named} for row in self.rows]
         values["rows"] = [row | {"radius": radius} for row, radius in zip(rows, found, strict=True)]
         told = {
-            "guarantee": GUARANTEE,
-            "units": "L2, in the units of the head's coordinates; acr/sigma and curve in deviations",
+            "guarantee": self.guarantee,
+            "units": "L2, in the units of that vector's coordinates; acr/sigma and curve in deviations",
         }
         return told | {"figures": self.figures} | values
 
@@ -157,5 +166,5 @@ class Certificate:
             table,
             Text(f"CA(r), r in standard deviations of the noise:  {curve}"),
             Text(counted, style="dim"),
-            Text(GUARANTEE, style="dim"),
+            Text(self.guarantee, style="dim"),
         )

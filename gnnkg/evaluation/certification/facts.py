@@ -9,9 +9,8 @@ import torch
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
-from gnnkg.evaluation.certification.asked import choose
+from gnnkg.evaluation.asked import Direction, choose
 from gnnkg.evaluation.certification.fact_certificate import FactCertificate
-from gnnkg.evaluation.certification.settings import Direction
 from gnnkg.evaluation.ranks import evaluating
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.ranking import rank_counts
@@ -25,6 +24,15 @@ def thinned(graph: KnowledgeGraph, deletion: float, seed: int, number: int) -> K
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
     gone = torch.from_numpy(generator.random(len(graph.facts)) < deletion).to(graph.device)
     return graph.without(*graph.facts[gone].unbind(1))
+
+
+def refuse_without_messages(model: Model) -> None:
+    """Raises ValueError for an encoder that does not read facts."""
+    if not model.encoder.num_layers:
+        raise ValueError(
+            f"{type(model.encoder).__name__} does not read the facts of the graph: they may be changed at will, and no answer "
+            "changes. Attacks on facts and certificates for them need an encoder that passes messages"
+        )
 
 
 def certify_facts(
@@ -53,11 +61,7 @@ def certify_facts(
     """
     if not 0 < deletion < 1:
         raise ValueError(f"facts are deleted with a probability between 0 and 1, not {deletion}")
-    if not model.encoder.num_layers:
-        raise ValueError(
-            f"{type(model.encoder).__name__} does not read the facts of the graph: they may be changed at will, and the "
-            "certificate would mean nothing. It needs an encoder that passes messages"
-        )
+    refuse_without_messages(model)
     device = next(model.parameters(), dataset.graph.facts).device
     graph, known = dataset.graph.to(device), dataset.known(*filter).to(device)
     queries, subset = choose(dataset.facts(split), graph.num_relations, direction, num_queries, seed)

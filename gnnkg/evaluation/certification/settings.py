@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from gnnkg.evaluation.certification.bound import lower_bounds
-
-Direction = Literal["tail", "head", "both"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ def attack(
     The model, the data set and the filter are to be those of the certificate. Raises ValueError where nothing is certified.
     """
     begin = time.perf_counter()
+    if certificate.part != "head":
+        raise ValueError(f"attacks are on the head's vector, and this certificate is about the {certificate.part}")
     radii = certificate.radii()
     places = np.flatnonzero(radii > 0)[:most]
     if not len(places):

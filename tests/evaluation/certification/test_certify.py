@@ -9,13 +9,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from gnnkg.core import Model
+from gnnkg.core import Model, Vectors
 from gnnkg.encoders import NBFNet, Table
-from gnnkg.evaluation.certification import Certificate, Row, Smoothing, certify, reference
+from gnnkg.evaluation.certification import Certificate, Row, Smoothing, attack, certify, reference
 from gnnkg.evaluation.certification.bound import lower_bounds, radii
 from gnnkg.evaluation.certification.partial import Partial
 from gnnkg.evaluation.certification.picture import draw
 from gnnkg.evaluation.certification.question import Question, draws
+from gnnkg.noise import spread
 from gnnkg.scorers import MLP, DistMult, RotatE
 
 FEW = Smoothing(draws=40, confidence=0.99, alpha=0.3, top=3, worst_rank=6)
@@ -197,3 +198,35 @@ def test_a_distance_is_certified_too(dataset):
     certificate = certify(model, dataset, replace(FEW, alpha=0.1), num_queries=None)
     assert certificate.lost == 0
     assert certificate.figures["ca"] > 0
+
+
+def test_a_boundary_is_certified_as_by_passing_messages_from_each_draw(dataset):
+    scorer = MLP(4, 5, reads_head=False)
+    model = Model(NBFNet(dataset.graph, scorer.space, num_layers=2), scorer).eval()
+    smoothing = Smoothing(draws=40, confidence=0.99, alpha=0.5, top=3, give_up=False, worst_rank=None)
+    found = certify(model, dataset, smoothing, part="boundary", num_queries=5)
+    deviation = 0.5 * float(spread(model.encoder.query.weight))
+    assert found.deviation == pytest.approx(deviation)
+    assert found.part == "boundary"
+    assert "from which messages are passed" in found.to_dict()["guarantee"]
+    known = dataset.known("train", "valid", "test")
+    for row in found.rows:
+        head, relation = torch.tensor([row.head]), torch.tensor([row.relation])
+        others = torch.ones(13, dtype=torch.bool)
+        others[known.of(head, relation).tails] = others[row.truth] = False
+        successes = 0
+        for noise in deviation * draws(0, row.head, row.relation, (40, 4)):
+            with torch.no_grad():
+                query = model.encoder.query(relation)
+                lookup = model.encoder(dataset.graph)
+                states = lookup.states(head, query, query + noise)
+                scores = scorer(Vectors(query, query, states.transpose(0, 1)))[0]
+            successes += int((scores[others] >= scores[row.truth]).sum()) < 3
+        assert abs(row.successes - successes) <= 1  # float32 sums in blocks
+    assert 0 < sum(row.successes for row in found.rows) < 200
+    hasty = certify(model, dataset, replace(smoothing, give_up=True), part="boundary", num_queries=5)
+    assert (hasty.radii() == found.radii()).all()
+    with pytest.raises(ValueError, match="this certificate is about the boundary"):
+        attack(model, dataset, found)
+    with pytest.raises(ValueError, match="Table has no boundary"):
+        certify(Model(Table(dataset.graph, scorer.space), scorer), dataset, smoothing, part="boundary")

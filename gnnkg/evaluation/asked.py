@@ -1,13 +1,16 @@
-"""Which queries of a split are certified."""
+"""Which queries of a split are certified or attacked, one by one."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from gnnkg.evaluation.certification.settings import Direction
 from gnnkg.graph import Facts, both_directions
+
+Direction = Literal["tail", "head", "both"]
 
 
 def choose(
@@ -22,7 +25,7 @@ def choose(
     if direction != "both":
         queries = queries[: len(facts)] if direction == "tail" else queries[len(facts) :]
     if not len(queries) or (num_queries is not None and num_queries < 1):
-        raise ValueError(f"there must be at least one query to certify, not {num_queries} of {len(queries)}")
+        raise ValueError(f"there must be at least one query, not {num_queries} of {len(queries)}")
     kind = "tail and head" if direction == "both" else direction
     if num_queries is None or num_queries >= len(queries):
         return queries, f"all {len(queries):,} {kind} queries"

@@ -1,0 +1,82 @@
+"""Attack a run's answers by its facts: how many change where a few facts of the graph are deleted, or added.
+
+For encoders that pass messages along facts. Queries that the run answers are attacked one by one: a greedy search changes the facts
+by which the answer's lead falls most, by gradient and tried one after the other; random changes stand beside it. Writes
+RUN/results/fact-attacks-SPLIT.json, with the facts that turn each answer. Attacks on vectors: gnnkg certify --attack.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="gnnkg attack", description=__doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
+    parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
+    parser.add_argument(
+        "--queries", metavar="N", default="100", help="a random subset of the queries, or all (default: 100)"
+    )
+    parser.add_argument("--direction", choices=("tail", "head", "both"), default="tail")
+    parser.add_argument(
+        "--kind", choices=("delete", "add"), nargs="+", default=["delete", "add"], help="(default: both)"
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="N",
+        type=int,
+        nargs="+",
+        default=[1, 2, 5, 10],
+        help="facts that may be changed (default: 1 2 5 10)",
+    )
+    parser.add_argument("--tries", metavar="N", type=int, default=8, help="changes tried at each step (default: 8)")
+    parser.add_argument(
+        "--candidates", metavar="N", type=int, default=256, help="facts that could be added to a query (default: 256)"
+    )
+    parser.add_argument("--top", metavar="K", type=int, default=1, help="the truth is among the best K (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of the subset, the candidates and random changes")
+    parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    arguments = parser.parse_args(argv)
+    if arguments.queries != "all" and not arguments.queries.isdecimal():
+        raise ValueError(f"--queries is a number or all, not {arguments.queries!r}")
+
+    import json
+
+    from rich.progress import Progress
+
+    from gnnkg.cli import console
+    from gnnkg.evaluation.fact_trial import attack_facts
+    from gnnkg.evaluation.provenance import provenance
+    from gnnkg.experiment import load_run
+    from gnnkg.run import result_name
+
+    experiment, dataset, model, directory = load_run(arguments.run, arguments.on)
+    with Progress(disable=arguments.quiet or arguments.json, transient=True) as bar:
+        task = bar.add_task("attacking", total=None)
+        found = attack_facts(
+            model,
+            dataset,
+            arguments.split,
+            kinds=arguments.kind,
+            budgets=arguments.budget,
+            top=arguments.top,
+            direction=arguments.direction,
+            num_queries=None if arguments.queries == "all" else int(arguments.queries),
+            tries=arguments.tries,
+            candidates=arguments.candidates,
+            seed=arguments.seed,
+            report=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    origin = provenance(experiment.config, experiment.seed)
+    name = f"fact-attacks-{result_name(arguments.split, arguments.on)}"
+    path = directory.write_result(name, {"trial": found.to_dict(), "provenance": origin.to_dict()})
+    if arguments.json:
+        print(json.dumps(directory.result(name), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        console().print(found)
+        print(f"written to {path}")
+    return 0
