@@ -25,7 +25,7 @@ BUNDLED = sorted(ROOT.glob("gnnkg/quickstart/*.yaml"))
 
 def test_the_experiments_are_found():
     assert len(FILES) >= 1
-    assert [file.name for file in BUNDLED] == ["emu.yaml", "plain.yaml"]
+    assert [file.name for file in BUNDLED] == ["emu.yaml", "plain.yaml", "snag.yaml", "structure.yaml"]
 
 
 @pytest.mark.parametrize("file", [*FILES, *BUNDLED], ids=lambda file: str(file.relative_to(ROOT)))

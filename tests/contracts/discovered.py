@@ -34,6 +34,7 @@ from gnnkg.samplers import Uniform
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "gnnkg.scorers": {"dim": 4, "hidden_dim": 5},
     "gnnkg.scorers.ConvE": {"dim": 3, "height": 1, "num_filters": 3, "kernel": 2},
+    "gnnkg.encoders.Table": {"sparse": False},  # sparse gradients: tests/encoders/test_table.py
     "gnnkg.encoders.Sampled": {"encoder": gnnkg.encoders.RGCN, "fanout": 3},
     "gnnkg.encoders.SNAG": {
         "modalities": {"relations": gnnkg.features.RelationBag()},
