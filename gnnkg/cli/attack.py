@@ -11,6 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from gnnkg.cli import number_or_all
+
 
 def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="gnnkg attack", description=__doc__)
@@ -41,8 +43,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
-    if arguments.queries != "all" and not arguments.queries.isdecimal():
-        raise ValueError(f"--queries is a number or all, not {arguments.queries!r}")
+    num_queries = number_or_all("--queries", arguments.queries)
 
     import json
 
@@ -65,7 +66,7 @@ def run(argv: Sequence[str]) -> int:
             budgets=arguments.budget,
             top=arguments.top,
             direction=arguments.direction,
-            num_queries=None if arguments.queries == "all" else int(arguments.queries),
+            num_queries=num_queries,
             tries=arguments.tries,
             candidates=arguments.candidates,
             seed=arguments.seed,

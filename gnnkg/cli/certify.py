@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gnnkg.cli import number_or_all
+
 if TYPE_CHECKING:
     from gnnkg.core import Model
     from gnnkg.data.dataset import Dataset
@@ -69,8 +71,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
-    if arguments.queries != "all" and not arguments.queries.isdecimal():
-        raise ValueError(f"--queries is a number or all, not {arguments.queries!r}")
+    num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"
     if arguments.attack < 0 or (arguments.attack and not of_head):
         raise ValueError(
@@ -85,7 +86,7 @@ def run(argv: Sequence[str]) -> int:
     asked = {
         "split": arguments.split,
         "direction": arguments.direction,
-        "num_queries": None if arguments.queries == "all" else int(arguments.queries),
+        "num_queries": num_queries,
     }
     work = _noise(arguments, asked) if arguments.delete is None else _facts(arguments, asked)
     kind = "certificate" if of_head else "boundary-certificate" if arguments.delete is None else "facts-certificate"

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import pandas
 
 from gnnkg.evaluation.results import file_name
+from gnnkg.lab.grid import Combination
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +20,16 @@ if TYPE_CHECKING:
 
     from gnnkg.lab.report import Row
 
-Groups = list[tuple[str, list["Row"]]]
-"""``data set, model`` and its rows, a method each"""
+
+@runtime_checkable
+class OfCombination(Protocol):
+    """What was found of one combination."""
+
+    @property
+    def combination(self) -> Combination: ...
+
+
+R = TypeVar("R", bound=OfCombination)
 Panel = Callable[["Axes", Sequence["Row"]], None]
 PICTURES = 5
 """of negatives, side by side"""
@@ -28,25 +37,39 @@ PICTURES = 5
 
 def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Draws everything that the rows have something for; gives the paths."""
-    groups: Groups = [
-        (name, list(group))
-        for name, group in groupby(rows, lambda row: f"{row.combination.dataset}, {row.combination.model}")
+    groups = by_model(rows)
+    drawn = [  # a dot needs no legend: its method stands beside it
+        draw_panels(folder / f"{name}.png", groups, panels, legend=name != "mrr")
+        for name, panels in _panels(rows).items()
     ]
-    drawn = []
-    for name, panels in _panels(rows).items():
-        figure, axes = grid_of_axes(len(panels), len(groups))
-        for (title, group), row in zip(groups, axes, strict=True):
-            for panel, where in zip(panels, row, strict=True):
-                where.set_title(title, fontsize=9)
-                panel(where, group)
-            if name != "mrr":  # a legend for the row, beside its last panel
-                row[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
-        drawn.append(save(figure, folder / f"{name}.png"))
     for title, group in groups:
         pictured = [row for row in group if row.cells[0].measures.get("picture")]
         if pictured:
             drawn.append(_negatives(pictured, folder / f"negatives-{file_name(*title.split(', '))}.png"))
     return drawn
+
+
+def by_model(rows: Sequence[R]) -> list[tuple[str, list[R]]]:
+    """``data set, model`` and its rows, a method each."""
+    named = groupby(rows, lambda row: f"{row.combination.dataset}, {row.combination.model}")
+    return [(name, list(group)) for name, group in named]
+
+
+def draw_panels(
+    path: Path,
+    groups: Sequence[tuple[str, Sequence[R]]],
+    panels: Sequence[Callable[[Axes, Sequence[R]], None]],
+    legend: bool = True,
+) -> Path:
+    """One figure: a line of panels for each group, and a legend beside the last of them."""
+    figure, axes = _figure(len(panels), len(groups))
+    for (title, group), line in zip(groups, axes, strict=True):
+        for panel, where in zip(panels, line, strict=True):
+            where.set_title(title, fontsize=9)
+            panel(where, group)
+        if legend:
+            line[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
+    return _save(figure, path)
 
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[Panel]]:
@@ -56,7 +79,7 @@ def _panels(rows: Sequence[Row]) -> dict[str, list[Panel]]:
     return panels
 
 
-def grid_of_axes(columns: int, rows: int) -> tuple[Figure, Any]:
+def _figure(columns: int, rows: int) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -65,7 +88,7 @@ def grid_of_axes(columns: int, rows: int) -> tuple[Figure, Any]:
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def save(figure: Figure, path: Path) -> Path:
+def _save(figure: Figure, path: Path) -> Path:
     figure.savefig(path, dpi=120)
     return path
 
@@ -127,7 +150,7 @@ def _mean(row: Row, columns: list[str]) -> pandas.DataFrame:
 def _negatives(rows: Sequence[Row], path: Path) -> Path:
     """Some positives (crosses) and their negatives (dots) in the plane of their first two principal components."""
     columns = min(len(rows), PICTURES)
-    figure, axes = grid_of_axes(columns, -(-len(rows) // columns))
+    figure, axes = _figure(columns, -(-len(rows) // columns))
     for where in axes.flat[len(rows) :]:
         where.set_axis_off()
     for row, where in zip(rows, axes.flat, strict=False):
@@ -136,4 +159,4 @@ def _negatives(rows: Sequence[Row], path: Path) -> Path:
             where.plot(x, y, ".", color=f"C{number}", markersize=3, alpha=0.6)
             where.plot(*one["positive"], "X", color=f"C{number}", markersize=9, markeredgecolor="black")
         where.set_title(row.combination.method, fontsize=9)
-    return save(figure, path)
+    return _save(figure, path)

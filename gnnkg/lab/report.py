@@ -18,6 +18,7 @@ from gnnkg.evaluation.results import Result, read_result
 from gnnkg.evaluation.tables import Files, footnote, machine, markdown
 from gnnkg.lab.figures import draw
 from gnnkg.lab.grid import Combination, Grid, cell_name
+from gnnkg.lab.means import means
 from gnnkg.lab.robustness_report import report_robustness
 from gnnkg.run import RunDirectory
 from gnnkg.stored import write_atomically
@@ -62,9 +63,7 @@ class Row:
 
     def figures(self) -> dict[str, float]:
         """Means over the seeds, by column."""
-        each = [_flat(cell) for cell in self.cells]
-        columns = dict.fromkeys(name for found in each for name in found)
-        return {name: statistics.fmean(found[name] for found in each if name in found) for name in columns}
+        return means([_flat(cell) for cell in self.cells])
 
     def interval(self) -> tuple[float, float] | None:
         """Of the MRR's mean over seeds: ``confidence``."""

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from gnnkg.core import Candidates, Lookup, Model
 from gnnkg.data.dataset import Dataset
+from gnnkg.data.split import sample_facts
 from gnnkg.evaluation.certification import Smoothing, certify
 from gnnkg.evaluation.perturbed import noise_test
 from gnnkg.evaluation.ranks import evaluating
@@ -63,10 +64,8 @@ def stand(model: Model, dataset: Dataset, asked: Robustness, common: float | Non
 
     Raises ValueError as ``noise_test`` and ``certify`` do, for models whose query has no vector to disturb.
     """
-    facts = dataset.facts("test")
-    if asked.facts is not None:
-        facts = facts[torch.randperm(len(facts), generator=torch.Generator().manual_seed(0))[: asked.facts]]
-    shared: dict[str, Any] = {"seeds": asked.draws, "facts": None if asked.facts is None else facts}
+    facts = None if asked.facts is None else sample_facts(dataset.facts("test"), asked.facts)
+    shared: dict[str, Any] = {"seeds": asked.draws, "facts": facts}
     own = noise_test(model, dataset, alphas=(0.0, *asked.alphas), divisor=asked.divisor, **shared)
     found: dict[str, Any] = {"own": own.to_dict()}
     if common is not None:
@@ -99,14 +98,13 @@ def geometry(model: Model, graph: KnowledgeGraph, divisor: float = 3.0) -> dict[
     directions = functional.normalize(vectors.double(), dim=1)
     count = len(vectors)
     pairs = directions.sum(0).square().sum() - directions.square().sum()
-    order = torch.randperm(len(graph.facts), generator=torch.Generator().manual_seed(0))[:SLOPES]
     return {
         "sigma": sigma,
         "norm": float(norms.mean()),
         "norm sd": float(norms.std()),
         "cosine": float(pairs / (count * (count - 1))),
         "participation": shape.participation(),
-        "slope": sigma * float(_slopes(model, lookup, graph.facts[order.to(device)]).mean()),
+        "slope": sigma * float(_slopes(model, lookup, sample_facts(graph.facts, SLOPES)).mean()),
         "spectrum": shape.spectrum().tolist(),
     }
 

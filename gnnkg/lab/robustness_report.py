@@ -7,14 +7,15 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas
 
 from gnnkg.evaluation.tables import markdown
+from gnnkg.lab.figures import by_model, draw_panels
 from gnnkg.lab.grid import Combination, Grid, cell_name
+from gnnkg.lab.means import means
 from gnnkg.lab.robustness import columns_of
 from gnnkg.stored import write_atomically
 
@@ -47,9 +48,7 @@ class Standing:
 
     def figures(self) -> dict[str, float]:
         """Means over the seeds, by column."""
-        each = [columns_of(found) for found in self.seeds]
-        names = dict.fromkeys(name for found in each for name in found)
-        return {name: statistics.fmean(found[name] for found in each if name in found) for name in names}
+        return means([columns_of(found) for found in self.seeds])
 
 
 def report_robustness(grid: Grid, folder: Path) -> list[Path]:
@@ -97,34 +96,19 @@ def _title(column: str) -> str:
 
 
 def _figures(rows: Sequence[Standing], folder: Path) -> list[Path]:
-    from gnnkg.lab.figures import grid_of_axes, save
-
-    groups = [list(group) for _, group in groupby(rows, lambda row: (row.combination.dataset, row.combination.model))]
     pictures: dict[str, list[Callable[[Axes, Sequence[Standing]], None]]] = {
         "noise": [partial(_noise, "mrr"), partial(_noise, "hits@10")],
         "spectrum": [_spectrum],
     }
     if any("certificate" in found for row in rows for found in row.seeds):
         pictures["certificates"] = [_certificates]
-    drawn = []
-    for name, panels in pictures.items():
-        figure, axes = grid_of_axes(len(panels), len(groups))
-        for group, line in zip(groups, axes, strict=True):
-            for panel, where in zip(panels, line, strict=True):
-                where.set_title(f"{group[0].combination.dataset}, {group[0].combination.model}", fontsize=9)
-                panel(where, group)
-            line[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
-        drawn.append(save(figure, folder / f"{name}.png"))
-    return drawn
+    return [draw_panels(folder / f"{name}.png", by_model(rows), panels) for name, panels in pictures.items()]
 
 
 def _noise(metric: str, where: Axes, rows: Sequence[Standing]) -> None:
     """Against alpha, in units of each model's own sigma; means over seeds."""
     for row in rows:
-        figures = row.figures()
-        alphas = [
-            name.split()[1].split("/")[0] for name in figures if name.startswith("own ") and name.endswith("/mrr")
-        ]
+        figures, alphas = row.figures(), list(row.seeds[0]["own"]["values"])
         values = [figures[f"own {alpha}/{metric}"] for alpha in alphas]
         where.plot([float(alpha) for alpha in alphas], values, "o-", markersize=3, label=row.combination.method)
     where.set(xlabel="alpha (noise in units of sigma)", ylabel=f"test {metric}", ylim=(0, None))
