@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import pandas
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from gnnkg.alignment.label_propagation import propagate_labels
-from gnnkg.annotations import Feature
+from gnnkg.core import MakeFeature
 from gnnkg.data.alignment import AlignmentData
 from gnnkg.evaluation.alignment import Similarity, csls, mutual_best, plain, sinkhorn
 from gnnkg.evaluation.alignment.correction import Correct
@@ -30,21 +32,43 @@ class EntityVectors:
     right: Float[Tensor, "M D"]
 
 
-def names_of(data: AlignmentData, text: str, width: int = 512) -> Feature:
-    """Vectors of the labels (``labels``), or of a text of both graphs, by spelling. Raises ValueError where there is none."""
-    make = TextNgrams(LABELS if text == "labels" else text, dim=width, reduce="random")
-    return make(data.graph)(data.graph)
+@dataclass(frozen=True)
+class Compared:
+    """What entities are compared by, as YAML names it: parts of ``gnnkg.features``, under any names."""
+
+    features: dict[str, MakeFeature]
+    config: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def spelling(text: str, width: int = 512) -> MakeFeature:
+    """The feature that compares labels (``labels``), or a text that both graphs have, by spelling."""
+    return TextNgrams(LABELS if text == "labels" else text, dim=width, reduce="random")
+
+
+def side_by_side(data: AlignmentData, features: Iterable[MakeFeature]) -> Float[Tensor, "N X"]:
+    """Features of the joint graph's entities in one vector, each of length 1, or 0 where an entity lacks it.
+
+    Raises ValueError where the graphs have not what one of them reads, and without features.
+    """
+    read = [make(data.graph)(data.graph) for make in features]
+    if not read:
+        raise ValueError("no features to compare entities by")
+    return torch.cat([normalize(torch.where(each.present, each.values, 0), dim=1) for each in read], dim=1)
 
 
 def by_propagation(
-    data: AlignmentData, names: Feature | None, rounds: int = 3, width: int = 256, compared: int = 512, seed: int = 0
+    data: AlignmentData,
+    features: Float[Tensor, "N X"] | None,
+    rounds: int = 3,
+    width: int = 256,
+    compared: int = 512,
+    seed: int = 0,
 ) -> EntityVectors:
-    """Seeds and names spread over the graphs, without training; CSLS tells which pairs are believed in between.
+    """Seeds and features spread over the graphs, without training; CSLS tells which pairs are believed in between.
 
     Spread vectors are several times as wide as ``width``, and are projected to ``compared`` to be compared.
     """
-    given = None if names is None else names.values
-    found = propagate_labels(data, width, rounds=rounds, names=given, compared=compared, seed=seed)
+    found = propagate_labels(data, width, rounds=rounds, names=features, compared=compared, seed=seed)
     return EntityVectors(found.left, found.right)
 
 

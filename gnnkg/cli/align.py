@@ -6,9 +6,10 @@ dbp15k/zh_en, dbp15k/fr_en, srprs/en_fr_15k_V1, cldr, or a folder in the layout 
 its test links.
 
 Pairs are written as CSV, one to one: seeds, then mutual-best pairs, the surest first. Seeds and names spread over both graphs
-without training (label propagation); --train FILE or --epochs N trains an encoder on the seeds instead, a part of which chooses
-the model. FILE names encoder, losses and settings, as recipes/alignment/snag.yaml does, and any of its fields can be changed:
---encoder.noise null, --iir false, --pseudo_labels.begin 20. `gnnkg parts` lists the classes that it can name.
+without training (label propagation), and so does whatever --features has in place of names, such as --features '{spelling:
+TextNgrams, meaning: Sentences}'. --train FILE or --epochs N trains an encoder on the seeds instead, a part of which chooses the
+model. FILE names encoder, losses and settings, as recipes/alignment/snag.yaml does, and any of its fields can be changed:
+--encoder.noise null, --iir false, --pseudo_labels.begin 20. `gnnkg parts` lists the classes that can be named.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gnnkg.alignment.aligner import EntityVectors
     from gnnkg.alignment.training import AlignmentTraining
+    from gnnkg.core import MakeFeature
     from gnnkg.data.alignment import AlignmentData
 
 MATCHES = ("csls", "sinkhorn", "cosine")
@@ -41,6 +43,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--on", metavar="NAME", help="known links, by name or folder, in place of two graphs")
     parser.add_argument("--seeds", metavar="FILE", type=Path, help="pairs that are known: two columns, comma or tab")
     parser.add_argument("--names", metavar="TEXT", help="labels (default), a text of both, or none; FILE has its own")
+    parser.add_argument("--features", metavar="YAML", help="in place of names, parts by which entities are compared")
     parser.add_argument(
         "--match",
         metavar="HOW",
@@ -85,6 +88,8 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError("figures need known links to be judged by: --json goes with --on")
     if fields and not trains:
         raise ValueError(f"{fields[0]} is a field of a training: give --train FILE or --epochs N too")
+    if arguments.features is not None and (trains or arguments.names is not None):
+        raise ValueError("--features takes the place of --names, without training; a training's are encoder.modalities")
     if arguments.train is not None and arguments.names is not None:
         raise ValueError(f"{arguments.train} says which names are read: change --encoder.modalities, not --names")
 
@@ -98,9 +103,10 @@ def run(argv: Sequence[str]) -> int:
         training = _training(data, arguments, text, fields)
         vectors, told = _trained(data, training, arguments.seed, arguments.checkpoint)
     else:
-        names = None if text == "none" else aligner.names_of(data, text, arguments.name_width)
+        makes = _features(arguments, text)
+        features = None if makes is None else aligner.side_by_side(data, makes)
         widths = arguments.width or 256, arguments.compared
-        vectors = aligner.by_propagation(data, names, arguments.rounds, *widths, arguments.seed)
+        vectors = aligner.by_propagation(data, features, arguments.rounds, *widths, arguments.seed)
         told = {}
     told["seconds to the vectors"] = time.perf_counter() - begin
     if arguments.on is not None:
@@ -128,6 +134,22 @@ def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) ->
     seeds = read_links(arguments.seeds, left.entity_id, right.entity_id)
     train, chosen_on = carve_links(seeds, valid, arguments.seed)
     return AlignmentData(name, left, right, train, chosen_on)
+
+
+def _features(arguments: argparse.Namespace, text: str) -> list[MakeFeature] | None:
+    """What label propagation compares entities by, besides their seeds."""
+    import yaml
+
+    from gnnkg.alignment.aligner import Compared, spelling
+    from gnnkg.parts import read_as
+
+    if arguments.features is None:
+        return None if text == "none" else [spelling(text, arguments.name_width)]
+    try:
+        given = {"features": yaml.safe_load(arguments.features)}
+    except yaml.YAMLError as error:
+        raise ValueError(f"--features is no valid YAML: {error}") from error
+    return list(read_as(Compared, given, "--features").features.values())
 
 
 def _training(

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
-from gnnkg.alignment.aligner import names_of
+from gnnkg.alignment.aligner import side_by_side, spelling
 from gnnkg.alignment.label_propagation import LabelPropagation, narrowed, propagate_labels
 from gnnkg.data.alignment import cldr_in_two_languages
 from gnnkg.evaluation.alignment import csls, evaluate_alignment
@@ -54,7 +54,7 @@ def test_cldr_by_facts_and_by_names():
     data = cldr_in_two_languages(languages=20)
     once = propagate_labels(data, width=128)
     more = propagate_labels(data, width=128, rounds=4)
-    names = names_of(data, "labels", 256).values
+    names = side_by_side(data, [spelling("labels", 256)])
     named = propagate_labels(data, width=128, rounds=2, names=names)
     assert hits(data, more) > hits(data, once) > 0.2
     assert hits(data, named) > hits(data, more)
@@ -68,7 +68,7 @@ def test_cldr_by_facts_and_by_names():
 
 def test_names_alone_are_seeds():
     data = cldr_in_two_languages(languages=20)
-    names = names_of(data, "labels", 256).values
+    names = side_by_side(data, [spelling("labels", 256)])
     unsupervised = replace(data, train=data.train[:0])
     assert hits(data, propagate_labels(unsupervised, width=64, rounds=2, names=names)) > 0.6
     with pytest.raises(ValueError, match="seeds or names"):

@@ -77,6 +77,17 @@ def test_known_links_judge_it(capsys):
     assert min(hits) > 0.6
 
 
+def test_features_take_the_place_of_names(capsys):
+    def hits(*options: str) -> float:
+        assert main(["align", "--on", "cldr", "--rounds", "1", "--width", "64", *options]) == 0
+        return float(re.findall(r"hits@1 (0\.\d+)", capsys.readouterr().out)[0])
+
+    spelling = "{class_path: TextNgrams, init_args: {dim: 512, reduce: random}}"
+    both = hits("--features", f"{{spelling: {spelling}, relations: RelationBag}}")
+    assert hits("--features", f"{{spelling: {spelling}}}") == hits()
+    assert both != hits() > hits("--names", "none")
+
+
 def test_training_on_seeds(capsys):
     assert main(["align", "--on", "cldr", "--epochs", "2", "--width", "64", "--candidates", "all"]) == 0
     captured = capsys.readouterr()
@@ -114,6 +125,11 @@ def test_a_file_says_how_to_train_and_options_change_it(tmp_path: Path, capsys):
         (["--on", "cldr", "--train", "x.yaml", "--names", "labels"], "x.yaml says which names are read"),
         (["--on", "cldr", "--train", "x.yaml"], "there is no file x.yaml"),
         (["--on", "cldr", "--epochs", "1", "--encoder.noize", "null"], "did you mean noise"),
+        (["--on", "cldr", "--epochs", "1", "--features", "{names: TextNgrams}"], "a training's are encoder.modalities"),
+        (["--on", "cldr", "--features", "{names: TextNgram}"], "did you mean TextNgrams"),
+        (["--on", "cldr", "--features", "TextNgrams"], "features: expected a mapping"),
+        (["--on", "cldr", "--features", "{}"], "no features to compare entities by"),
+        (["--on", "cldr", "--features", "{names: "], "--features is no valid YAML"),
     ],
 )
 def test_mistakes_are_told(arguments, said, capsys):
