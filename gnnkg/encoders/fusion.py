@@ -37,6 +37,7 @@ class Fusion(nn.Module):
         hidden_dim: int,
         dropout: float,
         tanh: bool,
+        pace: float = 1.0,
     ) -> None:
         super().__init__()
         if num_layers < 1:
@@ -44,7 +45,7 @@ class Fusion(nn.Module):
         whole = num_layers - 1 if read_out == "weight" else num_layers
         self.layers = nn.ModuleList(CrossModalLayer(dim, num_heads, hidden_dim, dropout) for _ in range(whole))
         self.last = CrossModalAttention(dim, num_heads, dropout) if read_out == "weight" else None
-        self.reader = Reader(read_out, num_modalities, dim)
+        self.reader = Reader(read_out, num_modalities, dim, pace)
         self.tanh = tanh
 
     def forward(self, tokens: Float[Tensor, "X M D"], has: Bool[Tensor, "X M"]) -> Fused:

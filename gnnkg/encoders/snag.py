@@ -34,7 +34,7 @@ class SNAG(Encoder):
 
     A modality that an entity lacks is left out of its attention and its read-out, unless ``missing`` fills it. ``mask_unseen`` says
     that an entity without a training fact lacks structure, if it has another modality. ``projections``: how many linear maps
-    before fusion; ``hidden_dim=0``: no feed-forward part. What the others do stands at ``GaussModalityNoise``, ``CrossModalLayer``,
+    before fusion; ``hidden_dim=0``: no feed-forward part; ``pace``: of the read-out "residual". What the others do stands at ``GaussModalityNoise``, ``CrossModalLayer``,
     ``Reader`` and ``RelationGate``. ``views`` gives terms the same triples by each modality alone, before fusion; zeros where an
     entity lacks it. In training those entities are fused that a batch asks about, each once; in evaluation all of them, once.
 
@@ -52,6 +52,7 @@ class SNAG(Encoder):
         structure: Callable[[KnowledgeGraph, Space], Encoder] = Table,
         noise: GaussModalityNoise | None = None,
         read_out: ReadOut = "graph",
+        pace: float = 0.01,
         num_heads: int = 2,
         fusion_layers: int = 1,
         hidden_dim: int = 0,
@@ -94,7 +95,7 @@ class SNAG(Encoder):
                 self.structure_noise = structure_noise
         self.graph_projection = nn.Linear(dim, dim) if graph_projection else nn.Identity()
         self.register_buffer("seen", graph.seen if mask_unseen else torch.ones_like(graph.seen))
-        self.fusion = Fusion(read_out, len(names), dim, num_heads, fusion_layers, hidden_dim, dropout, tanh)
+        self.fusion = Fusion(read_out, len(names), dim, num_heads, fusion_layers, hidden_dim, dropout, tanh, pace)
         self.gate = RelationGate(space.relation_dim, len(names)) if relation_gate else None
         self.views = views
 

@@ -23,7 +23,7 @@ def tokens() -> torch.Tensor:
 
 
 def fusion(kind: ReadOut, num_layers: int = 1, hidden_dim: int = 0) -> Fusion:
-    return Fusion(kind, 3, 6, 2, num_layers, hidden_dim, 0.1, tanh=True).double().eval()
+    return Fusion(kind, 3, 6, 2, num_layers, hidden_dim, 0.1, tanh=True, pace=0.5).double().eval()
 
 
 def plain_layer(layer: CrossModalLayer, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -116,7 +116,7 @@ def test_read_outs_by_their_formulas(tokens, kind):
             expected = torch.softmax(z.tanh() @ reader.direction, 0) @ z
         elif kind == "residual":
             others = fused.hidden[row, 1:][has[1:]]
-            expected = tokens[row, 0] * has[0] + (0.03 * reader.scale * others.mean(0) if len(others) else 0)
+            expected = tokens[row, 0] * has[0] + (reader.pace * reader.scale * others.mean(0) if len(others) else 0)
         else:
             expected = reader.linear(torch.where(has.unsqueeze(1), fused.hidden[row], 0).flatten())
         assert_close(fused.vectors[row], expected)
