@@ -5,13 +5,19 @@ from typing import Literal
 from weakref import WeakSet
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from gnnkg.core import Batch, Labels, Lookup, Scorer, Vectors
-from gnnkg.noise import Family, unit_noise
+from gnnkg.core import Batch, Encoder, Labels, Lookup, Model, Scorer, Vectors
+from gnnkg.graph import KnowledgeGraph
+from gnnkg.inputs import from_boundary, input_table
+from gnnkg.noise import Family, entity_vectors, unit_noise
 from gnnkg.strength import Alpha, HoldWins, Observes, Strength
+from gnnkg.terms.input_slope import boundary_slopes, table_slopes
 from gnnkg.terms.slope import Part, refuse_untrainable, slopes
+
+READ: dict[str, tuple[Part, ...]] = {"head": ("head",), "tail": ("tail",), "alternate": ("head", "tail")}
+"""the vectors with noise, where they are what a scorer reads; the other parts lie before message passing"""
 
 
 class Denoising(nn.Module):
@@ -20,20 +26,26 @@ class Denoising(nn.Module):
         L = weight * mean over facts of (1/D) || s * grad f(h + s u, r, t) + u ||^2,    s = alpha * sigma,  u ~ unit noise
 
     Song et al., "Robust Knowledge Graph Embedding via Denoising", ESWC 2026, arXiv 2505.18171 (RKGE-D); add it to any term that
-    trains on clean vectors. f is the score: only the scorer is differentiated, twice, on the batch's own facts, so the encoder may
-    be any; with a GNN the noise is on its output. For scores that are affine in h (DistMult, ComplEx) this is a penalty on the
-    gradient, (s^2/D) ||grad f||^2 + 1 in the mean over u. ``closed`` takes that formula, at the clean vectors and without noise,
-    for any scorer. Of a piecewise linear scorer (ReLU) it trains the weights and no vector. ``weight=0`` draws nothing and leaves
-    a training what it is, bitwise.
+    trains on clean vectors. f is the score of the batch's own facts, differentiated twice. With ``part`` "head" that is the scorer
+    alone, so the encoder may be any; of a GNN the noise is on its output. For scores that are affine in h (DistMult, ComplEx) this
+    is a penalty on the gradient, (s^2/D) ||grad f||^2 + 1 in the mean over u. ``closed`` takes that formula, at the clean vectors
+    and without noise, for any scorer. Of a piecewise linear scorer (ReLU) it trains the weights and no vector. ``weight=0`` draws
+    nothing and leaves a training what it is, bitwise.
 
     The paper leaves open: ``divisor``, ``quantile``, ``per_entity``, ``sigma``, ``refresh`` and schedules as ``alpha``, see
     ``Strength``. ``sign``: the target -u, or +u (the wrong one, for ablation). ``scale="raw"`` compares the gradient with h - h~
     itself, s u in place of u. ``reduce="sum"`` leaves out the 1/D. ``part``: the vector with noise; ``"alternate"`` tosses a coin
     for each fact, for training without inverse queries. ``detach`` keeps the gradient from the perturbed vector itself.
-    ``mode="train"`` leaves the scorer's batch norms and dropout as in training, which joins the rows of a batch.
+    ``mode="train"`` leaves batch norms and dropout as in training, which joins the rows of a batch.
+
+    Two parts lie before message passing, and sigma is theirs. ``"boundary"``: the vector of the query that NBFNet starts from.
+    ``"table"``: the free vectors of all entities that CompGCN or RGCN read; h above is then the whole table and u one draw for the
+    batch, ||u||^2, which nothing can train, is left out (of the closed form too), and the squares are estimated without bias, see
+    ``table_slopes``. They encode the batch's graph once more, by the definition of message passing in plain torch, as the fused one
+    cannot be differentiated twice: it takes a vector for each edge (with NBFNet and each query) and layer, in time and memory.
 
     Raises ValueError for a scorer with nothing to train: one that does not read the part (``MLP(reads_head=False)``, as under
-    NBFNet), or whose gradient is constant almost everywhere (``TransE`` with p=1).
+    NBFNet), or whose gradient is constant almost everywhere (``TransE`` with p=1); and for an encoder that has not the part.
     """
 
     def __init__(
@@ -46,7 +58,7 @@ class Denoising(nn.Module):
         sigma: float | None = None,
         refresh: int | None = 1,
         noise: Family = "gaussian",
-        part: Literal["head", "tail", "alternate"] = "head",
+        part: Literal["head", "tail", "alternate", "boundary", "table"] = "head",
         sign: Literal["back", "forward"] = "back",
         scale: Literal["unit", "raw"] = "unit",
         reduce: Literal["mean", "sum"] = "mean",
@@ -59,10 +71,17 @@ class Denoising(nn.Module):
             raise ValueError(f"weight must be at least 0, not {weight}")
         if isinstance(alpha, HoldWins) and (part != "head" or closed):
             raise ValueError("HoldWins watches noise on the head: it needs part='head' and closed=False")
+        if part in ("boundary", "table") and detach:
+            raise ValueError(f"detach is of what a scorer reads: it does not go with part={part!r}")
+        if part == "boundary" and per_entity:
+            raise ValueError(
+                "no entity has a boundary of its own: noise on it has one sigma for all, not one an entity"
+            )
         self.weight = weight
         self.strength = Strength(alpha, divisor, quantile, per_entity, sigma, refresh)
         self.noise: Family = noise
-        self.parts: tuple[Part, ...] = ("head", "tail") if part == "alternate" else (part,)
+        self.part = part
+        self.parts = READ.get(part, ())
         self.sign = sign
         self.scale = scale
         self.reduce = reduce
@@ -70,17 +89,32 @@ class Denoising(nn.Module):
         self.mode = mode
         self.closed = closed
         self._trainable: WeakSet[Scorer] = WeakSet()
+        self._batch: Batch | None = None
 
     def before_epoch(self, epoch: int) -> None:
         self.strength.before_epoch(epoch)
 
     def before_batch(self, batch: Batch, encode: Callable[[], Lookup]) -> None:
         if self.weight:
-            self.strength.before_batch(batch, encode)
+            self._batch = batch
+            self.strength.before_batch(batch, lambda: self._vectors(batch, encode))
+
+    def _vectors(self, batch: Batch, encode: Callable[[], Lookup]) -> Float[Tensor, "X D"]:
+        """Those that sigma is of."""
+        if self.parts:
+            return entity_vectors(encode(), batch.head.device)
+        _, encoder, graph = _shown(batch)
+        return from_boundary(encoder, graph).boundaries if self.part == "boundary" else input_table(encoder)
 
     def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, ""]:
         if not self.weight:
             return labels.weight.new_zeros(())
+        if self.part == "table":
+            return self.weight * self._of_table(scorer, labels.weight / labels.weight.sum())
+        each = self._of_boundary(scorer) if self.part == "boundary" else self._of_vectors(scorer, vectors, labels)
+        return self.weight * (labels.weight * each).sum() / labels.weight.sum()
+
+    def _of_vectors(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, " B"]:
         if scorer not in self._trainable:
             for part in self.parts:
                 refuse_untrainable(scorer, part)
@@ -88,7 +122,7 @@ class Denoising(nn.Module):
         each = self.of_facts(scorer, vectors.head, vectors.relation, vectors.truth(labels))
         if isinstance(self.strength.alpha, Observes):
             self.strength.show(scorer, vectors, self.strength.noisy(vectors, self.noise), labels)
-        return self.weight * (labels.weight * each).sum() / labels.weight.sum()
+        return each
 
     def of_facts(
         self,
@@ -106,7 +140,7 @@ class Denoising(nn.Module):
         given: dict[Part, Tensor] = {"head": head, "tail": tail}
         noisy, drawn, strength = given.copy(), torch.zeros_like(head), torch.zeros_like(head[:, :1])
         for part, here in zip(self.parts, places, strict=True):
-            noise = self._draw(given[part], here)
+            noise = self._draw(given[part]) * here
             of_part = self.strength.of(given[part], tails=part == "tail") * here
             clean = given[part].detach() if self.detach else given[part]
             noisy[part], drawn, strength = clean + of_part * noise, drawn + noise, strength + of_part
@@ -114,13 +148,32 @@ class Denoising(nn.Module):
         slope = sum((x * here for x, here in zip(found, places, strict=True)), torch.zeros_like(head))
         return self._compared(slope, drawn, strength)
 
-    def _draw(self, like: Float[Tensor, "B D"], here: Bool[Tensor, "B 1"]) -> Float[Tensor, "B D"]:
+    def _of_boundary(self, scorer: Scorer) -> Float[Tensor, " B"]:
+        batch, encoder, graph = _shown(self._batch)
+        like = from_boundary(encoder, graph).boundaries[batch.relation]
+        noise, strength = self._draw(like), self.strength.of(like)
+        slope = boundary_slopes(Model(encoder, scorer), graph, batch, strength * noise, self.mode == "eval")
+        return self._compared(slope, noise, strength)
+
+    def _of_table(self, scorer: Scorer, share: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+        """||s g_b + u||^2 - ||u||^2, or ||g_b + s u||^2 - ||s u||^2, in the mean by share."""
+        batch, encoder, graph = _shown(self._batch)
+        table = input_table(encoder)
+        strength = self.strength.of_table(batch, table)
+        noise = strength * self._draw(table)
+        along, across = table_slopes(Model(encoder, scorer), graph, batch, noise, share, self.mode == "eval")
+        pull = 2 * (noise * along).sum()
+        square = (strength * across if self.scale == "unit" else across).square().sum()
+        found = square + pull if self.sign == "back" else square - pull
+        return found / table.shape[1] if self.reduce == "mean" else found
+
+    def _draw(self, like: Float[Tensor, "X D"]) -> Float[Tensor, "X D"]:
         if self.closed:
             return torch.zeros_like(like)
-        return unit_noise(tuple(like.shape), self.noise, device=like.device, dtype=like.dtype) * here
+        return unit_noise(tuple(like.shape), self.noise, device=like.device, dtype=like.dtype)
 
     def _compared(
-        self, slope: Float[Tensor, "B D"], noise: Float[Tensor, "B D"], strength: Float[Tensor, "B 1"]
+        self, slope: Float[Tensor, "B D"], noise: Float[Tensor, "B D"], strength: Float[Tensor, "#B 1"]
     ) -> Float[Tensor, " B"]:
         if self.scale == "unit":
             slope, size = strength * slope, torch.ones_like(strength)
@@ -130,3 +183,11 @@ class Denoising(nn.Module):
         if self.closed:
             distance = distance + size  # the mean of the squared noise
         return distance.mean(1) if self.reduce == "mean" else distance.sum(1)
+
+
+def _shown(batch: Batch | None) -> tuple[Batch, Encoder, KnowledgeGraph]:
+    if batch is None or batch.source is None:
+        raise ValueError(
+            "noise before message passing encodes again: train through an Objective, which shows the encoder"
+        )
+    return batch, *batch.source
