@@ -2,8 +2,8 @@
 
 Randomized smoothing with Gaussian noise on the head's vector as the scorer reads it; L2 radii in its units. With --delete, facts of
 the graph that the encoder reads are deleted at random instead, and what is certified is how many may be removed or added. Writes
-RUN/results/certificate-SPLIT.json and .png, or boundary-certificate-SPLIT, facts-certificate-SPLIT. What was stopped goes on when
-the same is asked again.
+RUN/results/certificate-SPLIT.json and .png, or boundary-certificate-SPLIT, facts-certificate-SPLIT; with --attack also
+attacks-SPLIT.json, or facts-certificate-attacks-SPLIT.json. What was stopped goes on when the same is asked again.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def run(argv: Sequence[str]) -> int:
         metavar="N",
         type=int,
         default=0,
-        help="then attack N of the certified queries inside their radii; into results/attacks-SPLIT.json",
+        help="then attack N of the certified queries inside their radii, or within their numbers of facts (with --delete)",
     )
     parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
     parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
@@ -73,9 +73,9 @@ def run(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"
-    if arguments.attack < 0 or (arguments.attack and not of_head):
+    if arguments.attack < 0 or (arguments.attack and not of_head and arguments.delete is None):
         raise ValueError(
-            "--attack is a number of queries, and attacks heads: it goes with neither --delete nor --part boundary"
+            "--attack is a number of queries, and attacks heads or facts: it does not go with --part boundary"
         )
 
     import json
@@ -107,25 +107,34 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _attacked(arguments: argparse.Namespace, certificate: Certificate, loaded: Loaded) -> None:
+def _attacked(arguments: argparse.Namespace, certificate: Any, loaded: Loaded) -> None:
     """Attacks certified queries, and keeps what came of it."""
     from rich.progress import Progress
 
-    from gnnkg.evaluation.certification import attack
+    from gnnkg.cli import console
+    from gnnkg.evaluation.certification import attack, attack_certified
+    from gnnkg.evaluation.certification.fact_trial import certified
     from gnnkg.evaluation.provenance import provenance
     from gnnkg.run import result_name
 
     experiment, dataset, model, run = loaded
+    told: dict[str, Any] = {}
     with Progress(disable=arguments.quiet or arguments.json) as bar:
-        task = bar.add_task("attacking", total=min(arguments.attack, int((certificate.radii() > 0).sum())))
-        trial = attack(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
-    told = {"smoothing": certificate.smoothing.to_dict(), "deviation": certificate.deviation}
+        if arguments.delete is None:
+            task = bar.add_task("attacking", total=min(arguments.attack, int((certificate.radii() > 0).sum())))
+            trial = attack(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
+            told = {"smoothing": certificate.smoothing.to_dict(), "deviation": certificate.deviation}
+        else:
+            task = bar.add_task("attacking", total=len(certified(certificate, arguments.attack)))
+            trial = attack_certified(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
     origin = {"provenance": provenance(experiment.config, arguments.seed).to_dict()}
-    run.write_result(
-        f"attacks-{result_name(arguments.split, arguments.on)}", {"trial": trial.to_dict()} | told | origin
+    name = "attacks" if arguments.delete is None else "facts-certificate-attacks"
+    path = run.write_result(
+        f"{name}-{result_name(arguments.split, arguments.on)}", {"trial": trial.to_dict()} | told | origin
     )
     if not arguments.json:
-        print(trial)
+        console().print(str(trial) if arguments.delete is None else trial, highlight=False)
+        print(f"written to {path}")
 
 
 class Work(NamedTuple):
