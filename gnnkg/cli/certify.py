@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gnnkg.cli import number_or_all
+from gnnkg.cli._shared import command
 
 if TYPE_CHECKING:
     from gnnkg.core import Model
@@ -26,14 +27,10 @@ if TYPE_CHECKING:
 
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg certify", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
-    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
-    parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
+    parser = command("certify", __doc__, "run", "--split", "--on", "--direction", "--top", "--json", "--quiet")
     parser.add_argument(
         "--queries", metavar="N", default="1000", help="a random subset of the queries, or all (default: 1000)"
     )
-    parser.add_argument("--direction", choices=("tail", "head", "both"), default="tail")
     parser.add_argument(
         "--part",
         choices=("head", "boundary"),
@@ -47,7 +44,6 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--sigma", type=float, help="a sigma of your own, such as that of another run")
     parser.add_argument("--draws", metavar="N", type=int, default=1000)
     parser.add_argument("--confidence", type=float, default=0.999, help="of each query (default: 0.999)")
-    parser.add_argument("--top", metavar="K", type=int, default=1, help="the truth is among the best K (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the subset and the draws")
     parser.add_argument(
         "--all-counts",
@@ -68,8 +64,6 @@ def run(argv: Sequence[str]) -> int:
         help="then attack N of the certified queries inside their radii, or within their numbers of facts (with --delete)",
     )
     parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
-    parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
     num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"
