@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 from weakref import WeakSet
 
@@ -39,10 +40,11 @@ class Denoising(nn.Module):
     ``mode="train"`` leaves batch norms and dropout as in training, which joins the rows of a batch.
 
     Two parts lie before message passing, and sigma is theirs. ``"boundary"``: the vector of the query that NBFNet starts from.
-    ``"table"``: the free vectors of all entities that CompGCN or RGCN read; h above is then the whole table and u one draw for the
-    batch, ||u||^2, which nothing can train, is left out (of the closed form too), and the squares are estimated without bias, see
-    ``table_slopes``. They encode the batch's graph once more, by the definition of message passing in plain torch, as the fused one
-    cannot be differentiated twice: it takes a vector for each edge (with NBFNet and each query) and layer, in time and memory.
+    ``"table"``: the free vectors of all entities that CompGCN or RGCN read; h above is then the whole table, of N D components,
+    with one draw of noise for a batch, and the squares are estimated without bias, see ``table_slopes``. They encode the batch's
+    graph once more, by the definition of message passing in plain torch, as the fused one cannot be differentiated twice: it takes
+    a vector for each edge (with NBFNet and each query) and layer, in time and memory. ``facts`` takes so many facts of each batch,
+    at random.
 
     Raises ValueError for a scorer with nothing to train: one that does not read the part (``MLP(reads_head=False)``, as under
     NBFNet), or whose gradient is constant almost everywhere (``TransE`` with p=1); and for an encoder that has not the part.
@@ -65,13 +67,18 @@ class Denoising(nn.Module):
         detach: bool = False,
         mode: Literal["eval", "train"] = "eval",
         closed: bool = False,
+        facts: int | None = None,
     ) -> None:
         super().__init__()
         if weight < 0:
             raise ValueError(f"weight must be at least 0, not {weight}")
         if isinstance(alpha, HoldWins) and (part != "head" or closed):
             raise ValueError("HoldWins watches noise on the head: it needs part='head' and closed=False")
-        if part in ("boundary", "table") and detach:
+        if facts is not None and (facts < 1 or part in READ):
+            raise ValueError(
+                f"facts is at least 1, and goes with the parts boundary and table; it is {facts}, with {part}"
+            )
+        if part not in READ and detach:
             raise ValueError(f"detach is of what a scorer reads: it does not go with part={part!r}")
         if part == "boundary" and per_entity:
             raise ValueError(
@@ -88,6 +95,7 @@ class Denoising(nn.Module):
         self.detach = detach
         self.mode = mode
         self.closed = closed
+        self.facts = facts
         self._trainable: WeakSet[Scorer] = WeakSet()
         self._batch: Batch | None = None
 
@@ -109,9 +117,9 @@ class Denoising(nn.Module):
     def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, ""]:
         if not self.weight:
             return labels.weight.new_zeros(())
-        if self.part == "table":
-            return self.weight * self._of_table(scorer, labels.weight / labels.weight.sum())
-        each = self._of_boundary(scorer) if self.part == "boundary" else self._of_vectors(scorer, vectors, labels)
+        if not self.parts:
+            return self.weight * self._before_messages(scorer, labels.weight)
+        each = self._of_vectors(scorer, vectors, labels)
         return self.weight * (labels.weight * each).sum() / labels.weight.sum()
 
     def _of_vectors(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, " B"]:
@@ -146,42 +154,52 @@ class Denoising(nn.Module):
             noisy[part], drawn, strength = clean + of_part * noise, drawn + noise, strength + of_part
         found = slopes(scorer, noisy["head"], relation, noisy["tail"], self.parts, self.mode == "eval")
         slope = sum((x * here for x, here in zip(found, places, strict=True)), torch.zeros_like(head))
-        return self._compared(slope, drawn, strength)
+        return self._reduced(self._distance(slope, drawn, strength))
 
-    def _of_boundary(self, scorer: Scorer) -> Float[Tensor, " B"]:
+    def _before_messages(self, scorer: Scorer, weight: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+        """The mean over the batch's facts, or over those that are drawn of them."""
         batch, encoder, graph = _shown(self._batch)
+        every = torch.arange(len(weight), device=weight.device)
+        rows = every if self.facts is None else every[torch.randperm(len(weight))[: self.facts]]
+        taken = {name: getattr(batch, name)[rows] for name in ("head", "relation", "tail", "weight")}
+        asked, model = replace(batch, **taken), Model(encoder, scorer)
+        share = weight[rows] / weight[rows].sum()
+        if self.part == "table":
+            return self._of_table(model, graph, asked, share)
         like = from_boundary(encoder, graph).boundaries[batch.relation]
-        noise, strength = self._draw(like), self.strength.of(like)
-        slope = boundary_slopes(Model(encoder, scorer), graph, batch, strength * noise, self.mode == "eval")
-        return self._compared(slope, noise, strength)
+        strength, noise = self.strength.of(like).expand(len(like), 1)[rows], self._draw(like[rows])
+        slope = boundary_slopes(model, graph, asked, strength * noise, self.mode == "eval")
+        return (share * self._reduced(self._distance(slope, noise, strength))).sum()
 
-    def _of_table(self, scorer: Scorer, share: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-        """||s g_b + u||^2 - ||u||^2, or ||g_b + s u||^2 - ||s u||^2, in the mean by share."""
-        batch, encoder, graph = _shown(self._batch)
-        table = input_table(encoder)
-        strength = self.strength.of_table(batch, table)
-        noise = strength * self._draw(table)
-        along, across = table_slopes(Model(encoder, scorer), graph, batch, noise, share, self.mode == "eval")
-        pull = 2 * (noise * along).sum()
-        square = (strength * across if self.scale == "unit" else across).square().sum()
-        found = square + pull if self.sign == "back" else square - pull
-        return found / table.shape[1] if self.reduce == "mean" else found
+    def _of_table(
+        self, model: Model, graph: KnowledgeGraph, asked: Batch, share: Float[Tensor, " B"]
+    ) -> Float[Tensor, ""]:
+        table = input_table(model.encoder)
+        strength, noise = self.strength.of_table(asked, table), self._draw(table)
+        along, across = table_slopes(model, graph, asked, strength * noise, share, self.mode == "eval")
+        # the square multiplied out: of the slope, which is estimated, of both, and what is left where there is no slope
+        square = (strength * across if self.scale == "unit" else across).square()
+        both = 2 * strength * noise * (along if self.sign == "back" else -along)
+        distance = square + both + self._distance(torch.zeros_like(noise), noise, strength)
+        return self._reduced(distance.reshape(1, -1))[0]
 
     def _draw(self, like: Float[Tensor, "X D"]) -> Float[Tensor, "X D"]:
         if self.closed:
             return torch.zeros_like(like)
         return unit_noise(tuple(like.shape), self.noise, device=like.device, dtype=like.dtype)
 
-    def _compared(
-        self, slope: Float[Tensor, "B D"], noise: Float[Tensor, "B D"], strength: Float[Tensor, "#B 1"]
-    ) -> Float[Tensor, " B"]:
+    def _distance(
+        self, slope: Float[Tensor, "X D"], noise: Float[Tensor, "X D"], strength: Float[Tensor, "#X 1"]
+    ) -> Float[Tensor, "X D"]:
+        """The squares of the comparison, component by component."""
         if self.scale == "unit":
             slope, size = strength * slope, torch.ones_like(strength)
         else:
             noise, size = strength * noise, strength.square()
         distance = (slope + noise if self.sign == "back" else slope - noise).square()
-        if self.closed:
-            distance = distance + size  # the mean of the squared noise
+        return distance + size if self.closed else distance  # the mean of the squared noise
+
+    def _reduced(self, distance: Float[Tensor, "X D"]) -> Float[Tensor, " X"]:
         return distance.mean(1) if self.reduce == "mean" else distance.sum(1)
 
 
