@@ -43,6 +43,9 @@ class Batch:
     score: Callable[[Candidates], Float[Tensor, "B C"]] | None = None
     """what the model in training scores these queries' candidates now, without gradients: for samplers that follow it.
     None outside of an objective"""
+    source: tuple[Encoder, KnowledgeGraph] | None = None
+    """the encoder in training, and the graph as it reads it for this batch: for terms that encode again, from other vectors.
+    None outside of an objective"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +359,8 @@ class Objective(nn.Module):
         self.redraw = redraw
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        lookup = model.encoder(_visible(batch, model.encoder.hides))
+        visible = _visible(batch, model.encoder.hides)
+        lookup = model.encoder(visible)
 
         @torch.no_grad()
         def score(candidates: Candidates) -> Tensor:
@@ -367,7 +371,7 @@ class Objective(nn.Module):
             with in_evaluation_mode(model.encoder):
                 return _InEvaluationMode(model.encoder, model.encoder(batch.graph))
 
-        batch = replace(batch, score=score)
+        batch = replace(batch, score=score, source=(model.encoder, visible))
         for term in self.terms.values():
             if isinstance(term, FollowsBatches):
                 term.before_batch(batch, encode)

@@ -181,7 +181,7 @@ def _fit(
     named = [name for name in inspect.signature(fit).parameters if hasattr(experiment, name)]
     settings: dict[str, Any] = {name: getattr(experiment, name) for name in named}
     settings["dataset"] = dataset
-    settings["memory"] = None if experiment.memory is None else parse_size(experiment.memory)
+    settings["memory"] = parse_size(experiment.memory)
     settings["measure"] = None if measure is None else partial(measure, model, dataset)
     fitted = fit(model, objective, run=run, progress=progress, **settings, **others)
     if run is not None and is_first_process():

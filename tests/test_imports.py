@@ -20,7 +20,7 @@ LAYERS = [
     {"evaluation"},
     FAMILIES,
     {"strength"},
-    {"noise"},
+    {"noise", "inputs"},
     {"core"},
     {"graph"},
     {"ops", "_dgl", "stored", "annotations"},

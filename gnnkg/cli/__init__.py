@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).parents[1]
 
 def commands() -> dict[str, str]:
     """Every command with the first sentence of its help."""
-    names = sorted(info.name for info in pkgutil.iter_modules(__path__))
+    names = sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
     summaries = {name: importlib.import_module(f"gnnkg.cli.{name}").__doc__ or "" for name in names}
     return {name: summary.partition("\n")[0] for name, summary in summaries.items()}
 

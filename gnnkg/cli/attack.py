@@ -7,22 +7,17 @@ RUN/results/fact-attacks-SPLIT.json, with the facts that turn each answer. Attac
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from gnnkg.cli import number_or_all
+from gnnkg.cli._shared import command, tell
 
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg attack", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
-    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
-    parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
+    parser = command("attack", __doc__, "run", "--split", "--on", "--direction", "--top", "--json", "--quiet")
     parser.add_argument(
         "--queries", metavar="N", default="100", help="a random subset of the queries, or all (default: 100)"
     )
-    parser.add_argument("--direction", choices=("tail", "head", "both"), default="tail")
     parser.add_argument(
         "--kind", choices=("delete", "add"), nargs="+", default=["delete", "add"], help="(default: both)"
     )
@@ -38,18 +33,12 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--candidates", metavar="N", type=int, default=256, help="facts that could be added to a query (default: 256)"
     )
-    parser.add_argument("--top", metavar="K", type=int, default=1, help="the truth is among the best K (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the subset, the candidates and random changes")
-    parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
     num_queries = number_or_all("--queries", arguments.queries)
 
-    import json
-
     from rich.progress import Progress
 
-    from gnnkg.cli import console
     from gnnkg.evaluation.fact_trial import attack_facts
     from gnnkg.evaluation.provenance import provenance
     from gnnkg.experiment import load_run
@@ -75,9 +64,5 @@ def run(argv: Sequence[str]) -> int:
     origin = provenance(experiment.config, experiment.seed)
     name = f"fact-attacks-{result_name(arguments.split, arguments.on)}"
     path = directory.write_result(name, {"trial": found.to_dict(), "provenance": origin.to_dict()})
-    if arguments.json:
-        print(json.dumps(directory.result(name), indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        console().print(found)
-        print(f"written to {path}")
+    tell(arguments.json, directory.result(name), found, path)
     return 0

@@ -2,8 +2,8 @@
 
 Randomized smoothing with Gaussian noise on the head's vector as the scorer reads it; L2 radii in its units. With --delete, facts of
 the graph that the encoder reads are deleted at random instead, and what is certified is how many may be removed or added. Writes
-RUN/results/certificate-SPLIT.json and .png, or boundary-certificate-SPLIT, facts-certificate-SPLIT. What was stopped goes on when
-the same is asked again.
+RUN/results/certificate-SPLIT.json and .png, or boundary-certificate-SPLIT, facts-certificate-SPLIT; with --attack also
+attacks-SPLIT.json, or facts-certificate-attacks-SPLIT.json. What was stopped goes on when the same is asked again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gnnkg.cli import number_or_all
+from gnnkg.cli._shared import command
 
 if TYPE_CHECKING:
     from gnnkg.core import Model
@@ -26,14 +27,10 @@ if TYPE_CHECKING:
 
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg certify", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
-    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
-    parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
+    parser = command("certify", __doc__, "run", "--split", "--on", "--direction", "--top", "--json", "--quiet")
     parser.add_argument(
         "--queries", metavar="N", default="1000", help="a random subset of the queries, or all (default: 1000)"
     )
-    parser.add_argument("--direction", choices=("tail", "head", "both"), default="tail")
     parser.add_argument(
         "--part",
         choices=("head", "boundary"),
@@ -47,7 +44,6 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--sigma", type=float, help="a sigma of your own, such as that of another run")
     parser.add_argument("--draws", metavar="N", type=int, default=1000)
     parser.add_argument("--confidence", type=float, default=0.999, help="of each query (default: 0.999)")
-    parser.add_argument("--top", metavar="K", type=int, default=1, help="the truth is among the best K (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the subset and the draws")
     parser.add_argument(
         "--all-counts",
@@ -65,17 +61,15 @@ def run(argv: Sequence[str]) -> int:
         metavar="N",
         type=int,
         default=0,
-        help="then attack N of the certified queries inside their radii; into results/attacks-SPLIT.json",
+        help="then attack N of the certified queries inside their radii, or within their numbers of facts (with --delete)",
     )
     parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
-    parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
     num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"
-    if arguments.attack < 0 or (arguments.attack and not of_head):
+    if arguments.attack < 0 or (arguments.attack and not of_head and arguments.delete is None):
         raise ValueError(
-            "--attack is a number of queries, and attacks heads: it goes with neither --delete nor --part boundary"
+            "--attack is a number of queries, and attacks heads or facts: it does not go with --part boundary"
         )
 
     import json
@@ -107,25 +101,34 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _attacked(arguments: argparse.Namespace, certificate: Certificate, loaded: Loaded) -> None:
+def _attacked(arguments: argparse.Namespace, certificate: Any, loaded: Loaded) -> None:
     """Attacks certified queries, and keeps what came of it."""
     from rich.progress import Progress
 
-    from gnnkg.evaluation.certification import attack
+    from gnnkg.cli import console
+    from gnnkg.evaluation.certification import attack, attack_certified
+    from gnnkg.evaluation.certification.fact_trial import certified
     from gnnkg.evaluation.provenance import provenance
     from gnnkg.run import result_name
 
     experiment, dataset, model, run = loaded
+    told: dict[str, Any] = {}
     with Progress(disable=arguments.quiet or arguments.json) as bar:
-        task = bar.add_task("attacking", total=min(arguments.attack, int((certificate.radii() > 0).sum())))
-        trial = attack(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
-    told = {"smoothing": certificate.smoothing.to_dict(), "deviation": certificate.deviation}
+        if arguments.delete is None:
+            task = bar.add_task("attacking", total=min(arguments.attack, int((certificate.radii() > 0).sum())))
+            trial = attack(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
+            told = {"smoothing": certificate.smoothing.to_dict(), "deviation": certificate.deviation}
+        else:
+            task = bar.add_task("attacking", total=len(certified(certificate, arguments.attack)))
+            trial = attack_certified(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
     origin = {"provenance": provenance(experiment.config, arguments.seed).to_dict()}
-    run.write_result(
-        f"attacks-{result_name(arguments.split, arguments.on)}", {"trial": trial.to_dict()} | told | origin
+    name = "attacks" if arguments.delete is None else "facts-certificate-attacks"
+    path = run.write_result(
+        f"{name}-{result_name(arguments.split, arguments.on)}", {"trial": trial.to_dict()} | told | origin
     )
     if not arguments.json:
-        print(trial)
+        console().print(str(trial) if arguments.delete is None else trial, highlight=False)
+        print(f"written to {path}")
 
 
 class Work(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from gnnkg.cli._shared import command
+
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg export", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    parser = command("export", __doc__, "run")
     parser.add_argument("--format", choices=("parquet", "npy", "word2vec"), default="parquet")
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder to write to (default: RUN/export)")
     arguments = parser.parse_args(argv)

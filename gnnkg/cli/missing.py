@@ -7,27 +7,21 @@ picture beside that of the first.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from gnnkg.cli._shared import command
+
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg missing", description=__doc__)
+    parser = command("missing", __doc__, "--split", "--facts", "--memory", "--json", "--quiet")
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run directories")
     parser.add_argument(
         "--shares", metavar="X", type=float, nargs="+", default=[0, 0.2, 0.4, 0.6, 0.8], help="(default: 0 .2 .4 .6 .8)"
     )
     parser.add_argument("--seeds", metavar="N", type=int, default=3, help="how many draws of each share (default: 3)")
     parser.add_argument("--modality", metavar="NAME", nargs="+", help="these alone (default: each that a run has)")
-    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
-    parser.add_argument("--facts", metavar="N", type=int, help="so many facts of the split, a fixed random sample")
-    parser.add_argument(
-        "--memory", metavar="SIZE", help="what scoring may take, e.g. 2GB (default: half of what is free)"
-    )
     parser.add_argument("--picture", metavar="FILE", type=Path, help="where the picture goes instead")
-    parser.add_argument("--json", action="store_true", help="print the complete results as JSON, by run")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
 
     import json
@@ -65,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
                 seeds=arguments.seeds,
                 names=arguments.modality,
                 facts=None if arguments.facts is None else facts,
-                memory=None if arguments.memory is None else parse_size(arguments.memory),
+                memory=parse_size(arguments.memory),
                 step=partial(bar.advance, task),
             )
         origin = provenance(experiment.config, experiment.seed)

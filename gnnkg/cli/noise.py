@@ -10,10 +10,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from gnnkg.cli._shared import command, tell
+
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg noise", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    parser = command("noise", __doc__, "run", "--split", "--facts", "--memory", "--json", "--quiet")
     parser.add_argument(
         "--alpha", metavar="A", type=float, nargs="+", default=[0, 0.5, 1, 2, 5], help="(default: 0 .5 1 2 5)"
     )
@@ -40,21 +41,12 @@ def run(argv: Sequence[str]) -> int:
         "--divisor", metavar="X", type=float, default=3.0, help="sigma is a quantile over it (default: 3)"
     )
     parser.add_argument("--quantile", metavar="Q", type=float, default=0.9973, help="(default: 0.9973)")
-    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
-    parser.add_argument("--facts", metavar="N", type=int, help="so many facts of the split, a fixed random sample")
-    parser.add_argument(
-        "--memory", metavar="SIZE", help="what scoring may take, e.g. 2GB (default: half of what is free)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the complete result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
 
-    import json
     from functools import partial
 
     from rich.progress import Progress
 
-    from gnnkg.cli import console
     from gnnkg.data.split import sample_facts
     from gnnkg.evaluation.memory import parse_size
     from gnnkg.evaluation.perturbed import draw, noise_test, num_rankings
@@ -85,7 +77,7 @@ def run(argv: Sequence[str]) -> int:
             quantile=arguments.quantile,
             per_entity=arguments.per_entity,
             facts=None if arguments.facts is None else facts,
-            memory=None if arguments.memory is None else parse_size(arguments.memory),
+            memory=parse_size(arguments.memory),
             step=partial(bar.advance, task),
         )
     spread = "per-entity" if arguments.per_entity else "own" if sigma is None else f"{sigma:.4g}"
@@ -98,11 +90,7 @@ def run(argv: Sequence[str]) -> int:
     origin = provenance(experiment.config, experiment.seed)
     path = directory.write_result(name, {"noise": found.to_dict(), "provenance": origin.to_dict()})
     picture = draw({arguments.run.name: found}, path.with_suffix(".png"))
-    if arguments.json:
-        print(json.dumps(directory.result(name), indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        console().print(found)
-        print(f"written to {path}, {picture}")
+    tell(arguments.json, directory.result(name), found, path, picture)
     return 0
 
 

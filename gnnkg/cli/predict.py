@@ -8,19 +8,17 @@ and short paths to it.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
+
+from gnnkg.cli._shared import command
 
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg predict", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    parser = command("predict", __doc__, "run", "--on")
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--head", metavar="ENTITY", help="asks (head, relation, ?)")
     asked.add_argument("--tail", metavar="ENTITY", help="asks (?, relation, tail)")
     parser.add_argument("--relation", metavar="RELATION", required=True)
-    parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
     parser.add_argument("--top", metavar="N", type=int, default=10, help="how many answers (default: 10)")
     parser.add_argument("--novel", action="store_true", help="leave out the facts that a split holds")
     parser.add_argument("--explain", action="store_true", help="give the reasons for each answer")

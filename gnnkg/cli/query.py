@@ -19,24 +19,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gnnkg.cli._shared import command, tell
+
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="gnnkg query", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = command(
+        "query", __doc__, "run", "--on", "--memory", "--json", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     parser.add_argument("query", metavar="QUERY", nargs="?", help="a written query")
-    parser.add_argument("--on", metavar="DATASET", help="another data set with the same relations, by name or folder")
     parser.add_argument("--executor", choices=("beam", "chain"), default="beam", help="beam search, or in closed form")
     parser.add_argument(
         "--scale", choices=("softmax", "sigmoid", "minmax"), default="softmax", help="of scores to [0, 1]"
     )
     parser.add_argument("--logic", choices=("product", "min"), default="product", help='for "and" and "or"')
     parser.add_argument("--beam", metavar="N", type=int, help="entities between that are kept (default: 64)")
-    parser.add_argument(
-        "--memory", metavar="SIZE", help="what scoring may take, e.g. 2GB (default: half of what is free)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON: a line an answer, or the complete result")
     asked = parser.add_argument_group("a written query")
     asked.add_argument("--top", metavar="N", type=int, default=10, help="how many answers (default: 10)")
     asked.add_argument("--novel", action="store_true", help="leave out the answers that the facts give")
@@ -64,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.evaluation.multihop import Beam, Chain
     from gnnkg.experiment import load_run
 
-    memory = None if arguments.memory is None else parse_size(arguments.memory)
+    memory = parse_size(arguments.memory)
     settings = {"scale": arguments.scale, "logic": arguments.logic}
     beam = 64 if arguments.beam is None else arguments.beam
     executor = Chain(**settings) if arguments.executor == "chain" else Beam(size=beam, **settings)
@@ -97,9 +93,6 @@ def _measure(
     executor: Any,
     memory: int | None,
 ) -> int:
-    import json
-
-    from gnnkg.cli import console
     from gnnkg.data.multihop import STRUCTURES, load_queries, sample_queries
     from gnnkg.evaluation.multihop import evaluate_queries
     from gnnkg.evaluation.provenance import provenance
@@ -129,11 +122,7 @@ def _measure(
     origin = provenance(experiment.config, experiment.seed)
     result = {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()}
     path = directory.write_result(_file(arguments, name, executor), result)
-    if arguments.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        console().print(evaluation)
-        print(f"written to {path}")
+    tell(arguments.json, result, evaluation, path)
     return 0
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from gnnkg.cli._shared import command
 from gnnkg.cli.train import report
 
 
 def run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="gnnkg resume", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser = command("resume", __doc__, "run", "--quiet")
     arguments = parser.parse_args(argv)
 
     from gnnkg.experiment import is_first_process, resume

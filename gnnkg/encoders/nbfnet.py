@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Hidden, Shift, Space, Vectors
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.backends import recomputed
 from gnnkg.ops.message import Adjacency, Aggregate, Message, degree_scales, degrees, propagate
 from gnnkg.ops.update import update
 
@@ -105,7 +106,8 @@ class NBFNetLookup:
         for number, layer in enumerate(encoder.layers):
             arguments = (state, query, boundary, *self.messages.of_layer(number), self.scales)
             if encoder.recompute and torch.is_grad_enabled():
-                state = checkpoint(layer, *arguments, use_reentrant=False, preserve_rng_state=False)
+                again = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": recomputed}
+                state = checkpoint(layer, *arguments, **again)
             else:
                 state = layer(*arguments)
         return state

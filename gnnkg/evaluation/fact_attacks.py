@@ -7,17 +7,20 @@ forward pass; that none was found proves nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gnnkg.core import Model
-from gnnkg.evaluation.events import Event, Scores
-from gnnkg.graph import Facts, KnowledgeGraph
+from gnnkg.evaluation.events import Event, InTop, Scores
+from gnnkg.graph import Facts, KnowledgeGraph, KnownTails
 
+Kind = Literal["delete", "add"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Method = Literal["gradient", "random"]
 
 HALF = 0.5
@@ -25,6 +28,8 @@ HALF = 0.5
 NBFNet's additions more often than weights near 0, where an edge is never the largest message, or 1"""
 AT_ONCE = 64
 """facts that are half there together: each makes the degrees a little wrong for the others"""
+RIVALS = 3
+"""beside the head and the truth, near which facts are added, and changed at random"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,38 @@ def scores_by_facts(model: Model, pool: Pool, head: Int[Tensor, " B"], relation:
         return torch.cat([model(pool.at(one), *asked) for one, *asked in rows])
 
     return scores
+
+
+def in_top_by_facts(model: Model, pool: Pool, known: KnownTails, query: Sequence[int], top: int) -> InTop:
+    """The event that the truth of a query (head, relation in [0, 2R), truth) is in the best ``top`` but for the known tails."""
+    head, relation, truth = (torch.tensor([each], device=pool.start.device) for each in query)
+    mask = torch.zeros(1, pool.graph.num_entities, dtype=torch.bool, device=head.device)
+    mask[0, known.of(head, relation).tails] = True
+    return InTop(scores_by_facts(model, pool, head, relation), truth, mask, top)
+
+
+def ends_of(event: InTop, pool: Pool, head: int) -> Int[Tensor, " X"]:
+    """The head of a query, its truth and the best rivals as they are."""
+    zero = torch.zeros(1, dtype=torch.long, device=pool.start.device)
+    rivals = event.rivals(pool.start.unsqueeze(0), zero, RIVALS)[0]
+    return torch.cat([zero + head, event.truth, rivals[rivals >= 0]])
+
+
+def additions(graph: KnowledgeGraph, ends: Int[Tensor, " X"], count: int, generator: torch.Generator) -> Facts:
+    """At most ``count`` different facts that the graph does not hold, drawn at random among those with one of the ``ends``."""
+    one = ends[torch.randint(len(ends), (2 * count,), generator=generator).to(ends.device)]
+    other = torch.randint(graph.num_entities, (2 * count,), generator=generator).to(ends.device)
+    relation = torch.randint(graph.num_relations, (2 * count,), generator=generator).to(ends.device)
+    as_head = (torch.rand(2 * count, generator=generator) < 0.5).to(ends.device)
+    drawn = torch.stack([torch.where(as_head, one, other), relation, torch.where(as_head, other, one)], 1)
+    drawn = torch.unique(drawn[~graph.known.holds(*drawn.unbind(1))], dim=0)
+    return drawn[torch.randperm(len(drawn), generator=generator).to(drawn.device)[:count]]
+
+
+def free_facts(pool: Pool, kind: Kind, method: Method, ends: Int[Tensor, " X"]) -> Bool[Tensor, " M"]:
+    """Those of a pool that an attack may change; random changes are near the ``ends``, where they have a chance."""
+    free = pool.start == (1 if kind == "delete" else 0)
+    return free & torch.isin(pool.graph.facts[:, [0, 2]], ends).any(1) if method == "random" else free
 
 
 class Lead(Event, Protocol):

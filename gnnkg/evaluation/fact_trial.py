@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Int
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
@@ -21,14 +19,21 @@ from gnnkg.evaluation.asked import Direction, choose
 from gnnkg.evaluation.certification.facts import refuse_without_messages
 from gnnkg.evaluation.events import InTop
 from gnnkg.evaluation.explanation import edge_importance
-from gnnkg.evaluation.fact_attacks import Changes, Method, Pool, attack, scores_by_facts
+from gnnkg.evaluation.fact_attacks import (
+    KINDS,
+    RIVALS,
+    Kind,
+    Method,
+    Pool,
+    additions,
+    attack,
+    ends_of,
+    free_facts,
+    in_top_by_facts,
+)
 from gnnkg.evaluation.ranks import evaluating
-from gnnkg.graph import Facts, KnowledgeGraph
+from gnnkg.graph import KnowledgeGraph, KnownTails
 
-Kind = Literal["delete", "add"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-RIVALS = 3
-"""beside the head and the truth, whose facts an attack adds"""
 MEANING = (
     "Deletions may take any fact of the training graph, additions any of {candidates} facts a query, drawn at random from those of "
     "the head, the truth and its {rivals} best rivals; random changes are among the facts of these. Weights and filter stay as "
@@ -162,10 +167,7 @@ def attack_facts(
     rows = []
     with evaluating(model):
         for asked in queries.tolist():
-            head, relation, truth = (torch.tensor([each], device=device) for each in asked)
-            mask = torch.zeros(1, graph.num_entities, dtype=torch.bool, device=device)
-            mask[0, known.of(head, relation).tails] = True
-            one = _One(model, graph, head, relation, truth, mask, top)
+            one = _One(model, graph, known, tuple(asked), top)
             rows.append(one.attacked(kinds, max(budgets), tries, candidates, generator))
             report(len(rows), len(queries))
     return FactTrial(
@@ -189,28 +191,23 @@ class _One:
 
     model: Model
     graph: KnowledgeGraph
-    head: Int[Tensor, " 1"]
-    relation: Int[Tensor, " 1"]
-    truth: Int[Tensor, " 1"]
-    known: Tensor
+    known: KnownTails
+    query: tuple[int, int, int]
     top: int
 
     def event(self, pool: Pool) -> InTop:
-        return InTop(scores_by_facts(self.model, pool, self.head, self.relation), self.truth, self.known, self.top)
+        return in_top_by_facts(self.model, pool, self.known, self.query, self.top)
 
     def attacked(
         self, kinds: Sequence[Kind], most: int, tries: int, candidates: int, generator: torch.Generator
     ) -> Attacked:
-        ids = int(self.head), int(self.relation), int(self.truth)
         dtype = next(self.model.parameters()).dtype
         nothing = Pool.of(self.graph, self.graph.facts[:0], dtype)
-        event, zero = self.event(nothing), torch.zeros(1, dtype=torch.long, device=self.head.device)
+        event, zero = self.event(nothing), torch.zeros(1, dtype=torch.long, device=self.graph.device)
         if not event.holds(nothing.start.unsqueeze(0), zero):
-            return Attacked(
-                *ids, held=False, needed={kind: {way.name: None for way in WAYS} for kind in kinds}, turned_by={}
-            )
-        rivals = event.rivals(nothing.start.unsqueeze(0), zero, RIVALS)[0]
-        ends = torch.cat([self.head, self.truth, rivals[rivals >= 0]])
+            unneeded: dict[str, dict[str, int | None]] = {kind: {way.name: None for way in WAYS} for kind in kinds}
+            return Attacked(*self.query, held=False, needed=unneeded, turned_by={})
+        ends = ends_of(event, nothing, self.query[0])
         needed: dict[str, dict[str, int | None]] = {}
         turned_by = {}
         for kind in kinds:
@@ -219,33 +216,14 @@ class _One:
                 if kind == "delete"
                 else Pool.of(self.graph, additions(self.graph, ends, candidates, generator), dtype)
             )
-            found = self._by_each_way(kind, pool, ends, most, tries, generator)
+            event, found = self.event(pool), {}
+            for way in WAYS:
+                free, many = free_facts(pool, kind, way.method, ends), way.best_of or tries
+                found[way.name] = attack(
+                    event, pool.start, free, most, method=way.method, tries=many, generator=generator
+                )
             needed[kind] = {name: changes.needed for name, changes in found.items()}
             best = found[WAYS[0].name]
             if best.needed is not None:
                 turned_by[kind] = tuple(map(tuple, pool.graph.facts[list(best.rows)].tolist()))
-        return Attacked(*ids, held=True, needed=needed, turned_by=turned_by)
-
-    def _by_each_way(
-        self, kind: Kind, pool: Pool, ends: Tensor, most: int, tries: int, generator: torch.Generator
-    ) -> dict[str, Changes]:
-        event, found = self.event(pool), {}
-        for way in WAYS:
-            free = pool.start == (1 if kind == "delete" else 0)
-            if way.method == "random":
-                free &= torch.isin(pool.graph.facts[:, [0, 2]], ends).any(1)
-            found[way.name] = attack(
-                event, pool.start, free, most, method=way.method, tries=way.best_of or tries, generator=generator
-            )
-        return found
-
-
-def additions(graph: KnowledgeGraph, ends: Int[Tensor, " X"], count: int, generator: torch.Generator) -> Facts:
-    """At most ``count`` different facts that the graph does not hold, drawn at random among those with one of the ``ends``."""
-    one = ends[torch.randint(len(ends), (2 * count,), generator=generator).to(ends.device)]
-    other = torch.randint(graph.num_entities, (2 * count,), generator=generator).to(ends.device)
-    relation = torch.randint(graph.num_relations, (2 * count,), generator=generator).to(ends.device)
-    as_head = (torch.rand(2 * count, generator=generator) < 0.5).to(ends.device)
-    drawn = torch.stack([torch.where(as_head, one, other), relation, torch.where(as_head, other, one)], 1)
-    drawn = torch.unique(drawn[~graph.known.holds(*drawn.unbind(1))], dim=0)
-    return drawn[torch.randperm(len(drawn), generator=generator).to(drawn.device)[:count]]
+        return Attacked(*self.query, held=True, needed=needed, turned_by=turned_by)

@@ -26,8 +26,12 @@ LARGEST_BLOCK = 1024
 SMALLEST_BLOCK = 8
 
 
-def parse_size(text: str | int) -> int:
-    """``"2GB"``, ``"500 MiB"``, ``"1e9"`` or a number, in bytes. Raises ValueError for anything else, and below one byte."""
+def parse_size(text: str | int | None) -> int | None:
+    """``"2GB"``, ``"500 MiB"``, ``"1e9"`` or a number, in bytes; None stays None. Raises ValueError for anything else, and below
+    one byte.
+    """
+    if text is None:
+        return None
     match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([KMGT]?I?)B?\s*", str(text), re.IGNORECASE)
     try:
         size = int(float(match[1]) * UNITS[match[2].upper()]) if match else 0

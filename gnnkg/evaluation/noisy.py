@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import functional_call
 
-from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, FromBoundary, Lookup, Model, Vectors
+from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Lookup, Model, Vectors
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.inputs import encode_from, from_boundary, input_table
 from gnnkg.noise import Family, entity_vectors
 from gnnkg.ops.matching.drawn import WORD, mix, stir
 
@@ -95,23 +95,19 @@ def noisy_part(
 
     Raises ValueError where the model does not have the part or noise there would change nothing, and where the target does not fit.
     """
-    encoder, scorer = type(model.encoder).__name__, type(model.scorer).__name__
     if part == "table":
         return _noisy_table(model.encoder, graph, target, family)
-    lookup = model.encoder(graph)
     if part == "vector":
+        lookup = model.encoder(graph)
         if target == "query" and not model.scorer.reads_head:
             raise ValueError(
-                f"{scorer} does not read the vector of the query's entity: noise on it changes nothing. Ask for noise on the "
-                "boundary, the part that NBFNet starts from, or on all entities as candidates (target all)"
+                f"{type(model.scorer).__name__} does not read the vector of the query's entity: noise on it changes nothing. Ask "
+                "for noise on the boundary, the part that NBFNet starts from, or on all entities as candidates (target all)"
             )
         return entity_vectors(lookup, graph.device), lambda strength, seed: NoisyLookup(
             lookup, graph, strength, seed, target, family
         )
-    if not isinstance(lookup, FromBoundary):
-        raise ValueError(
-            f"{encoder} does not start from a vector of the query: only encoders as NBFNet have a boundary"
-        )
+    start = from_boundary(model.encoder, graph)
     if target != "query":
         raise ValueError("a boundary is of one query: it goes with target query")
 
@@ -123,21 +119,17 @@ def noisy_part(
 
         def shift(head: Int[Tensor, " B"], relation: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
             keys = head * 2 * graph.num_relations + relation
-            return strength * keyed_noise(keys, lookup.boundaries.shape[1], seed, family).to(lookup.boundaries)
+            return strength * keyed_noise(keys, start.boundaries.shape[1], seed, family).to(start.boundaries)
 
-        return lookup.shifted(shift)
+        return start.shifted(shift)
 
-    return lookup.boundaries, shifted
+    return start.boundaries, shifted
 
 
 def _noisy_table(
     encoder: Encoder, graph: KnowledgeGraph, target: Target, family: Family
 ) -> tuple[Float[Tensor, "N D"], Callable[[Tensor, int], Lookup]]:
-    table = dict(encoder.named_parameters()).get("table.entity")
-    if table is None or not encoder.num_layers:
-        raise ValueError(
-            f"{type(encoder).__name__} has no table of entities before message passing: only encoders as CompGCN and RGCN have one"
-        )
+    table = input_table(encoder)
     if target != "all":
         raise ValueError("noise on the input table reaches every entity by messages: it goes with target all")
     everyone = torch.arange(len(table), device=table.device)
@@ -145,7 +137,7 @@ def _noisy_table(
     def encoded(strength: Tensor, seed: int) -> Lookup:
         noise = keyed_noise(everyone, table.shape[1], seed, family).to(table)
         moved = table + strength.expand(len(table)).unsqueeze(1) * noise
-        return functional_call(encoder, {"table.entity": moved}, (graph,))
+        return encode_from(encoder, graph, moved)
 
     return table, encoded
 

@@ -11,8 +11,8 @@ wants forward mode, vmap or double precision, asks for the reference: plain torc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar, Token
 from importlib.util import find_spec
 from typing import Literal
 
@@ -32,6 +32,25 @@ def use_reference() -> Iterator[None]:
         yield
     finally:
         _reference_wanted.reset(token)
+
+
+class _AsNow:
+    """The choice of a backend as it is when this is made; may be entered again and again."""
+
+    def __init__(self) -> None:
+        self.wanted = _reference_wanted.get()
+        self.tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self.tokens.append(_reference_wanted.set(self.wanted))
+
+    def __exit__(self, *_: object) -> None:
+        _reference_wanted.reset(self.tokens.pop())
+
+
+def recomputed() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """``context_fn`` of ``torch.utils.checkpoint``: what is computed again goes where it went first."""
+    return nullcontext(), _AsNow()
 
 
 def choose(*tensors: Tensor | None) -> Backend:

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gnnkg.core import Batch, FollowsEpochs, Labels, Lookup, Scorer, Vectors, in_evaluation_mode
-from gnnkg.noise import Family, entity_vectors, spread, unit_noise
+from gnnkg.core import Batch, FollowsEpochs, Labels, Scorer, Vectors, in_evaluation_mode
+from gnnkg.noise import Family, spread, unit_noise
 from gnnkg.strength.schedules import Alpha
 
 
@@ -23,8 +23,9 @@ class Strength(nn.Module):
     """The standard deviation of the noise on each query's entity, s = alpha * sigma.
 
     sigma is the ``quantile`` of the absolute components of the entity vectors over ``divisor`` (see ``gnnkg.noise.spread``), of
-    the whole table or, with ``per_entity``, of each row. It is measured on the vectors that evaluation reads, before the first
-    batch of every ``refresh``-th epoch (None: once), and is part of a checkpoint. ``sigma`` fixes it instead.
+    the whole table or, with ``per_entity``, of each row. It is measured on the vectors that carry the noise, as evaluation reads
+    them, before the first batch of every ``refresh``-th epoch (None: once), and is part of a checkpoint. ``sigma`` fixes it
+    instead.
 
     Raises ValueError where sigma has not been measured: an ``Objective`` shows the entities to its terms.
     """
@@ -63,11 +64,11 @@ class Strength(nn.Module):
         if isinstance(self.alpha, FollowsEpochs):
             self.alpha.before_epoch(epoch)
 
-    def before_batch(self, batch: Batch, encode: Callable[[], Lookup]) -> None:
+    def before_batch(self, batch: Batch, vectors: Callable[[], Float[Tensor, "N D"]]) -> None:
+        """``vectors()``: those that sigma is of; asked for where it is due."""
         self._batch = batch
         if self.given is None and self._due:
-            vectors = entity_vectors(encode(), batch.head.device)
-            self.sigma = spread(vectors, self.divisor, self.quantile, self.per_entity)
+            self.sigma = spread(vectors(), self.divisor, self.quantile, self.per_entity)
             self.measured = self.epoch
 
     @property
@@ -77,11 +78,7 @@ class Strength(nn.Module):
 
     def of(self, vectors: Float[Tensor, "B D"], tails: bool = False) -> Float[Tensor, "#B 1"]:
         """s for the vectors of the batch's heads, or of its tails."""
-        alpha, sigma, batch = self.alpha, self.given if self.given is not None else self.sigma, self._batch
-        if sigma is None:
-            raise ValueError(
-                "the spread of the entities has not been measured: train through an Objective, which shows them, or give sigma"
-            )
+        alpha, sigma, batch = self.alpha, self._sigma, self._batch
         if callable(alpha) or self.per_entity:
             if batch is None or len(batch.head) != len(vectors):
                 raise ValueError(
@@ -90,10 +87,26 @@ class Strength(nn.Module):
             if callable(alpha):
                 alpha = alpha(batch)
             if self.per_entity:
-                assert isinstance(sigma, Tensor)
                 sigma = sigma.to(vectors.device)[batch.tail if tails else batch.head]
-        strength = torch.as_tensor(alpha).to(vectors) * torch.as_tensor(sigma).to(vectors)
-        return strength.reshape(-1, 1)
+        return (torch.as_tensor(alpha).to(vectors) * sigma.to(vectors)).reshape(-1, 1)
+
+    def of_table(self, batch: Batch, table: Float[Tensor, "N D"]) -> Float[Tensor, "#N 1"]:
+        """s for the rows of the table that sigma is of, which all queries share. Raises ValueError for an alpha of each query."""
+        alpha = torch.as_tensor(self.alpha(batch) if callable(self.alpha) else self.alpha)
+        if alpha.dim():
+            raise ValueError(
+                "the queries of a batch share the noise on a table: alpha may follow epochs (Annealed), not queries (ByFrequency)"
+            )
+        return (alpha.to(table) * self._sigma.to(table)).reshape(-1, 1)
+
+    @property
+    def _sigma(self) -> Float[Tensor, ""] | Float[Tensor, " N"]:
+        sigma = self.sigma if self.given is None else self.given
+        if sigma is None:
+            raise ValueError(
+                "the spread of the entities has not been measured: train through an Objective, which shows them, or give sigma"
+            )
+        return torch.as_tensor(sigma)
 
     def noisy(self, vectors: Vectors, family: Family) -> Vectors:
         """The vectors with noise of this strength on their heads."""

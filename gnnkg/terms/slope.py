@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnnkg.core import Scorer, Vectors, in_evaluation_mode
 from gnnkg.ops.backends import use_reference
 
 Part = Literal["head", "tail"]
+
+
+@contextmanager
+def differentiable_twice(module: nn.Module, device: torch.device, evaluation: bool) -> Iterator[None]:
+    """Gradients of what is computed inside may be differentiated: by the definitions of the ops, and in full precision.
+
+    ``evaluation``: the module is without dropout and has running statistics. In training mode a batch norm joins the rows.
+    """
+    mode = in_evaluation_mode(module) if evaluation else nullcontext()
+    with torch.enable_grad(), use_reference(), torch.autocast(device.type, enabled=False), mode:
+        yield
 
 
 def slopes(
@@ -23,14 +35,10 @@ def slopes(
     parts: tuple[Part, ...] = ("head",),
     evaluation: bool = True,
 ) -> tuple[Float[Tensor, "B D"], ...]:
-    """grad f(h, r, t) by each of the parts, which may be differentiated again; zeros where f does not read the part.
-
-    ``evaluation``: without dropout and with running statistics. In training mode a batch norm joins the rows.
-    """
+    """grad f(h, r, t) by each of the parts, which may be differentiated again; zeros where f does not read the part."""
     by = [x if x.requires_grad else x.requires_grad_() for x in ({"head": head, "tail": tail}[part] for part in parts)]
-    with torch.enable_grad(), use_reference(), torch.autocast(head.device.type, enabled=False):
-        with in_evaluation_mode(scorer) if evaluation else nullcontext():
-            scores = scorer(Vectors(head, relation, tail.unsqueeze(1)))
+    with differentiable_twice(scorer, head.device, evaluation):
+        scores = scorer(Vectors(head, relation, tail.unsqueeze(1)))
         if not scores.requires_grad:
             return tuple(torch.zeros_like(x) for x in by)
         return torch.autograd.grad(scores.sum(), by, create_graph=True, allow_unused=True, materialize_grads=True)

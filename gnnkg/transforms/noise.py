@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from gnnkg.core import Batch, Labels, Lookup, Scorer, Vectors
-from gnnkg.noise import Family
+from gnnkg.noise import Family, entity_vectors
 from gnnkg.strength import Alpha, Strength
 
 
@@ -37,7 +37,7 @@ class Noise(nn.Module):
         self.strength.before_epoch(epoch)
 
     def before_batch(self, batch: Batch, encode: Callable[[], Lookup]) -> None:
-        self.strength.before_batch(batch, encode)
+        self.strength.before_batch(batch, lambda: entity_vectors(encode(), batch.head.device))
 
     def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
         noisy = self.strength.noisy(vectors, self.noise)

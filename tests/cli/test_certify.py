@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -59,19 +60,33 @@ def test_a_stopped_certification_goes_on_with_the_same_settings_and_weights_only
     assert json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]))["certificate"]["rows"] == whole
 
 
-def test_certify_against_changes_of_the_graph(experiment, tmp_path, capsys):
+def test_certify_against_changes_of_the_graph(experiment, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gnnkg.evaluation.certification.fact_trial.SEARCH_DRAWS", 4)
+    monkeypatch.setattr("gnnkg.evaluation.certification.fact_trial.FIRST_DRAWS", 30)
     path = tmp_path / "network"
     network = ["--encoder.class_path", "RGCN", "--steps", "1", "--quiet"]
     assert main(["train", str(experiment), "--run", str(path), *network]) == 0
     capsys.readouterr()
-    assert main(["certify", str(path), *SHORT, "--delete", "0.3", "--top", "10"]) == 0
+    assert main(["certify", str(path), *SHORT, "--delete", "0.6", "--top", "12", "--attack", "1"]) == 0
     out = capsys.readouterr().out
-    assert "each deleted with probability 0.3" in out
+    assert "each deleted with probability 0.6" in out
     assert "facts removed" in out
     kept = json.loads((path / "results" / "facts-certificate-test.json").read_text())["certificate"]
     assert len(kept["successes"]) == len(kept["removed"]) == 4
     assert max(kept["successes"]) <= 30
     assert (path / "results" / "facts-certificate-test.png").stat().st_size > 1000
+    assert re.search("facts deleted +1 ", out)
+    trial = json.loads((path / "results" / "facts-certificate-attacks-test.json").read_text())["trial"]
+    assert trial["figures"]["delete"]["tried"] == 1
+    assert trial["figures"]["add"]["tried"] == len(trial["rows"]) - 1
+    assert trial["rows"][0]["allowed"] >= len(trial["rows"][0]["changed"])
+
+
+def test_attacks_inside_radii_are_counted_and_kept(run, capsys):
+    assert main(["certify", str(run), *SHORT, "--top", "10", "--attack", "2"]) == 0
+    tried = json.loads((run / "results" / "attacks-test.json").read_text())["trial"]["tried"]
+    assert tried in (1, 2)
+    assert f"attacks inside the radius of {tried} certified queries" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -80,6 +95,7 @@ def test_certify_against_changes_of_the_graph(experiment, tmp_path, capsys):
         (["--queries", "many"], "--queries is a number or all, not 'many'"),
         (["--draws", "5"], "5 draws cannot certify anything"),
         (["--delete", "0.5"], "Table does not read the facts"),
+        (["--part", "boundary", "--attack", "3"], "--attack is a number of queries"),
         (["--sigma", "-1"], "alpha and sigma must be above 0"),
     ],
 )

@@ -1,24 +1,21 @@
-"""Attacks on facts, against every change of a tiny graph, and against a certificate."""
+"""Attacks on facts, against every change of a tiny graph."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.encoders import RGCN, CompGCN, NBFNet, Table
-from gnnkg.evaluation.certification.facts import certify_facts
 from gnnkg.evaluation.events import InTop
 from gnnkg.evaluation.explanation import edge_importance
-from gnnkg.evaluation.fact_attacks import Pool, attack, scores_by_facts
-from gnnkg.evaluation.fact_trial import WAYS, additions, attack_facts
+from gnnkg.evaluation.fact_attacks import Pool, additions, attack, scores_by_facts
+from gnnkg.evaluation.fact_trial import WAYS, attack_facts
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.scorers import MLP, DistMult
 from tests.evaluation.planted import BellmanFord, family, trained
@@ -142,64 +139,6 @@ def test_gradient_finds_more_than_chance_on_a_trained_network():
         needed = row.needed["delete"][WAYS[0].name]
         assert len(row.turned_by.get("delete", ())) == (needed or 0)
         assert row.held or needed is None
-
-
-@dataclass(frozen=True)
-class Thinned:
-    """What a certificate for facts is about: the event under random deletion of facts, by common draws."""
-
-    event: InTop
-    left: Tensor
-    """(draws, M)"""
-
-    @property
-    def k(self) -> int:
-        return self.event.k
-
-    def share(self, point: Tensor, query: Tensor) -> Tensor:
-        return torch.stack([self.event.holds(point * left, query) for left in self.left]).float().mean(0)
-
-    def margin(self, point: Tensor, query: Tensor) -> Tensor:
-        return self.share(point, query) - 0.5
-
-    def holds(self, point: Tensor, query: Tensor) -> Tensor:
-        return self.margin(point, query) > 0
-
-    def slope(self, point: Tensor, query: Tensor, against: Tensor | None = None) -> Tensor:
-        return torch.stack([self.event.slope(point * left, query, against) * left for left in self.left]).mean(0)
-
-    def rivals(self, point: Tensor, query: Tensor, count: int) -> Tensor:
-        return self.event.rivals(point, query, count)
-
-
-@pytest.mark.parametrize("kind", ["delete", "add"])
-def test_no_certificate_for_facts_is_contradicted(kind):
-    """Attacked within its certified number the smoothed model keeps an answer, by fresh draws."""
-    torch.manual_seed(1)
-    dataset, deletion = with_grandparents(), 0.7
-    graph = dataset.graph
-    model = trained(partial(CompGCN, num_layers=1), DistMult(8), dataset).eval()
-    certificate = certify_facts(model, dataset, deletion, "valid", draws=60, confidence=0.99, top=3)
-    numbers = certificate.removed() if kind == "delete" else certificate.added()
-    certified = np.argsort(-numbers, kind="stable")[:2]
-    assert (numbers[certified] >= 1).all()
-    draw, zero = torch.Generator().manual_seed(0), torch.zeros(1, dtype=torch.long)
-    for place in certified:
-        head, relation, truth = (torch.tensor([each]) for each in certificate.queries[place])
-        known = torch.zeros(1, graph.num_entities, dtype=torch.bool)
-        known[0, dataset.known().of(head, relation).tails] = True
-        pool = Pool.of(graph, additions(graph, torch.cat([head, truth]), 20, draw))
-        event = InTop(scores_by_facts(model, pool, head, relation), truth, known, certificate.top)
-        searched, fresh = (
-            Thinned(event, (torch.rand(count, len(pool.start), generator=draw) >= deletion).float())
-            for count in (20, 100)
-        )
-        found = attack(searched, pool.start, pool.start == (kind == "delete"), int(numbers[place]), tries=4)
-        assert len(found.rows) == numbers[place]
-        assert kind == "delete" or found.margins[-1] < found.margins[0]
-        point = pool.start.clone()
-        point[list(found.rows)] = 1 - point[list(found.rows)]
-        assert fresh.holds(point.unsqueeze(0), zero)
 
 
 def test_an_encoder_that_reads_no_facts_or_no_weights_is_refused(dataset):

@@ -59,11 +59,7 @@ def test_wins_are_held_by_less_noise_where_too_few_are_kept():
 def test_a_strength_of_its_own_for_each_entity():
     strength = Strength(2.0, divisor=1.0, quantile=1.0, per_entity=True)
     table = torch.tensor([[1.0, -2.0], [3.0, 0.0], [0.5, 0.5], [0.0, 4.0]])
-
-    def lookup(head: torch.Tensor, relation: torch.Tensor, candidates: object = None) -> Vectors:
-        return Vectors(table[head], table[head], table.unsqueeze(0))
-
-    strength.before_batch(batch([3, 0], [0, 0]), lambda: lookup)
+    strength.before_batch(batch([3, 0], [0, 0]), lambda: table)
     assert strength.of(torch.ones(2, 2)).tolist() == [[8.0], [4.0]]
     with pytest.raises(ValueError, match="facts of the batch"):
         strength.of(torch.ones(3, 2))
@@ -72,9 +68,9 @@ def test_a_strength_of_its_own_for_each_entity():
 def test_sigma_is_measured_when_it_is_due():
     seen = []
 
-    def lookup(head: torch.Tensor, relation: torch.Tensor, candidates: object = None) -> Vectors:
+    def vectors() -> torch.Tensor:
         seen.append(strength.epoch)
-        return Vectors(torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 3, 2))
+        return torch.ones(3, 2)
 
     for refresh, expected in ((1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (None, [0])):
         strength = Strength(refresh=refresh)
@@ -82,7 +78,7 @@ def test_sigma_is_measured_when_it_is_due():
         for epoch in range(5):
             strength.before_epoch(epoch)
             for _ in range(2):
-                strength.before_batch(batch([0], [0]), lambda: lookup)
+                strength.before_batch(batch([0], [0]), vectors)
         assert seen == expected
 
 

@@ -7,13 +7,14 @@ counting     the same, fast                                     pruning    rival
 picture      the curves as figures
 facts        certify_facts(): facts deleted or added            partial    what is done of an unfinished certificate
 fact_certificate  how many, and why                             trial      attack(): attacks against a certificate
-boundary     counting where NBFNet passes messages from noise
+boundary     counting where NBFNet passes messages from noise   fact_trial attack_certified(): against one for facts
 """
 
 from gnnkg.evaluation.certification.certificate import Certificate, Row
 from gnnkg.evaluation.certification.certify import certify
 from gnnkg.evaluation.certification.counting import Counted, Counter
 from gnnkg.evaluation.certification.fact_certificate import FactCertificate
+from gnnkg.evaluation.certification.fact_trial import CertificateTrial, attack_certified
 from gnnkg.evaluation.certification.facts import certify_facts
 from gnnkg.evaluation.certification.question import Question
 from gnnkg.evaluation.certification.settings import Smoothing
@@ -21,6 +22,7 @@ from gnnkg.evaluation.certification.trial import Trial, attack
 
 __all__ = [
     "Certificate",
+    "CertificateTrial",
     "Counted",
     "Counter",
     "FactCertificate",
@@ -29,6 +31,7 @@ __all__ = [
     "Smoothing",
     "Trial",
     "attack",
+    "attack_certified",
     "certify",
     "certify_facts",
 ]

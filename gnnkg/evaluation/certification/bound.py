@@ -10,6 +10,8 @@ the radius; the chance that p_ lies above the true probability is at most a.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy.stats import beta, norm
 
@@ -23,6 +25,16 @@ def lower_bounds(successes: np.ndarray, draws: int, confidence: float) -> np.nda
         raise ValueError(f"successes lie between 0 and the number of draws, {draws}")
     some = np.maximum(successes, 1)
     return np.where(successes > 0, beta.ppf(1 - confidence, some, draws - some + 1), 0.0)
+
+
+Side = Literal["below", "above", "open"]
+
+
+def side(successes: int, draws: int, doubt: float) -> Side:
+    """On which side of 1/2 a probability of success lies. It is said to lie on the wrong one with a chance of ``doubt`` at most."""
+    if lower_bounds(np.array(successes), draws, 1 - doubt) > 0.5:
+        return "above"
+    return "below" if lower_bounds(np.array(draws - successes), draws, 1 - doubt) > 0.5 else "open"
 
 
 def radii(lower: np.ndarray) -> np.ndarray:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import beta
 from torch import Tensor
 
 from gnnkg.core import Lookup, Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.attacks import Attack, worst
+from gnnkg.evaluation.certification.bound import Side, side
 from gnnkg.evaluation.certification.certificate import Certificate, Row
 from gnnkg.evaluation.events import InTop, Smoothed, scores_of
 from gnnkg.evaluation.ranks import evaluating
@@ -116,16 +116,13 @@ def _event(
     return InTop(scores_of(model.scorer, vectors), truth, mask, top), vectors.head
 
 
-def _side(event: InTop, point: Tensor, certificate: Certificate, number: int, draw: torch.Generator) -> str:
+def _side(event: InTop, point: Tensor, certificate: Certificate, number: int, draw: torch.Generator) -> Side:
     """On which side of 1/2 the event's probability lies under noise at this point: below, above, or open."""
     held, query = 0, torch.zeros(1, dtype=torch.long, device=point.device)
     for size in [1000] * (number // 1000) + [number % 1000]:
         noise = certificate.deviation * unit_noise((size, point.shape[1]), generator=draw).to(point)
         held += int(event.holds(point + noise, query.expand(size)).sum())
-    doubt = 1 - certificate.smoothing.confidence
-    below = held == 0 or float(beta.ppf(1 - doubt, held + 1, number - held)) < 0.5
-    above = held > 0 and float(beta.ppf(doubt, held, number - held + 1)) > 0.5
-    return "below" if below else "above" if above else "open"
+    return side(held, number, 1 - certificate.smoothing.confidence)
 
 
 def _number(attacks: Sequence[Attack], name: str) -> int:

@@ -1,0 +1,39 @@
+"""What commands have in common: options, and how a result is told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "run": {"metavar": "RUN", "type": Path, "help": "a run directory"},
+    "--split": {"default": "test", "choices": ("train", "valid", "test")},
+    "--on": {"metavar": "DATASET", "help": "another data set with the same relations, by name or folder"},
+    "--direction": {"choices": ("tail", "head", "both"), "default": "tail"},
+    "--top": {"metavar": "K", "type": int, "default": 1, "help": "the truth is among the best K (default: 1)"},
+    "--facts": {"metavar": "N", "type": int, "help": "so many facts of the split, a fixed random sample"},
+    "--memory": {"metavar": "SIZE", "help": "what scoring may take, e.g. 2GB (default: half of what is free)"},
+    "--json": {"action": "store_true", "help": "print the complete result as JSON"},
+    "--quiet": {"action": "store_true", "help": "no progress bar"},
+}
+
+
+def command(name: str, description: str | None, *options: str, **settings: Any) -> argparse.ArgumentParser:
+    """The parser of ``gnnkg NAME``, with some of the options that commands share."""
+    parser = argparse.ArgumentParser(prog=f"gnnkg {name}", description=description, **settings)
+    for option in options:
+        parser.add_argument(option, **OPTIONS[option])
+    return parser
+
+
+def tell(as_json: bool, result: dict[str, Any], table: object, *files: Path) -> None:
+    """Prints a result that was written to files: all of it, or as a table."""
+    from gnnkg.cli import console
+
+    if as_json:
+        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        console().print(table)
+        print(f"written to {', '.join(map(str, files))}")
