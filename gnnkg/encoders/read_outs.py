@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 ReadOut = Literal["graph", "mean", "weight", "attention", "learnable", "concat", "residual"]
 
+
 class Reader(nn.Module):
     """One vector an entity, of its tokens x_m, what the transformer made of them, z_m, and their confidence w_m.
 

@@ -34,9 +34,13 @@ class SNAG(Encoder):
 
     A modality that an entity lacks is left out of its attention and its read-out, unless ``missing`` fills it. ``mask_unseen`` says
     that an entity without a training fact lacks structure, if it has another modality. ``projections``: how many linear maps
-    before fusion; ``hidden_dim=0``: no feed-forward part; ``pace``: of the read-out "residual". What the others do stands at ``GaussModalityNoise``, ``CrossModalLayer``,
-    ``Reader`` and ``RelationGate``. ``views`` gives terms the same triples by each modality alone, before fusion; zeros where an
-    entity lacks it. In training those entities are fused that a batch asks about, each once; in evaluation all of them, once.
+    before fusion; ``hidden_dim=0``: no feed-forward part; ``pace``: of the read-out "residual". What the others do stands at
+    ``GaussModalityNoise``, ``CrossModalLayer``, ``Reader`` and ``RelationGate``. ``views`` gives terms the same triples by each
+    modality alone, before fusion; zeros where an entity lacks it.
+
+    ``modality_dropout``: how probable it is that, in a step of training, an entity is without a modality that it has, structure
+    excepted. A model that is to stand missing modalities learns that from it and not from noise; it is not in the paper. In
+    training those entities are fused that a batch asks about, each once; in evaluation all of them, once.
 
     Raises ValueError where there is no modality besides structure, the data set has not what one reads, or noise before messages
     finds no free vectors.
@@ -64,6 +68,7 @@ class SNAG(Encoder):
         mask_unseen: bool = False,
         relation_gate: bool = False,
         views: bool = False,
+        modality_dropout: float = 0.0,
     ) -> None:
         super().__init__(graph)
         if not modalities or STRUCTURE in modalities:
@@ -71,8 +76,10 @@ class SNAG(Encoder):
                 f"SNAG fuses structure with at least one other modality, by a name other than {STRUCTURE!r}: name some of "
                 "gnnkg.features, or take the structure encoder alone"
             )
-        if projections < 1:
-            raise ValueError(f"projections must be at least 1, not {projections}")
+        if projections < 1 or not 0 <= modality_dropout < 1:
+            raise ValueError(
+                f"projections must be at least 1 and modality_dropout in [0, 1), not {projections} and {modality_dropout}"
+            )
         dim, names = space.entity_dim, (STRUCTURE, *modalities)
         self.structure = structure(graph, space)
         if self.structure.inductive:
@@ -98,6 +105,7 @@ class SNAG(Encoder):
         self.fusion = Fusion(read_out, len(names), dim, num_heads, fusion_layers, hidden_dim, dropout, tanh, pace)
         self.gate = RelationGate(space.relation_dim, len(names)) if relation_gate else None
         self.views = views
+        self.modality_dropout = modality_dropout
 
     def forward(self, graph: KnowledgeGraph) -> SNAGLookup:
         return SNAGLookup(self, graph)
@@ -191,6 +199,8 @@ class SNAGLookup:
             structure = snag.structure_noise(structure, ids)
         others = [modality(ids) for modality in snag.modalities]
         has_others = torch.stack([has for _, has in others], 1)
+        if snag.modality_dropout and snag.training:
+            has_others = has_others & (torch.rand(has_others.shape, device=has_others.device) >= snag.modality_dropout)
         seen = snag.seen if ids is None else snag.seen[ids]
         has = torch.cat([(seen | ~has_others.any(1)).unsqueeze(1), has_others], 1)
         tokens = torch.stack([snag.graph_projection(structure), *(token for token, _ in others)], 1)

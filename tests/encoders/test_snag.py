@@ -39,7 +39,7 @@ def table_of(encoder: SNAG, dataset: Dataset) -> torch.Tensor:
     return encoder(dataset.graph)(zero, zero, EVERY_ENTITY).tail[0]
 
 
-READ_OUTS = ["graph", "mean", "weight", "attention", "learnable", "concat"]
+READ_OUTS = ["graph", "mean", "weight", "attention", "learnable", "concat", "residual"]
 
 
 @pytest.mark.parametrize("read_out", READ_OUTS)
@@ -56,6 +56,20 @@ def test_fusing_some_entities_is_fusing_all_and_taking_some(dataset, read_out, s
         for part in ("head", "relation", "tail", "own"):
             assert_close(getattr(ours, part), getattr(theirs, part))
     assert set(some.views) == {"structure", "numbers", "relations"}
+
+
+def test_modality_dropout_takes_rows_away_in_training_alone(dataset):
+    encoder, all_of_them = snag(dataset, modality_dropout=0.5), snag(dataset)
+    tokens, has = encoder.eval()(dataset.graph).tokens(None)
+    assert has.equal(all_of_them(dataset.graph).tokens(None)[1])
+    lookup = encoder.train()(dataset.graph)
+    draws = torch.stack([lookup.tokens(None)[1] for _ in range(200)])
+    assert draws[:, :, 0].all(), "structure stays"
+    assert not draws[:, ~has].any()
+    assert abs(draws[:, :, 1:][:, has[:, 1:]].float().mean() - 0.5) < 0.05
+    few, there = lookup.tokens(None)
+    assert_close(few[there], tokens[there])
+    assert (few[~there] == 0).all()
 
 
 def test_each_entity_of_a_batch_is_fused_once(dataset, monkeypatch):
@@ -332,7 +346,9 @@ def test_what_cannot_be_fused_is_refused(dataset):
         SNAG(dataset.graph, SPACE, {"structure": RelationBag()})
     with pytest.raises(ValueError, match="NBFNet computes the vectors of entities anew for each query"):
         snag(dataset, structure=partial(NBFNet, num_layers=1))
-    with pytest.raises(ValueError, match="projections must be at least 1, not 0"):
+    with pytest.raises(ValueError, match=r"modality_dropout in \[0, 1\), not 1 and 1"):
+        snag(dataset, modality_dropout=1)
+    with pytest.raises(ValueError, match="projections must be at least 1 and"):
         snag(dataset, projections=0)
     with pytest.raises(ValueError, match="this graph tells nothing about its entities besides facts"):
         SNAG(dataset.graph.annotated(None), SPACE, {"numbers": Numbers()})
