@@ -80,9 +80,10 @@ def method(experiment: experiments.Experiment) -> str:
 
 
 def _modalities(encoder: dict[str, Any]) -> str:
-    """``; name, numbers, noise 0.2 x 0.7`` for an encoder of modalities."""
+    """``; name, numbers, noise 0.2 x 0.7, dropout 0.3`` for an encoder of modalities."""
     if "modalities" not in encoder:
         return ""
-    noise = encoder.get("noise")
+    noise, dropout = encoder.get("noise"), encoder.get("modality_dropout")
     told = [*encoder["modalities"], *([f"noise {noise['rho']} x {noise['epsilon']}"] if noise else [])]
+    told += [f"dropout {dropout}"] if dropout else []
     return f"; {', '.join(told)}"
