@@ -2,7 +2,8 @@
 
 An experiment is ``<dataset>_<model>.yaml``. A run that was stopped is continued; one that is recorded already is left alone
 unless ``--again``. Each result goes to ``results/`` with its protocol, seed, commit and hardware; the published figures beside it
-come from ``published.yaml``, by data set and model. A model of an inductive task is judged on the entities that training never saw.
+come from ``published.yaml``, by data set and model. Where the file of a result is that of another experiment, it is not overwritten:
+the result bears the name of its own. A model of an inductive task is judged on the entities that training never saw.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads tha
 import yaml
 
 from gnnkg import experiment as experiments
-from gnnkg.evaluation.results import read_results, write_result
+from gnnkg.evaluation.results import file_name, read_result, read_results, write_result
 from gnnkg.lab.recording import finish, judged
 
 RECIPES = Path(__file__).parent
@@ -57,7 +58,9 @@ def reproduce(folder: Path, name: str, seed: int, path: Path, again: bool) -> No
         method=method(experiment),
         published=yaml.safe_load((folder / "published.yaml").read_text(encoding="utf-8")),
     )
-    written = write_result(result, folder / "results")
+    usual = folder / "results" / f"{file_name(result.dataset, result.model, result.method, f'seed{seed}')}.json"
+    taken = usual.exists() and read_result(usual).config != result.config
+    written = write_result(result, folder / "results", f"{name}-seed{seed}" if taken else None)
     print(f"{name}, seed {seed}: test MRR {result.metrics['mrr']:.4f}, written to {written}")
 
 

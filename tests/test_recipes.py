@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from gnnkg.data.load import dataset_names
 from gnnkg.experiment import Experiment, build, read
 from gnnkg.lab.grid import read_grid
+from tests.evaluation.toys import a_result
 from tests.random_data import random_dataset
 
 ROOT = Path(__file__).parent.parent
@@ -61,3 +63,21 @@ def test_every_grid_builds_and_its_terms_run(file):
             combination.model == first.model or combination.method == first.method
         ):
             step(combination.experiment(100, 10, 0))
+
+
+def test_a_result_does_not_overwrite_that_of_another_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT / "recipes")
+    reproducing = importlib.import_module("reproducing")
+    (folder := tmp_path / "small").mkdir()
+    (folder / "published.yaml").write_text("{}")
+    for name, dim in (("cldr_narrow", 4), ("cldr_wide", 8)):
+        (folder / f"{name}.yaml").write_text(f"base: {BUNDLED[1]}\nscorer.dim: {dim}\n")
+    monkeypatch.setattr(reproducing, "RECIPES", tmp_path)
+    monkeypatch.setattr(reproducing, "finish", lambda experiment, path: None)
+    for name in ("cldr_narrow", "cldr_wide", "cldr_wide"):
+        config = read(folder / f"{name}.yaml", {"seed": 3}).config
+        found = a_result(dataset="cldr", seed=3, config=config, paper=None)
+        monkeypatch.setattr(reproducing, "judged", lambda *_, found=found, **__: found)
+        reproducing.reproduce(folder, name, 3, tmp_path / "run", again=False)
+    written = sorted(path.name for path in (folder / "results").iterdir())
+    assert written == ["cldr-distmult-plain-seed3.json", "cldr_wide-seed3.json"]
