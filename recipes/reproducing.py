@@ -2,8 +2,8 @@
 
 An experiment is ``<dataset>_<model>.yaml``. A run that was stopped is continued; one that is recorded already is left alone
 unless ``--again``. Each result goes to ``results/`` with its protocol, seed, commit and hardware; the published figures beside it
-come from ``published.yaml``, by data set and model. Where the file of a result is that of another experiment, it is not overwritten:
-the result bears the name of its own. A model of an inductive task is judged on the entities that training never saw.
+come from ``published.yaml``, by data set and model. Where the file of a result is that of another experiment, it stays, and
+this one bears the name of its own. A model of an inductive task is judged on the entities that training never saw.
 """
 
 from __future__ import annotations
