@@ -84,13 +84,6 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=140)
 
 
-def number_or_all(option: str, text: str) -> int | None:
-    """How many an option asks for; None for all. Raises ValueError for anything else."""
-    if text != "all" and not text.isdecimal():
-        raise ValueError(f"{option} is a number or all, not {text!r}")
-    return None if text == "all" else int(text)
-
-
 def _help(known: dict[str, str]) -> str:
     width = max(map(len, known))
     lines = [f"  {name:{width}}  {summary}" for name, summary in known.items()]

@@ -1,4 +1,4 @@
-"""What commands have in common: options, and how a result is told."""
+"""What commands have in common: options, how one is read, and how a result is told."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def command(name: str, description: str | None, *options: str, **settings: Any) 
     for option in options:
         parser.add_argument(option, **OPTIONS[option])
     return parser
+
+
+def number_or_all(option: str, text: str) -> int | None:
+    """How many an option asks for; None for all. Raises ValueError for anything else."""
+    if text != "all" and not text.isdecimal():
+        raise ValueError(f"{option} is a number or all, not {text!r}")
+    return None if text == "all" else int(text)
 
 
 def tell(as_json: bool, result: dict[str, Any], table: object, *files: Path) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gnnkg.cli import number_or_all
-from gnnkg.cli._shared import command, tell
+from gnnkg.cli._shared import command, number_or_all, tell
 
 
 def run(argv: Sequence[str]) -> int:

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gnnkg.cli import number_or_all
-from gnnkg.cli._shared import command
+from gnnkg.cli._shared import command, number_or_all
 
 if TYPE_CHECKING:
     from gnnkg.core import Model
