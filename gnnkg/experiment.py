@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from gnnkg.config import DEFAULTS, change, load_file
+from gnnkg.config import DEFAULTS, ConfigError, change, load_file
 from gnnkg.core import Model, Objective, Sampler, Term
 from gnnkg.data.cldr import load_cldr
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.files import from_folder
-from gnnkg.data.hidden import hide_facts
 from gnnkg.data.load import BUNDLED, dataset_names, load
 from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
@@ -33,6 +32,9 @@ from gnnkg.run import RunDirectory, result_name
 
 if TYPE_CHECKING:
     from gnnkg.train import Fitted
+
+CHANGES = ("features", "classes", "hide", "hide_seed")
+"""options of ``gnnkg.data.load`` that every data set takes"""
 
 Measure = Callable[[Model, Dataset], Mapping[str, float]]
 """further figures for the reports of a training"""
@@ -103,19 +105,20 @@ def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Ex
 def load_dataset(experiment: Experiment) -> Dataset:
     """The data set of an experiment. Raises DataError, and ConfigError for an option that there is not."""
     name, options = experiment.dataset, experiment.dataset_options
-    hiding = {key: value for key, value in options.items() if key in ("hide", "hide_seed")}
-    if hiding:
-        expand_arguments(hiding, hide_facts, "dataset_options", late=1)
-    files = {key: value for key, value in options.items() if key == "features"}
-    expand_arguments(files, load, "dataset_options", late=2)
-    options = {key: value for key, value in options.items() if key not in hiding | files}
+    changes = {key: value for key, value in options.items() if key in CHANGES}
+    changes = expand_arguments(changes, load, "dataset_options", late=2)
+    if "hide_seed" in changes and "hide" not in changes:
+        raise ConfigError(
+            "dataset_options.hide_seed: it draws what dataset_options.hide says a share of; give both, or neither"
+        )
+    options = {key: value for key, value in options.items() if key not in changes}
     if name.lower() == BUNDLED:
         options = expand_arguments(options, load_cldr, "dataset_options")
     elif name.lower() in dataset_names():
         options = expand_arguments(options, load, "dataset_options", late=2)
     else:
         options = expand_arguments(options, from_folder, "dataset_options", late=1)
-    return load(name, **options, **hiding, **files)
+    return load(name, **options, **changes)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> tuple[Model, Objective]:

@@ -10,6 +10,7 @@ from typing import Any
 from gnnkg.data.assemble import assemble
 from gnnkg.data.cache import locate, present, verified
 from gnnkg.data.carve import carve_validation
+from gnnkg.data.classes import with_classes
 from gnnkg.data.dataset import SPLITS, Dataset, Feature
 from gnnkg.data.dictionaries import read_dictionary
 from gnnkg.data.files import from_folder
@@ -39,6 +40,7 @@ def load(
     hide: float = 0.0,
     hide_seed: int = 0,
     features: Mapping[str, Path | str] | None = None,
+    classes: str | None = None,
     **options: Any,
 ) -> Dataset:
     """A data set by name (in any case), or from a folder of one's own by its path.
@@ -46,14 +48,16 @@ def load(
     Files are looked for under ``root`` if it is given, or else in the folders of ``GNNKG_DATASETS`` and in the user's cache,
     and downloaded where the manifest has an address; each must have the checksum of the manifest. ``published_split`` leaves
     a broken published validation split as it is. ``hide`` takes a share of the training facts out (``hide_facts``). ``features``:
-    files that ``gnnkg convert`` wrote, by the names of the features that they give. ``options`` go to the builder of ``cldr`` or
-    to ``from_folder``.
+    files that ``gnnkg convert`` wrote, by the names of the features that they give. ``classes``: a text that lists the classes of
+    entities, which are then what is to be predicted (``with_classes``). ``options`` go to the builder of ``cldr`` or to
+    ``from_folder``.
 
     Raises DataError for an unknown name, with the closest ones; DatasetNotFound with the places that were searched;
     WrongChecksum for a file that is another.
     """
     dataset = _load(name, root, published_split, options)
     dataset = with_features(dataset, features) if features else dataset
+    dataset = with_classes(dataset, classes) if classes else dataset
     return hide_facts(dataset, hide, hide_seed) if hide else dataset
 
 

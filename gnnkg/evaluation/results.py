@@ -54,6 +54,8 @@ class Result:
     paper: Mapping[str, Any] | None
     """the published figure: its metrics, its ``source``, and ``protocol`` in words where it is known; None: there is none"""
     intervals: Mapping[str, Any] = field(default_factory=dict)
+    directions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """the metrics by what was asked: ``tail`` and ``head``"""
     versions: Mapping[str, str] = field(default_factory=dict)
     time: str = ""
     note: str = ""
@@ -82,15 +84,20 @@ def result_from(
         model=model,
         method=method,
         split=evaluation.split,
-        metrics={name: value for name, value in evaluation.metrics.items() if math.isfinite(value)},
+        metrics=_finite(evaluation.metrics),
         protocol=evaluation.protocol.to_dict(),
         data_hash=evaluation.data_hash,
         wall_seconds=wall_seconds,
         paper=paper,
         intervals={name: list(ends) for name, ends in evaluation.intervals.items() if all(map(math.isfinite, ends))},
+        directions={asked: _finite(each) for asked, each in evaluation.directions.items()},
         note=note,
         **origin,
     )
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def file_name(*words: str) -> str:
@@ -130,7 +137,7 @@ def validate_result(values: Any) -> list[str]:
     """What is wrong with a result as JSON has it, each fault in words; empty where nothing is."""
     if not isinstance(values, Mapping):
         return [f"it must be an object, not {values!r}"]
-    optional = {"intervals", "versions", "time", "note"}
+    optional = {"intervals", "directions", "versions", "time", "note"}
     problems = [f"{name} is missing" for name in CHECKS if name not in values and name not in optional]
     problems += [f"{name} is no field of a result" for name in values if name not in CHECKS]
     for name in CHECKS.keys() & values.keys():
@@ -194,6 +201,12 @@ def _metrics(value: Any) -> str | None:
     return None
 
 
+def _directions(value: Any) -> str | None:
+    wrong = _object()(value)
+    faults = [f"{name} {fault}" for name in value if (fault := _metrics(value[name]))] if not wrong else []
+    return wrong or ("; ".join(faults) or None)
+
+
 def _protocol(value: Any) -> str | None:
     try:
         Protocol.from_dict(value)
@@ -239,6 +252,7 @@ CHECKS: dict[str, Callable[[Any], str | None]] = {
     "wall_seconds": lambda value: _number(value, low=0),
     "peak_memory_bytes": _count,
     "paper": _paper,
+    "directions": _directions,
     "intervals": _object(),
     "versions": _object(),
     "time": _any_text,

@@ -25,6 +25,8 @@ from gnnkg.stored import write_atomically
 
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
 SHOWN = {
+    "tail/mrr": ("MRR, tails asked", 3),
+    "tail/hits@1": ("Hits@1", 3),
     "hardness": ("hardness", 3),
     "hardness_plain": ("of plain", 3),
     "false_negatives_held-out": ("false negatives, held out", 4),
@@ -37,7 +39,7 @@ SHOWN = {
     "peak_bytes": ("peak bytes", 0),
     "seconds": ("seconds", 0),
 }
-"""measures in the Markdown table: the heading and the digits; the CSV file has all of them"""
+"""what the Markdown table shows beside the metrics: the heading and the digits; the CSV file has all of them"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ def _flat(cell: Cell) -> dict[str, float]:
     measures, plan = cell.measures, cell.plan
     own = measures["term"]
     columns = {name: cell.result.metrics[name] for name in METRICS}
+    for asked, found in cell.result.directions.items():
+        columns |= {f"{asked}/{name}": found[name] for name in METRICS}
     for key in ("hardness", "hardness of plain", "false negatives"):
         word = key.replace(" of ", "_").replace(" ", "_")
         for term, value in measures.get(key, {}).items():

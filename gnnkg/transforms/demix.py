@@ -159,11 +159,14 @@ def _quantiles(alpha: float) -> Float[Tensor, " X"]:
 
 def _another(chosen: Bool[Tensor, "B C"]) -> Int[Tensor, "B C"]:
     """For every chosen column another chosen one of its row, uniformly; itself where it is the only one."""
-    count = chosen.cumsum(1)  # the first chosen column is number 1
-    total = count[:, -1:]
-    drawn = (torch.rand(chosen.shape, device=chosen.device) * (total - 1)).long().minimum(total - 2).clamp(min=0) + 1
-    drawn = torch.where((drawn >= count) & (total > 1), drawn + 1, drawn)
-    return torch.searchsorted(count, drawn).clamp(max=chosen.shape[1] - 1)
+    columns = torch.arange(chosen.shape[1], device=chosen.device).expand(chosen.shape)
+    number = chosen.cumsum(1) - 1  # of a chosen column among those of its row, from 0
+    total = number[:, -1:] + 1
+    drawn = (torch.rand(chosen.shape, device=chosen.device) * (total - 1)).long().minimum(total - 2).clamp(min=0)
+    drawn = torch.where((drawn >= number) & (total > 1), drawn + 1, drawn)
+    column = columns.new_zeros(len(chosen), chosen.shape[1] + 1)  # of each number; the others are written behind
+    column.scatter_(1, torch.where(chosen, number, chosen.shape[1]), columns)
+    return column.gather(1, drawn)
 
 
 def _of_a_loss(labels: Labels) -> Int[Tensor, " X"]:

@@ -51,7 +51,7 @@ def test_an_experiment_says_it_in_its_options():
     assert torch.equal(hidden, load("cldr", hide=0.1).hidden)
     with pytest.raises(ConfigError, match=r"dataset_options\.hide: expected float"):
         load_dataset(read(file, {"dataset_options.hide": "much"}))
-    with pytest.raises(ConfigError, match="dataset_options: hide_facts needs hide"):
+    with pytest.raises(ConfigError, match=r"dataset_options\.hide_seed: it draws what"):
         load_dataset(read(file, {"dataset_options.hide_seed": 3}))
 
 

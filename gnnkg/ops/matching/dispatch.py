@@ -91,6 +91,8 @@ def _product(query: Tensor, tail: Tensor) -> Tensor:
         return query @ tail[0].t()
     if num_candidates == 1 and num_tables == num_queries:  # a candidate a query: the matrix product is 8 times slower
         return (query * tail[:, 0]).sum(1, keepdim=True)
+    if num_tables == num_queries:  # in this order the candidates' gradient is laid out as they are: nothing is copied
+        return torch.bmm(tail, query.unsqueeze(2)).squeeze(2)
     grouped = query.reshape(num_tables, num_queries // max(num_tables, 1), width)
     return torch.bmm(grouped, tail.transpose(1, 2)).reshape(num_queries, num_candidates)
 
