@@ -92,6 +92,8 @@ class Blend:
     """the columns that are left, in their order; the truth is among them, with a share of 1"""
     second: Int[Tensor, "B X"]
     share: Float[Tensor, "B X"]
+    scores: Float[Tensor, "B C"] | None = None
+    """those before mixing, where they are known and linear in the candidate; ``Vectors.replace`` drops what no longer holds"""
 
     def of_scores(self, scores: Float[Tensor, "B C"]) -> Float[Tensor, "B X"]:
         """The scores of mixed candidates, where scores are linear in the candidate."""
@@ -130,6 +132,8 @@ class Vectors:
         return self.tail[table, labels.truth]
 
     def replace(self, **changes: object) -> Vectors:
+        if "blend" not in changes and self.blend is not None:
+            changes["blend"] = replace(self.blend, scores=None)
         return replace(self, **changes)  # type: ignore[arg-type]  # the fields' own types are checked in the tests
 
 
@@ -262,7 +266,8 @@ class Scorer(nn.Module, ABC):
         mixup = vectors.blend
         if mixup is not None:
             if self.linear:
-                return mixup.of_scores(self(vectors.replace(blend=None)))
+                known = mixup.scores
+                return mixup.of_scores(self(vectors.replace(blend=None)) if known is None else known)
             return self(mixup.of_vectors(vectors, self.space))
         query = self.query(vectors.head, vectors.relation)
         scores = self.match(query, vectors.tail, vectors.mix)

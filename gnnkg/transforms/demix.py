@@ -82,8 +82,9 @@ class DeMix:
             if len(columns) == labels.value.shape[1]:
                 return vectors, labels
             return vectors.replace(tail=vectors.tail.index_select(1, columns[1:] - 1)), _at(columns, labels)
+        with torch.set_grad_enabled(scorer.linear and torch.is_grad_enabled()):
+            scores = scorer(vectors)  # which serve the loss too where they are linear
         with torch.no_grad():
-            scores = scorer(vectors)
             pseudo = self.suspects(scores, labels)
             partner, share = self._partners(scores, labels, pseudo)
         value, mask = labels.value, labels.mask
@@ -91,7 +92,8 @@ class DeMix:
             value = torch.where(pseudo, 1 - share, value)
         elif self.pseudo == "masked":
             mask = labels.active & ~pseudo
-        blend = Blend(columns, partner.index_select(1, columns), share.index_select(1, columns))
+        known = scores if scorer.linear else None
+        blend = Blend(columns, partner.index_select(1, columns), share.index_select(1, columns), known)
         return vectors.replace(blend=blend), _at(columns, Labels(value, mask, labels.truth, labels.weight))
 
     def suspects(self, scores: Float[Tensor, "B C"], labels: Labels) -> Bool[Tensor, "B C"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -329,3 +330,26 @@ def test_what_it_cannot_do_is_refused(graph: KnowledgeGraph) -> None:
     for wrong in (partial(DeMix, alpha=-1.0), partial(DeMix, warm_up=-1), partial(DeMix, anneal=0)):
         with pytest.raises(ValueError, match="at least"):
             wrong()
+
+
+@pytest.mark.parametrize("make_scorer", [DistMult, ComplEx])
+def test_scores_that_were_made_for_the_choice_serve_the_loss_until_a_vector_changes(
+    make_scorer: Callable[..., Scorer],
+) -> None:
+    scorer = make_scorer(dim=4)
+    scored = []
+    scorer.register_forward_hook(lambda *_: scored.append(True))
+    own, tail = (torch.randn(2, *size, scorer.space.entity_dim) for size in ((), (6,)))
+    head, relation = torch.randn_like(own), torch.randn(2, scorer.space.relation_dim)
+    head.requires_grad_()
+    vectors, _ = DeMix()(scorer, Vectors(head, relation, tail, own), LABELS)
+    found = scorer(vectors)
+    assert len(scored) == 2  # once for the choice, and the mixture of those
+    assert vectors.blend is not None
+    anew = scorer(vectors.replace(blend=replace(vectors.blend, scores=None)))
+    assert_close(found, anew)
+    assert_close(torch.autograd.grad(found.sum(), head), torch.autograd.grad(anew.sum(), head))
+    moved = vectors.replace(head=2 * head)
+    assert moved.blend is not None
+    assert moved.blend.scores is None
+    assert_close(scorer(moved), 2 * anew)
