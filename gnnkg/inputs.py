@@ -30,7 +30,11 @@ def encode_from(encoder: Encoder, graph: KnowledgeGraph, table: Float[Tensor, "N
 
 def from_boundary(encoder: Encoder, graph: KnowledgeGraph) -> FromBoundary:
     """``encoder(graph)``, where messages start from a vector of the query. Raises ValueError for an encoder without."""
-    lookup = encoder(graph)
+    return with_boundary(encoder, encoder(graph))
+
+
+def with_boundary(encoder: Encoder, lookup: Lookup) -> FromBoundary:
+    """The lookup that an encoder gave. Raises ValueError where its messages start from no vector of the query."""
     if not isinstance(lookup, FromBoundary):
         raise ValueError(
             f"{type(encoder).__name__} does not start from a vector of the query: only encoders as NBFNet have a boundary"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gnnkg.annotations import Feature
 from gnnkg.core import MakeFeature, ReadFeature
@@ -49,12 +47,3 @@ class Propagated:
             values = torch.where(there, blended, moved)
         has = there | values.any(1, keepdim=True)
         return Feature(values, has.expand(values.shape), feature.names)
-
-
-@torch.no_grad()
-def hops(graph: KnowledgeGraph, values: Float[Tensor, "N D"], steps: int = 2) -> Float[Tensor, "N X"]:
-    """x, A x, A A x ... side by side, each of length 1 (Mao et al., "From alignment to assignment", EMNLP 2021)."""
-    around, parts = neighbours(graph.messages.of_layer(0)), [values]
-    for _ in range(steps):
-        parts.append(spread(parts[-1], around))
-    return torch.cat([torch.nn.functional.normalize(part, dim=1) for part in parts], dim=1)

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gnnkg.alignment.propagation import Propagated, hops
+from gnnkg.alignment.propagation import Propagated
 from gnnkg.annotations import Feature
 from gnnkg.core import ReadFeature
+from gnnkg.encoders.gcn import spread
+from gnnkg.encoders.neighbours import neighbours
 from gnnkg.graph import KnowledgeGraph
 
 PATH = KnowledgeGraph(torch.tensor([[0, 0, 1], [1, 1, 2], [2, 1, 3]]), 5, 2)
@@ -49,11 +51,9 @@ def test_those_without_take_from_their_neighbours_and_the_others_keep_theirs():
         found(keep=2.0)
 
 
-def test_hops_stand_side_by_side():
-    values = torch.eye(5)
+def test_a_step_is_the_normalised_adjacency_with_loops():
     near = torch.eye(5)
     for head, _, tail in PATH.facts.tolist():
         near[head, tail] = near[tail, head] = 1
     root = near.sum(1).rsqrt().diag()
-    expected = torch.nn.functional.normalize(root @ near @ root, dim=1)
-    assert_close(hops(PATH, values, steps=1), torch.cat([values, expected], 1))
+    assert_close(spread(torch.eye(5), neighbours(PATH.messages.of_layer(0))), root @ near @ root)

@@ -20,6 +20,7 @@ from gnnkg.evaluation.certification.question import Question, draws
 from gnnkg.evaluation.certification.settings import Smoothing
 from gnnkg.evaluation.ranks import evaluating
 from gnnkg.graph import KnownTails
+from gnnkg.inputs import with_boundary
 from gnnkg.noise import entity_vectors, spread
 
 Report = Callable[[Sequence[Row], int], None]
@@ -94,9 +95,7 @@ def _vectors(model: Model, lookup: Lookup, part: Part, device: torch.device) -> 
     if part == "head":
         check(model, lookup, device)
         return entity_vectors(lookup, device)
-    if not isinstance(lookup, FromBoundary):
-        raise ValueError(f"{type(model.encoder).__name__} has no boundary: only encoders as NBFNet start from one")
-    return lookup.boundaries
+    return with_boundary(model.encoder, lookup).boundaries
 
 
 def check(model: Model, lookup: Lookup, device: torch.device) -> None:

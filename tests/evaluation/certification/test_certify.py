@@ -228,5 +228,5 @@ def test_a_boundary_is_certified_as_by_passing_messages_from_each_draw(dataset):
     assert (hasty.radii() == found.radii()).all()
     with pytest.raises(ValueError, match="this certificate is about the boundary"):
         attack(model, dataset, found)
-    with pytest.raises(ValueError, match="Table has no boundary"):
+    with pytest.raises(ValueError, match="Table does not start from a vector of the query"):
         certify(Model(Table(dataset.graph, scorer.space), scorer), dataset, smoothing, part="boundary")
