@@ -138,17 +138,13 @@ def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) ->
 
 def _features(arguments: argparse.Namespace, text: str) -> list[MakeFeature] | None:
     """What label propagation compares entities by, besides their seeds."""
-    import yaml
-
     from gnnkg.alignment.aligner import Compared, spelling
+    from gnnkg.config import parse_overrides
     from gnnkg.parts import read_as
 
     if arguments.features is None:
         return None if text == "none" else [spelling(text, arguments.name_width)]
-    try:
-        given = {"features": yaml.safe_load(arguments.features)}
-    except yaml.YAMLError as error:
-        raise ValueError(f"--features is no valid YAML: {error}") from error
+    given = parse_overrides(["--features", arguments.features])
     return list(read_as(Compared, given, "--features").features.values())
 
 

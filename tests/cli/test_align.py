@@ -129,7 +129,7 @@ def test_a_file_says_how_to_train_and_options_change_it(tmp_path: Path, capsys):
         (["--on", "cldr", "--features", "{names: TextNgram}"], "did you mean TextNgrams"),
         (["--on", "cldr", "--features", "TextNgrams"], "features: expected a mapping"),
         (["--on", "cldr", "--features", "{}"], "no features to compare entities by"),
-        (["--on", "cldr", "--features", "{names: "], "--features is no valid YAML"),
+        (["--on", "cldr", "--features", "{names: "], "--features: '{names: ' is no valid YAML"),
     ],
 )
 def test_mistakes_are_told(arguments, said, capsys):
