@@ -71,6 +71,7 @@ class Experiment:
     devices: int = 1
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true"] = "32-true"
     clip_norm: float | None = None
+    average: float | None = None
     explosion: float = 1e4
     checkpoint_seconds: float = 60.0
     memory: str | int | None = None

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gnnkg.core import Batch, Model, Objective
 from gnnkg.data.dataset import Dataset
@@ -80,6 +81,7 @@ def fit(
     devices: int = 1,
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true"] = "32-true",
     clip_norm: float | None = None,
+    average: float | None = None,
     explosion: float = 1e4,
     before_epoch: Callable[[int], None] | None = None,
     measure: Callable[[], Mapping[str, float]] | None = None,
@@ -93,6 +95,8 @@ def fit(
     schedule is stepped by the validation MRR and needs ``mode="max"``; any other once a training step. ``before_epoch(n)``, of
     model and objective and the one given, is called before each epoch begins, and again at the same place where a run continues.
     ``measure()`` gives further figures for the report of each validation; the time that it takes does not count.
+    ``average``: what is validated and kept are not the weights of a step but their exponential average, of which each step keeps so
+    much of the one before, such as .999; so the noise of large steps is there to learn by and not to answer with.
 
     With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each
     batch: each averages over its own share, and gradients are averaged over processes.
@@ -115,7 +119,9 @@ def fit(
     if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "max":
         raise ValueError("a plateau schedule watches the validation MRR, which should rise: give it mode='max'")
     module, wrapped = fabric.setup(step_module, opt)
-    at = _restore(run, model, objective, opt, scheduler, fabric) or Progress()
+    averaged = None if average is None else _averaged(model, average)
+    judged: Any = model if averaged is None else averaged.module
+    at = _restore(run, model, averaged, objective, opt, scheduler, fabric) or Progress()
     resumed_at, seconds_before, start = at.step, at.seconds, time.perf_counter()
     last_saved = start
     writer = run if fabric.is_global_zero else None  # one process writes
@@ -137,6 +143,8 @@ def fit(
             if clip_norm is not None:
                 fabric.clip_gradients(module, wrapped, max_norm=clip_norm)
             wrapped.step()
+            if averaged is not None:
+                averaged.update_parameters(model)
             if scheduler and not isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step()
             at.step += 1
@@ -144,20 +152,20 @@ def fit(
             bar.update(task, completed=at.step)
             reports = at.step % validate_every == 0 or at.step == total
             if reports:
-                valid = _validate(model, graph, facts, known, memory)
+                valid = _validate(judged, graph, facts, known, memory)
                 begin = time.perf_counter()
                 further = {} if measure is None else dict(measure())
                 start += time.perf_counter() - begin
                 at.report(valid | further, opt.param_groups[0]["lr"], plan.steps_per_epoch, patience)
                 if at.best_step == at.step and writer:
-                    writer.save_weights(model, step=at.step, **valid)
+                    writer.save_weights(judged, step=at.step, **valid)
                 elif at.best_step == at.step and best is not None:
-                    best = copy.deepcopy(model.state_dict())
+                    best = copy.deepcopy(judged.state_dict())
                 if isinstance(scheduler, ReduceLROnPlateau):
                     scheduler.step(valid["valid/mrr"])
                 bar.update(task, note=f"valid MRR {valid['valid/mrr']:.4f}, best {at.best_mrr:.4f}")
             if writer and (reports or time.perf_counter() - last_saved > checkpoint_seconds):
-                _save(writer, model, objective, opt, scheduler, fabric, at)
+                _save(writer, model, averaged, objective, opt, scheduler, fabric, at)
                 last_saved = time.perf_counter()
             if writer and reports:
                 writer.write_metrics(at.history)
@@ -169,6 +177,12 @@ def fit(
         run.load_weights(model)
     model.eval()
     return Fitted(at.best_metrics(), at.best_step, at.step, at.seconds, at.history)
+
+
+def _averaged(model: Model, decay: float) -> AveragedModel:
+    if not 0 < decay < 1:
+        raise ValueError(f"average is the share of the old weights that each step keeps, between 0 and 1, not {decay}")
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 def _total_steps(steps: int | None, epochs: float | None, steps_per_epoch: int) -> int:
@@ -202,6 +216,7 @@ def _validate(model: Model, graph: KnowledgeGraph, facts: Tensor, known: KnownTa
 def _save(
     run: RunDirectory,
     model: Model,
+    averaged: AveragedModel | None,
     objective: Objective,
     opt: Optimizer,
     scheduler: Schedule | None,
@@ -211,6 +226,7 @@ def _save(
     run.save_checkpoint(
         {
             "model": model.state_dict(),
+            "average": averaged.state_dict() if averaged is not None else {},
             "objective": objective.state_dict(),
             "optimizer": opt.state_dict(),
             "schedule": _plain(scheduler.state_dict()) if scheduler else {},
@@ -233,6 +249,7 @@ def _plain(state: dict[str, Any]) -> dict[str, Any]:
 def _restore(
     run: RunDirectory | None,
     model: Model,
+    averaged: AveragedModel | None,
     objective: Objective,
     opt: Optimizer,
     scheduler: Schedule | None,
@@ -243,6 +260,8 @@ def _restore(
     if saved is None:
         return None
     model.load_state_dict(saved["model"])
+    if averaged is not None:
+        averaged.load_state_dict(saved["average"])
     objective.load_state_dict(saved["objective"])
     opt.load_state_dict(saved["optimizer"])
     if scheduler:
