@@ -79,17 +79,18 @@ def test_it_learns_and_keeps_the_best_weights():
 
 
 @pytest.mark.parametrize(
-    "schedule",
+    "more",
     [
-        None,
-        partial(MultiStepLR, milestones=[20, 40]),
-        partial(CosineAnnealingLR, T_max=60),
-        partial(ReduceLROnPlateau, mode="max", patience=0),
+        {},
+        {"schedule": partial(MultiStepLR, milestones=[20, 40])},
+        {"schedule": partial(CosineAnnealingLR, T_max=60)},
+        {"schedule": partial(ReduceLROnPlateau, mode="max", patience=0)},
+        {"average": 0.9},
     ],
 )
-def test_continuing_equals_never_stopping_bitwise(tmp_path, schedule):
+def test_continuing_equals_never_stopping_bitwise(tmp_path, more):
     dataset = ring()
-    settings = SETTINGS | {"optimizer": partial(Adagrad, lr=0.1), "schedule": schedule}
+    settings = SETTINGS | {"optimizer": partial(Adagrad, lr=0.1)} | more
 
     def weights(run: RunDirectory | None, steps: int) -> dict[str, torch.Tensor]:
         model, objective = parts(dataset)
@@ -121,7 +122,7 @@ def test_continuing_equals_never_stopping_bitwise(tmp_path, schedule):
     one, other = whole.load_checkpoint(), broken.load_checkpoint()
     assert one is not None
     assert other is not None
-    for part in ("model", "optimizer", "schedule"):
+    for part in ("model", "average", "optimizer", "schedule"):
         assert_equal(one[part], other[part])
     timeless = [
         [{k: v for k, v in row.items() if k != "seconds"} for row in run["progress"]["history"]] for run in (one, other)
@@ -193,6 +194,24 @@ def test_a_process_killed_more_than_once_ends_where_an_undisturbed_one_does(tmp_
     assert_equal(*best)
 
 
+def test_what_is_judged_and_kept_is_the_average_over_steps(tmp_path):
+    dataset, decay, weights = ring(), 0.7, []
+    model, objective = parts(dataset)
+
+    def keep(_: int) -> None:
+        weights.append(model.encoder.get_parameter("entity").detach().clone())
+
+    settings = SETTINGS | {"queries": Queries(batch_size=1000), "steps": 6, "validate_every": 6, "average": decay}
+    run = RunDirectory.create(tmp_path / "run", {}, dataset)
+    fit(model, objective, dataset, optimizer=partial(Adagrad, lr=0.1), before_epoch=keep, run=run, **settings)
+    last = checkpoint.load(run.checkpoint)["model"]["encoder.entity"]
+    average = weights[1]  # the first step's
+    for each in [*weights[2:], last]:
+        average = decay * average + (1 - decay) * each
+    assert torch.allclose(model.encoder.get_parameter("entity"), average, atol=1e-6)
+    assert not torch.allclose(last, average, atol=1e-3)
+
+
 def test_early_stopping_waits_for_patience():
     dataset = ring()
     model, objective = parts(dataset)
@@ -229,6 +248,7 @@ def test_contradictions_are_refused():
         ({"steps": None}, "either steps or epochs"),
         ({"steps": 0}, "at least one step"),
         ({"schedule": partial(ReduceLROnPlateau, mode="min")}, "mode='max'"),
+        ({"average": 1.0}, "between 0 and 1"),
     ):
         model, objective = parts(dataset)
         with pytest.raises(ValueError, match=message):
