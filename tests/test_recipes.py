@@ -56,7 +56,7 @@ def step(experiment: Experiment) -> None:
 def test_every_grid_builds_and_its_terms_run(file):
     """``read_grid`` builds every cell; each method takes a step with the first model, and each model with the first method."""
     combinations = read_grid(file).combinations
-    assert {combination.dataset for combination in combinations} <= set(dataset_names())
+    assert {combination.config["dataset"] for combination in combinations} <= set(dataset_names())
     first = combinations[0]
     for combination in combinations:
         if combination.dataset == first.dataset and (
