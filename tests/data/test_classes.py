@@ -81,7 +81,7 @@ def test_shares_are_checked():
         with_classes(coloured(), "kind", (0.5, 0.5))
 
 
-def test_an_experiment_classifies(tmp_path):
+def test_an_experiment_names_the_classes_in_its_options(tmp_path):
     folder = tmp_path / "toy"
     folder.mkdir()
     (folder / "train.txt").write_text("a\tr\tb\nb\tr\tc\n")
