@@ -19,6 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads tha
 import yaml
 
 from gnnkg import experiment as experiments
+from gnnkg.config import ConfigError
+from gnnkg.evaluation import Result
 from gnnkg.evaluation.results import file_name, read_result, read_results, write_result
 from gnnkg.lab.recording import finish, judged
 
@@ -45,7 +47,7 @@ def reproduce(folder: Path, name: str, seed: int, path: Path, again: bool) -> No
     """Trains, evaluates and records one experiment; ``path`` is its run directory."""
     experiment = experiments.read(folder / f"{name}.yaml", {"seed": seed})
     results = read_results(RECIPES).items()
-    recorded = [r for p, r in results if p.parents[1] == folder and r.config == experiment.config]
+    recorded = [r for p, r in results if p.parents[1] == folder and is_of(experiment, r)]
     if recorded and not again:
         print(f"{name}, seed {seed}: recorded, test MRR {recorded[0].metrics['mrr']:.4f}")
         return
@@ -59,9 +61,19 @@ def reproduce(folder: Path, name: str, seed: int, path: Path, again: bool) -> No
         published=yaml.safe_load((folder / "published.yaml").read_text(encoding="utf-8")),
     )
     usual = folder / "results" / f"{file_name(result.dataset, result.model, result.method, f'seed{seed}')}.json"
-    taken = usual.exists() and read_result(usual).config != result.config
+    taken = usual.exists() and not is_of(experiment, read_result(usual))
     written = write_result(result, folder / "results", f"{name}-seed{seed}" if taken else None)
     print(f"{name}, seed {seed}: test MRR {result.metrics['mrr']:.4f}, written to {written}")
+
+
+def is_of(experiment: experiments.Experiment, result: Result) -> bool:
+    """Whether a result is this experiment's. What experiments could not yet say when it was recorded stands at its default."""
+    if result.seed != experiment.seed or result.config["scorer"] != experiment.config["scorer"]:
+        return False  # without reading the rest
+    try:
+        return experiments.from_config(result.config).config == experiment.config
+    except ConfigError:  # in words that are no longer known
+        return False
 
 
 def method(experiment: experiments.Experiment) -> str:

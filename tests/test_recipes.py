@@ -65,9 +65,22 @@ def test_every_grid_builds_and_its_terms_run(file):
             step(combination.experiment(100, 10, 0))
 
 
-def test_a_result_does_not_overwrite_that_of_another_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def reproducing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(ROOT / "recipes")
-    reproducing = importlib.import_module("reproducing")
+    return importlib.import_module("reproducing")
+
+
+def test_a_result_stays_that_of_its_experiment_when_experiments_learn_to_say_more(reproducing):
+    experiment = read(BUNDLED[1], {"seed": 3})
+    before = {name: value for name, value in experiment.config.items() if name not in ("average", "dataset_options")}
+    assert reproducing.is_of(experiment, a_result(config=before, seed=3))
+    for other in ({"seed": 3, "steps": 7}, {"seed": 3, "scorer.dim": 7}, {"seed": 4}):
+        assert not reproducing.is_of(read(BUNDLED[1], other), a_result(config=before, seed=3))
+    assert not reproducing.is_of(experiment, a_result(config=before | {"word": "of old"}, seed=3))
+
+
+def test_a_result_does_not_overwrite_that_of_another_experiment(reproducing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (folder := tmp_path / "small").mkdir()
     (folder / "published.yaml").write_text("{}")
     for name, dim in (("cldr_narrow", 4), ("cldr_wide", 8)):
