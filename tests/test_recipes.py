@@ -80,7 +80,9 @@ def test_a_result_stays_that_of_its_experiment_when_experiments_learn_to_say_mor
     assert not reproducing.is_of(experiment, a_result(config=before | {"word": "of old"}, seed=3))
 
 
-def test_a_result_does_not_overwrite_that_of_another_experiment(reproducing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_result_does_not_overwrite_that_of_another_experiment(
+    reproducing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (folder := tmp_path / "small").mkdir()
     (folder / "published.yaml").write_text("{}")
     for name, dim in (("cldr_narrow", 4), ("cldr_wide", 8)):
