@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ from gnnkg.data.split import sample_facts
 from gnnkg.evaluation.metrics import metrics
 from gnnkg.evaluation.ranks import rank_facts
 from gnnkg.graph import KnowledgeGraph, KnownTails
+from gnnkg.holding import held
 from gnnkg.progress import Progress, Row
 from gnnkg.run import RunDirectory
 
@@ -101,7 +102,8 @@ def fit(
     With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each
     batch: each averages over its own share, and gradients are averaged over processes.
 
-    Raises TrainingFailed where a loss is NaN, infinite or has grown ``explosion``-fold; ValueError for settings that contradict.
+    Raises TrainingFailed where a loss is NaN, infinite or has grown ``explosion``-fold; ValueError for settings that contradict;
+    InUse where another process trains the run.
     """
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
     if devices > 1:
@@ -128,7 +130,8 @@ def fit(
     best = None if run else copy.deepcopy(model.state_dict())
 
     model.train()
-    with _bar(progress and fabric.is_global_zero) as bar, _events(writer, at.step) as events:
+    alone = nullcontext() if writer is None else held(writer.path)
+    with alone, _bar(progress and fabric.is_global_zero) as bar, _events(writer, at.step) as events:
         task = bar.add_task("training", total=total, completed=at.step, note="")
         while at.step < total and not at.finished:
             step = at.step

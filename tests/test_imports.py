@@ -23,7 +23,7 @@ LAYERS = [
     {"noise", "inputs"},
     {"core"},
     {"graph"},
-    {"ops", "_dgl", "stored", "annotations"},
+    {"ops", "_dgl", "stored", "holding", "annotations"},
 ]
 """From the top. A part may import parts of lower layers, and itself."""
 LAYER = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

@@ -22,6 +22,7 @@ from gnnkg.data import Dataset
 from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.holding import InUse
 from gnnkg.losses import CrossEntropy, SelfAdversarial
 from gnnkg.progress import TrainingFailed
 from gnnkg.run import RunDirectory
@@ -192,6 +193,19 @@ def test_a_process_killed_more_than_once_ends_where_an_undisturbed_one_does(tmp_
     assert_equal(one["optimizer"], other["optimizer"])
     best = [checkpoint.load(tmp_path / name / "weights.safetensors")["model"] for name in ("whole", "killed")]
     assert_equal(*best)
+
+
+def test_a_run_that_another_process_trains_is_refused(tmp_path):
+    script = SCRIPT.format(tests=str(Path(__file__).parent))
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "run")], stdout=subprocess.PIPE) as process:
+        checkpointed = tmp_path / "run" / "checkpoint.safetensors"
+        while not checkpointed.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        run = RunDirectory.open(tmp_path / "run")
+        with pytest.raises(InUse, match="another process is at work"):
+            fit(*parts(ring()), ring(), run=run, optimizer=partial(Adam, lr=0.01), **SETTINGS)
+        process.kill()
 
 
 def test_what_is_judged_and_kept_is_the_average_over_steps(tmp_path):

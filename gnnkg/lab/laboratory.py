@@ -7,7 +7,8 @@
     tuning.db, tuning/    trials
     table.csv, table.md, *.png
 
-A cell with its result is left alone, one that was stopped goes on, and one that was trained with other fields is refused.
+A cell with its result is left alone, one that was stopped goes on, and one that was trained with other fields is refused. Several
+processes may work in one folder: each takes cells that no other is at work on.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.provenance import command_line, hardware, provenance
 from gnnkg.evaluation.results import write_result
 from gnnkg.experiment import Experiment, build, from_config, load_dataset, load_run
+from gnnkg.holding import InUse, held
 from gnnkg.lab.budget import step_cost
 from gnnkg.lab.grid import Combination, Grid, cell_name
 from gnnkg.lab.measures import measure
@@ -64,12 +66,19 @@ class Laboratory:
                 self._plan(combination)
         for combination, seed in self.grid.cells():
             name = cell_name(combination, seed)
-            if (self.folder / "results" / f"{name}.json").exists():
-                self.say(f"{name}: done")
-            else:
-                self._cell(combination, seed, name)
-            if self.grid.robust is not None:
-                self._stand(self.grid.robust, combination, seed, name)
+            try:
+                with held(self.folder / "runs" / name):
+                    self._finish(combination, seed, name)
+            except InUse:
+                self.say(f"{name}: left to the process that is at work on it")
+
+    def _finish(self, combination: Combination, seed: int, name: str) -> None:
+        if (self.folder / "results" / f"{name}.json").exists():
+            self.say(f"{name}: done")
+        else:
+            self._cell(combination, seed, name)
+        if self.grid.robust is not None:
+            self._stand(self.grid.robust, combination, seed, name)
 
     def _check(self, combination: Combination, seed: int) -> None:
         path = self.folder / "runs" / cell_name(combination, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas
@@ -13,6 +14,7 @@ import torch
 from gnnkg.cli import main
 from gnnkg.config import ConfigError
 from gnnkg.evaluation.results import read_result
+from gnnkg.holding import InUse, held
 from gnnkg.lab import laboratory
 from gnnkg.lab.grid import read_grid
 from gnnkg.lab.laboratory import Laboratory
@@ -118,6 +120,18 @@ def test_killed_and_continued_equals_never_stopped(write_grid, seen, tmp_path, m
         pandas.testing.assert_frame_equal(ours, theirs)
         results = [read_result(folder / "results" / f"{name}.json") for folder in (broken, out)]
         assert results[0].metrics == results[1].metrics
+
+
+def test_what_another_process_is_at_work_on_is_left_to_it(write_grid, tmp_path, monkeypatch, capsys):
+    def in_use(folder: Path) -> AbstractContextManager[None]:
+        if folder.name == "random-distmult-plain-seed3":
+            raise InUse
+        return held(folder)
+
+    monkeypatch.setattr("gnnkg.lab.laboratory.held", in_use)
+    assert main(["lab", str(write_grid()), "--out", str(tmp_path), "--quiet"]) == 0
+    assert "random-distmult-plain-seed3: left to the process that is at work on it" in capsys.readouterr().out
+    assert [each.name for each in (tmp_path / "results").iterdir()] == ["random-distmult-demix-seed3.json"]
 
 
 def test_what_was_begun_with_other_fields_is_refused(write_grid, seen):

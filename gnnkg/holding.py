@@ -1,0 +1,32 @@
+"""One process at a time: two that train the same run would write over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+class InUse(RuntimeError):
+    """Another process is at work there."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds a folder until the end of the block or of the process, however that ends. Raises InUse.
+
+    A process may hold a folder again that it holds. The lock, ``.lock`` in the folder, is freed by the operating system: the file may
+    stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", is_singleton=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InUse(f"another process is at work in {folder}: wait for it, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
