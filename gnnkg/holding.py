@@ -17,8 +17,7 @@ class InUse(RuntimeError):
 def held(folder: Path) -> Iterator[None]:
     """Holds a folder until the end of the block or of the process, however that ends. Raises InUse.
 
-    A process may hold a folder again that it holds. The lock, ``.lock`` in the folder, is freed by the operating system: the file may
-    stay.
+    A process may hold a folder again that it holds. The operating system frees the lock; its file, ``.lock``, may stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", is_singleton=True)

@@ -1,7 +1,8 @@
 """Compare methods of negative sampling at an equal budget: data sets x models x methods x seeds, from a grid file.
 
 Each cell is an ordinary run under FOLDER/runs, with a result file in FOLDER/results. What was stopped goes on, and what is finished
-is left alone; several processes may share a folder's cells. At the end, and with --report at any time, FOLDER/table.csv, table.md and the figures are written.
+is left alone; several processes may share a folder's cells. At the end, and with --report at any time, FOLDER/table.csv, table.md
+and the figures are written.
 """
 
 from __future__ import annotations
