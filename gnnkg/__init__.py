@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gnnkg._dgl import dgl
     from gnnkg.core import Model, Objective
     from gnnkg.data import Dataset, load
     from gnnkg.evaluation import evaluate, predict
@@ -41,13 +42,14 @@ _HOME = {
     "KnowledgeGraph": "gnnkg.graph",
     "Model": "gnnkg.core",
     "Objective": "gnnkg.core",
+    "dgl": "gnnkg._dgl",
     "evaluate": "gnnkg.evaluation",
     "fit": "gnnkg.train",
     "load": "gnnkg.data",
     "predict": "gnnkg.evaluation",
 }
 
-__all__ = ["Dataset", "KnowledgeGraph", "Model", "Objective", "evaluate", "fit", "load", "predict"]
+__all__ = ["Dataset", "KnowledgeGraph", "Model", "Objective", "dgl", "evaluate", "fit", "load", "predict"]
 
 
 def __getattr__(name: str) -> object:

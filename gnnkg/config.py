@@ -7,6 +7,7 @@ base's value whole. A dotted key, such as ``terms.mutated.transform.keep: 0.5``,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,34 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"there is no file {path}")
     try:
-        content = get_loader("yaml")(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = get_loader("yaml")(text)
+        _refuse_repeated(path, yaml.compose(text, yaml.SafeLoader))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping of names to values, found {content!r}")
     return content
+
+
+def _refuse_repeated(path: Path, node: yaml.Node | None) -> None:
+    """YAML takes the last of several values under one key, and says nothing."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated(path, item)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if (first := seen.setdefault(key.value, line)) != line:
+                raise ConfigError(f"{path}, line {line}: {key.value} stands in line {first} too; keep one of them")
+            _refuse_repeated(path, value)
+
+
+def importable_beside(path: Path) -> None:
+    """Lets an experiment name classes in Python files that lie beside its own."""
+    if (folder := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(folder)
 
 
 def change(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

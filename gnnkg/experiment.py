@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 
-from gnnkg.config import DEFAULTS, ConfigError, change, load_file
+from gnnkg.config import DEFAULTS, ConfigError, change, importable_beside, load_file
 from gnnkg.core import Model, Objective, Sampler, Term
 from gnnkg.data.cldr import load_cldr
 from gnnkg.data.dataset import Dataset
@@ -33,7 +33,7 @@ from gnnkg.run import RunDirectory, result_name
 if TYPE_CHECKING:
     from gnnkg.train import Fitted
 
-CHANGES = ("features", "classes", "hide", "hide_seed")
+CHANGES = ("carve", "carve_seed", "features", "classes", "hide", "hide_seed")
 """options of ``gnnkg.data.load`` that every data set takes"""
 
 Measure = Callable[[Model, Dataset], Mapping[str, float]]
@@ -87,9 +87,13 @@ class Experiment:
 def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment in a YAML file, with some fields changed, e.g. ``{"seed": 3, "scorer.dim": 70}``.
 
+    It may name classes of one's own in Python files beside it, such as ``mine.MyScorer``; its folder joins ``sys.path`` for that.
+
     Raises ConfigError, which names the place in the file, what was expected and what stood there.
     """
-    return from_config(change(load_file(Path(path)), overrides or {}), str(path))
+    config = change(load_file(Path(path)), overrides or {})
+    importable_beside(Path(path))
+    return from_config(config, str(path))
 
 
 def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Experiment:
@@ -108,10 +112,11 @@ def load_dataset(experiment: Experiment) -> Dataset:
     name, options = experiment.dataset, experiment.dataset_options
     changes = {key: value for key, value in options.items() if key in CHANGES}
     changes = expand_arguments(changes, load, "dataset_options", late=2)
-    if "hide_seed" in changes and "hide" not in changes:
-        raise ConfigError(
-            "dataset_options.hide_seed: it draws what dataset_options.hide says a share of; give both, or neither"
-        )
+    for share in ("hide", "carve"):
+        if f"{share}_seed" in changes and share not in changes:
+            raise ConfigError(
+                f"dataset_options.{share}_seed: it draws what dataset_options.{share} says a share of; give both, or neither"
+            )
     options = {key: value for key, value in options.items() if key not in changes}
     if name.lower() == BUNDLED:
         options = expand_arguments(options, load_cldr, "dataset_options")
@@ -125,9 +130,22 @@ def load_dataset(experiment: Experiment) -> Dataset:
 def build(experiment: Experiment, dataset: Dataset) -> tuple[Model, Objective]:
     """Model and objective, with initial values drawn from the experiment's seed."""
     torch.manual_seed(experiment.seed)
-    scorer = experiment.scorer()
-    encoder = experiment.encoder(dataset.graph, scorer.space)
+    scorer = _made("scorer", experiment.scorer)
+    encoder = _made("encoder", partial(experiment.encoder, dataset.graph, scorer.space))
     return Model(encoder, scorer), Objective(experiment.sampler, experiment.terms, experiment.redraw)
+
+
+Made = TypeVar("Made")
+
+
+def _made(what: str, make: Callable[[], Made]) -> Made:
+    """A part, with its place in the experiment in the message where a value does not suit it."""
+    try:
+        return make()
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from error
 
 
 def is_first_process() -> bool:
@@ -140,7 +158,8 @@ def train(
 ) -> RunDirectory:
     """Trains an experiment that was read into a new run directory. ``measure`` as in ``gnnkg.train.fit``.
 
-    Raises FileExistsError where the folder holds a run already, ValueError for parts that do not go together.
+    A training that fails before its first checkpoint leaves no run behind. Raises FileExistsError where the folder holds a run
+    already, ValueError for parts that do not go together.
     """
     if not experiment.config:
         raise ValueError(
@@ -150,7 +169,12 @@ def train(
     model, objective = build(experiment, dataset)
     first = is_first_process()
     run = RunDirectory.create(path, experiment.config, dataset) if first else RunDirectory(Path(path))
-    _fit(experiment, model, objective, dataset, run, progress, measure)
+    try:
+        _fit(experiment, model, objective, dataset, run, progress, measure)
+    except Exception:
+        if first:
+            run.discard_unless_begun()  # so that the same command serves again once the fault is mended
+        raise
     return run
 
 
@@ -184,6 +208,7 @@ def _fit(
 
     named = [name for name in inspect.signature(fit).parameters if hasattr(experiment, name)]
     settings: dict[str, Any] = {name: getattr(experiment, name) for name in named}
+    settings["optimizer"] = lambda parameters: _made("optimizer", partial(experiment.optimizer, parameters))
     settings["dataset"] = dataset
     settings["memory"] = parse_size(experiment.memory)
     settings["measure"] = None if measure is None else partial(measure, model, dataset)

@@ -424,10 +424,12 @@ class KnowledgeGraph:
         return self.to_dgl()
 
     def to_dgl(self, inverse: bool = False) -> dgl.DGLGraph:
-        """A DGL heterograph: node type ``entity``; relation r is edge type ``str(r)``, and with ``inverse`` r + R too.
+        """A DGL heterograph: node type ``entity``; relation r is edge type number r, and with ``inverse`` r + R too.
 
-        Every one of the R (or 2R) edge types exists, also those without an edge. Training facts only: a data set gives
-        its other splits by ``Dataset.graph_with``. Raises ValueError where there is no relation at all.
+        A type's name is its number, with zeros before it up to a common width: DGL numbers types by the order of their names,
+        and so ``graph.etypes[r]`` is relation r, and ``dgl.to_homogeneous(graph).edata[dgl.ETYPE]`` holds relations. Every one of
+        the R (or 2R) edge types exists, also those without an edge. Training facts only: a data set gives its other splits by
+        ``Dataset.graph_with``. Raises ValueError where there is no relation at all.
         """
         from gnnkg._dgl import dgl
 
@@ -438,7 +440,8 @@ class KnowledgeGraph:
         num_types = self.num_relations * (2 if inverse else 1)
         sizes = torch.bincount(relation, minlength=num_types).tolist()
         heads, tails = head[order].split(sizes), tail[order].split(sizes)
-        edges = {("entity", str(r), "entity"): (heads[r], tails[r]) for r in range(num_types)}
+        digits = len(str(num_types - 1))
+        edges = {("entity", f"{r:0{digits}}", "entity"): (heads[r], tails[r]) for r in range(num_types)}
         return dgl.heterograph(edges, num_nodes_dict={"entity": self.num_entities})
 
     @staticmethod
@@ -448,7 +451,7 @@ class KnowledgeGraph:
         A heterograph: each canonical edge type becomes a relation (its name, or ``source:name:target`` where several
         share it) and nodes of several types are numbered one type after the other (``type/id``). The order of types is
         kept where they are named 0, 1, 2 ... as by ``to_dgl``. A homogeneous graph: ``edata['etype']`` gives the
-        relations if it is there, otherwise there is one.
+        relations if it is there, or what ``dgl.to_homogeneous`` leaves, ``edata[dgl.ETYPE]``; otherwise there is one.
         """
         canonical: list[tuple[str, str, str]] = graph.canonical_etypes  # pyright: ignore[reportAssignmentType]  # DGL has no types
         types = sorted(canonical, key=lambda e: (0, int(e[1]), "") if e[1].isdigit() else (1, 0, e[1]))
@@ -458,14 +461,18 @@ class KnowledgeGraph:
             starts[node_type] = total
             total += graph.num_nodes(node_type)
             names += [f"{node_type}/{i}" if several else str(i) for i in range(graph.num_nodes(node_type))]
-        if len(types) == 1 and "etype" in graph.edges[types[0]].data:
+        told = graph.edges[types[0]].data if len(types) == 1 else {}
+        given = next((name for name in ("etype", "_TYPE") if name in told), None)  # "_TYPE" is dgl.ETYPE
+        if given is not None:
             head, tail = graph.edges(etype=types[0], order="eid")
-            relation = graph.edges[types[0]].data["etype"].long()
+            relation = told[given].long()
             num_relations = int(relation.max()) + 1 if len(relation) else 0
             facts = torch.stack([head.long(), relation, tail.long()], 1)
             return KnowledgeGraph(facts, total, num_relations), names, [str(r) for r in range(num_relations)]
         short = [e[1] for e in types]
-        relations = [e[1] if short.count(e[1]) == 1 else ":".join(e) for e in types]
+        if all(name.isdigit() for name in short) and list(map(int, short)) == list(range(len(short))):
+            short = [str(int(name)) for name in short]  # without the zeros of to_dgl
+        relations = [name if short.count(name) == 1 else ":".join(e) for name, e in zip(short, types, strict=True)]
         parts = []
         for r, etype in enumerate(types):
             head, tail = graph.edges(etype=etype, order="eid")

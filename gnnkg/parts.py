@@ -151,7 +151,10 @@ def find_class(name: str, place: Place, where: str) -> tuple[str, type]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}: {name} cannot be imported ({error})") from error
+        raise ConfigError(
+            f"{where}: {name} cannot be imported ({error}); where {module} is a file of your own that lies elsewhere, name its "
+            "folder in PYTHONPATH"
+        ) from error
     if not inspect.isclass(found) or not issubclass(found, place.base):
         expected = "a class" if place.base is object else f"a subclass of {place.base.__name__}"
         raise ConfigError(f"{where}: expected {expected}, and {name} is none")

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,16 @@ class RunDirectory:
         if not (run.path / "config.yaml").is_file():
             raise NotARun(f"{run.path} is not a run directory: it has no config.yaml")
         return run
+
+    def discard_unless_begun(self) -> None:
+        """Removes what ``create`` wrote, where no training has come as far as weights or a checkpoint; other files stay."""
+        if self.checkpoint.exists() or (self.path / "weights.safetensors").exists():
+            return
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+        for name in ("config.yaml", "vocabulary.json", "environment.json", ".lock"):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # where there are others
+            self.path.rmdir()
 
     def _write_json(self, name: str, value: Any) -> None:
         file = self.path / name

@@ -105,6 +105,9 @@ def fit(
     Raises TrainingFailed where a loss is NaN, infinite or has grown ``explosion``-fold; ValueError for settings that contradict;
     InUse where another process trains the run.
     """
+    for name, value in {"validate_every": validate_every, "patience": patience, "clip_norm": clip_norm}.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be above 0, not {value}")
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
     if devices > 1:
         fabric.launch()
@@ -200,7 +203,10 @@ def _total_steps(steps: int | None, epochs: float | None, steps_per_epoch: int) 
 def _validation_facts(dataset: Dataset, count: int | None, seed: int) -> Tensor:
     """The validation facts, or a seeded sample of them. Raises ValueError where there are none to choose a model by."""
     if not len(dataset.valid):
-        raise ValueError(f"{dataset.name} has no validation facts to choose a model by: carve some out of train")
+        raise ValueError(
+            f"{dataset.name} has no validation facts to choose a model by: carve some out of train, with "
+            "dataset_options: {carve: 0.05} in an experiment, or load(..., carve=0.05)"
+        )
     return sample_facts(dataset.valid, count, seed)
 
 

@@ -55,6 +55,24 @@ def test_a_malformed_override_is_refused(arguments):
         parse_overrides(arguments)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: 1\nseed: 3\nsteps: 2\n", "line 3: steps stands in line 1 too"),
+        ("terms:\n  a: {x: 1}\n  b:\n    - {y: 1,\n       y: 2}\n", "line 5: y stands in line 4 too"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path, text, message):
+    (tmp_path / "one.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_file(tmp_path / "one.yaml")
+
+
+def test_a_key_may_stand_over_one_that_is_merged_in(tmp_path):
+    (tmp_path / "one.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert load_file(tmp_path / "one.yaml")["b"] == {"x": 1, "y": 3}
+
+
 def test_a_base_may_have_a_base(tmp_path):
     (tmp_path / "one.yaml").write_text("seed: 1\nsteps: 1\nepochs: 1\n")
     (tmp_path / "two.yaml").write_text("base: one.yaml\nsteps: 2\nepochs: 2\n")

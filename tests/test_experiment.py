@@ -10,8 +10,9 @@ import yaml
 from gnnkg.config import ConfigError, parse_overrides
 from gnnkg.core import Model, Objective
 from gnnkg.data.queries import Queries
-from gnnkg.experiment import build, from_config, load_run, read, resume, train
+from gnnkg.experiment import build, from_config, load_dataset, load_run, read, resume, train
 from gnnkg.losses import CrossEntropy
+from gnnkg.progress import TrainingFailed
 from gnnkg.samplers import Uniform
 from gnnkg.scorers import DistMult, RotatE
 from gnnkg.terms import N3, Ranking
@@ -234,6 +235,49 @@ def test_parts_that_do_not_go_together_leave_no_run_behind(file, folder, tmp_pat
     with pytest.raises(RuntimeError, match="uniform_"):
         train(read(file, wrong), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"memory": "2GiBB"}, "a size of memory reads like"),
+        ({"optimizer.lr": -1.0}, "optimizer: .*learning rate"),
+        ({"clip_norm": 0.0}, "clip_norm must be above 0"),
+        ({"explosion": 0.0}, "step 0: the loss term"),
+    ],
+)
+def test_a_training_that_fails_before_its_first_checkpoint_leaves_no_run_behind(
+    file, folder, tmp_path, overrides, message
+):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises((ValueError, TrainingFailed), match=message):
+        train(read(file, {"dataset": str(folder)} | overrides), tmp_path / "run", progress=False)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    train(read(file, {"dataset": str(folder)}), tmp_path / "run", progress=False)
+
+
+def test_a_value_that_does_not_suit_a_part_is_named_with_its_place(file, dataset):
+    with pytest.raises(ConfigError, match="encoder: dropout probability"):
+        build(read(file, {"encoder.entity_dropout": 1.5}), dataset)
+
+
+def test_validation_is_carved_where_a_data_set_has_none(file, folder, tmp_path):
+    without = tmp_path / "without"
+    without.mkdir()
+    for name in ("train", "test"):
+        (without / f"{name}.txt").write_bytes((folder / f"{name}.txt").read_bytes())
+    with pytest.raises(ValueError, match=r"no validation facts .* dataset_options: \{carve: 0\.05\}"):
+        train(read(file, {"dataset": str(without)}), tmp_path / "run", progress=False)
+    carved = {"dataset": str(without), "dataset_options": {"carve": 0.2, "carve_seed": 1}}
+    found = load_dataset(read(file, carved))
+    assert len(found.valid) > 0
+    assert "carved out of train" in found.report.notes[-1]
+    train(read(file, carved), tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="there is nothing to carve"):
+        load_dataset(read(file, {"dataset": str(folder), "dataset_options": {"carve": 0.2}}))
+    with pytest.raises(ConfigError, match="carve_seed: it draws what"):
+        load_dataset(read(file, {"dataset": str(without), "dataset_options": {"carve_seed": 1}}))
 
 
 def test_only_what_was_read_can_be_kept_in_a_run(file, folder, tmp_path):

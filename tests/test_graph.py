@@ -116,6 +116,20 @@ def test_relations_keep_their_ids_beyond_nine():
     assert relations == [str(r) for r in range(12)]
 
 
+def test_a_type_of_edges_has_the_number_of_its_relation_for_dgl_too():
+    from gnnkg import dgl
+
+    graph = KnowledgeGraph(torch.tensor([[0, 11, 1], [1, 2, 0], [1, 10, 1]]), 2, 12)
+    flat = dgl.to_homogeneous(graph.to_dgl(inverse=True))
+    head, tail = flat.edges()
+    facts = torch.stack([head, flat.edata[dgl.ETYPE], tail], 1)
+    back = [(1, 14, 0), (1, 22, 1), (1, 23, 0)]
+    assert sorted(map(tuple, facts.tolist())) == sorted([(1, 2, 0), (1, 10, 1), (0, 11, 1), (0, 14, 1), *back[1:]])
+    again, _, relations = KnowledgeGraph.from_dgl(flat)
+    assert sorted(rows_of(again)) == sorted(map(tuple, facts.tolist()))
+    assert relations == [str(r) for r in range(24)]
+
+
 def test_heterograph_is_built_once_and_holds_training_facts():
     graph = graph_of([(0, 1, 2)])
     assert graph.heterograph is graph.heterograph

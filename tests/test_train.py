@@ -263,6 +263,9 @@ def test_contradictions_are_refused():
         ({"steps": 0}, "at least one step"),
         ({"schedule": partial(ReduceLROnPlateau, mode="min")}, "mode='max'"),
         ({"average": 1.0}, "between 0 and 1"),
+        ({"clip_norm": -1.0}, "clip_norm must be above 0, not -1"),
+        ({"validate_every": 0}, "validate_every must be above 0"),
+        ({"patience": 0}, "patience must be above 0"),
     ):
         model, objective = parts(dataset)
         with pytest.raises(ValueError, match=message):

@@ -7,6 +7,7 @@ Exit statuses: 0 done; 1 a check that failed (``audit``, ``report --check``); 2 
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import linecache
 import os
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PACKAGE = Path(__file__).parents[1]
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""what writing to a file that is open already may end in: its error knows no name"""
 
 
 def commands() -> dict[str, str]:
@@ -70,7 +73,7 @@ def is_message(error: Exception) -> bool:
     """
     if isinstance(error, AssertionError | NotImplementedError):
         return False
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in UNWRITABLE):
         return True
     frame = traceback.extract_tb(error.__traceback__)[-1]
     statement = linecache.getline(frame.filename, frame.lineno or 0).lstrip()

@@ -131,7 +131,7 @@ def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) ->
     name = f"{left.name} and {right.name}"
     if arguments.seeds is None:
         return AlignmentData(name, left, right)
-    seeds = read_links(arguments.seeds, left.entity_id, right.entity_id)
+    seeds = read_links(arguments.seeds, left.entity_id, right.entity_id, one_to_one=True)
     train, chosen_on = carve_links(seeds, valid, arguments.seed)
     return AlignmentData(name, left, right, train, chosen_on)
 

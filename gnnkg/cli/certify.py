@@ -3,13 +3,14 @@
 Randomized smoothing with Gaussian noise on the head's vector as the scorer reads it; L2 radii in its units. With --delete, facts of
 the graph that the encoder reads are deleted at random instead, and what is certified is how many may be removed or added. Writes
 RUN/results/certificate-SPLIT.json and .png, or boundary-certificate-SPLIT, facts-certificate-SPLIT; with --attack also
-attacks-SPLIT.json, or facts-certificate-attacks-SPLIT.json. What was stopped goes on when the same is asked again.
+attacks-SPLIT.json, or facts-certificate-attacks-SPLIT.json. Settings that are not the default stand behind the split. What was
+stopped goes on when the same is asked again.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,22 @@ if TYPE_CHECKING:
     from gnnkg.run import RunDirectory
 
     Loaded = tuple[Experiment, Dataset, Model, RunDirectory]
+
+
+SETTINGS = (
+    "direction",
+    "top",
+    "queries",
+    "alpha",
+    "divisor",
+    "sigma",
+    "draws",
+    "confidence",
+    "seed",
+    "all_counts",
+    "delete",
+)
+"""what a certificate depends on, beside the run, the part and the split"""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -64,6 +81,9 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
     arguments = parser.parse_args(argv)
+    told = {
+        name: value for name, value in vars(arguments).items() if name in SETTINGS and value != parser.get_default(name)
+    }
     num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"
     if arguments.attack < 0 or (arguments.attack and not of_head and arguments.delete is None):
@@ -85,7 +105,7 @@ def run(argv: Sequence[str]) -> int:
     kind = "certificate" if of_head else "boundary-certificate" if arguments.delete is None else "facts-certificate"
     loaded = load_run(arguments.run, arguments.on)
     try:
-        certificate, name = _certified(arguments, kind, work, loaded)
+        certificate, name = _certified(arguments, _file(kind, arguments, told), work, loaded)
     except KeyboardInterrupt:
         print("\nstopped; to continue, ask for the same again")
         raise
@@ -96,11 +116,21 @@ def run(argv: Sequence[str]) -> int:
         console().print(certificate)
         print(f"written to {arguments.run / 'results' / name}.json and .png")
     if arguments.attack:
-        _attacked(arguments, certificate, loaded)
+        kind = "attacks" if arguments.delete is None else "facts-certificate-attacks"
+        _attacked(arguments, _file(kind, arguments, told), certificate, loaded)
     return 0
 
 
-def _attacked(arguments: argparse.Namespace, certificate: Any, loaded: Loaded) -> None:
+def _file(kind: str, arguments: argparse.Namespace, told: Mapping[str, Any]) -> str:
+    """The name of a result: all that it depends on, but for defaults."""
+    from gnnkg.evaluation.results import file_name
+    from gnnkg.run import result_name
+
+    words = [f"{name} {value}" for name, value in told.items()]
+    return "-".join([kind, result_name(arguments.split, arguments.on), *([file_name(*words)] if words else [])])
+
+
+def _attacked(arguments: argparse.Namespace, name: str, certificate: Any, loaded: Loaded) -> None:
     """Attacks certified queries, and keeps what came of it."""
     from rich.progress import Progress
 
@@ -108,7 +138,6 @@ def _attacked(arguments: argparse.Namespace, certificate: Any, loaded: Loaded) -
     from gnnkg.evaluation.certification import attack, attack_certified
     from gnnkg.evaluation.certification.fact_trial import certified
     from gnnkg.evaluation.provenance import provenance
-    from gnnkg.run import result_name
 
     experiment, dataset, model, run = loaded
     told: dict[str, Any] = {}
@@ -121,10 +150,7 @@ def _attacked(arguments: argparse.Namespace, certificate: Any, loaded: Loaded) -
             task = bar.add_task("attacking", total=len(certified(certificate, arguments.attack)))
             trial = attack_certified(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
     origin = {"provenance": provenance(experiment.config, arguments.seed).to_dict()}
-    name = "attacks" if arguments.delete is None else "facts-certificate-attacks"
-    path = run.write_result(
-        f"{name}-{result_name(arguments.split, arguments.on)}", {"trial": trial.to_dict()} | told | origin
-    )
+    path = run.write_result(name, {"trial": trial.to_dict()} | told | origin)
     if not arguments.json:
         console().print(str(trial) if arguments.delete is None else trial, highlight=False)
         print(f"written to {path}")
@@ -182,17 +208,15 @@ def _facts(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
     return Work(given | {"delete": arguments.delete}, work, draw_facts)
 
 
-def _certified(arguments: argparse.Namespace, kind: str, work: Work, loaded: Loaded) -> tuple[Any, str]:
+def _certified(arguments: argparse.Namespace, name: str, work: Work, loaded: Loaded) -> tuple[Any, str]:
     """Certifies the run's best weights and keeps the result under a name."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gnnkg.evaluation.certification.partial import Partial
     from gnnkg.evaluation.provenance import provenance
-    from gnnkg.run import result_name
     from gnnkg.stored import digest
 
     experiment, dataset, model, run = loaded
-    name = f"{kind}-{result_name(arguments.split, arguments.on)}"
     weights = digest(dict(model.state_dict()))
     file = run.path / "results" / f"{name}.partial.json"
     if arguments.fresh:

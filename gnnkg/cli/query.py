@@ -100,7 +100,8 @@ def _measure(
     structures = arguments.structures or list(STRUCTURES)
     if arguments.benchmark == "sampled":
         name = "sampled"
-        benchmark = sample_queries(dataset, structures, arguments.queries or 100, arguments.split)
+        count = 100 if arguments.queries is None else arguments.queries
+        benchmark = sample_queries(dataset, structures, count, arguments.split)
     else:
         folder = Path(arguments.benchmark)
         name, root = (None, folder) if folder.is_dir() else (arguments.benchmark, None)

@@ -37,6 +37,8 @@ def load(
     root: Path | str | None = None,
     *,
     published_split: bool = False,
+    carve: float = 0.0,
+    carve_seed: int = 0,
     hide: float = 0.0,
     hide_seed: int = 0,
     features: Mapping[str, Path | str] | None = None,
@@ -47,15 +49,19 @@ def load(
 
     Files are looked for under ``root`` if it is given, or else in the folders of ``GNNKG_DATASETS`` and in the user's cache,
     and downloaded where the manifest has an address; each must have the checksum of the manifest. ``published_split`` leaves
-    a broken published validation split as it is. ``hide`` takes a share of the training facts out (``hide_facts``). ``features``:
+    a broken published validation split as it is. ``carve`` makes a share of the training facts the validation split of a data set
+    that has none (``carve_validation``). ``hide`` takes a share of the training facts out (``hide_facts``). ``features``:
     files that ``gnnkg convert`` wrote, by the names of the features that they give. ``classes``: a text that lists the classes of
     entities, which are then what is to be predicted (``with_classes``). ``options`` go to the builder of ``cldr`` or to
     ``from_folder``.
 
     Raises DataError for an unknown name, with the closest ones; DatasetNotFound with the places that were searched;
-    WrongChecksum for a file that is another.
+    WrongChecksum for a file that is another; ValueError for ``carve`` where there are validation facts.
     """
     dataset = _load(name, root, published_split, options)
+    if carve and len(dataset.valid):
+        raise ValueError(f"{dataset.name} has {len(dataset.valid):,} validation facts: there is nothing to carve")
+    dataset = carve_validation(dataset, carve, carve_seed) if carve else dataset
     dataset = with_features(dataset, features) if features else dataset
     dataset = with_classes(dataset, classes) if classes else dataset
     return hide_facts(dataset, hide, hide_seed) if hide else dataset

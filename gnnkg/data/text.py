@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ _HEADER_WORDS = {
     "relation": {"relation", "relationship", "predicate", "property", "edge"},
     "tail": {"tail", "object", "target", "dst", "to"},
 }
+_HEADER_AROUND = re.compile(r"^#\s*|[_ ](entity|id|label|name)$")
+"""what may stand around such a word: # head, head_entity"""
 _HEADER_LETTERS = {"head": {"h", "s"}, "relation": {"r", "p", "rel"}, "tail": {"t", "o"}}
 
 
@@ -47,9 +50,9 @@ def read_text(
 
     ``columns`` says what each field holds, by default head, relation, tail; a field of any other name is ignored.
     ``separator`` is found from the first line where it is None. ``header=None`` takes the first line for a header where it
-    reads as one (head/subject/source, relation/predicate, tail/object/target), and then its names give the columns.
-    Blank lines, CRLF and a byte order mark do not matter, nor does whitespace around a name. Between commas and semicolons
-    a name may stand in double quotes.
+    reads as one (head/subject/source, relation/predicate, tail/object/target; also # head or head_entity), and then its names
+    give the columns. Blank lines, CRLF and a byte order mark do not matter, nor does whitespace around a name. Between commas
+    and semicolons a name may stand in double quotes.
 
     Raises FaultyLine at the first line that is no fact, or, with ``on_error="skip"``, leaves such lines out, lists them in
     the result and warns.
@@ -97,7 +100,8 @@ def _names(line: str, separator: str) -> list[str]:
 def _header_columns(names: Sequence[str], letters: bool) -> tuple[str, ...] | None:
     """The role that each name of a header gives its column, or None where the three roles are not all there, once."""
     columns = []
-    for position, name in enumerate(names):
+    for position, written in enumerate(names):
+        name = _HEADER_AROUND.sub("", written)
         words = (r for r in ROLES if name in _HEADER_WORDS[r] or (letters and name in _HEADER_LETTERS[r]))
         columns.append(next(words, f"column {position + 1}"))
     return (

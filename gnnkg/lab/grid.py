@@ -30,7 +30,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gnnkg.config import DEFAULTS, ConfigError, change, load_file, read_mapping
+from gnnkg.config import DEFAULTS, ConfigError, change, importable_beside, load_file, read_mapping
 from gnnkg.data.load import dataset_names
 from gnnkg.evaluation.results import file_name
 from gnnkg.experiment import Experiment, from_config
@@ -98,6 +98,7 @@ def read_grid(path: Path | str) -> Grid:
     """A grid from its file, every experiment in it built once. Raises ConfigError, which names the file and the place."""
     path = Path(path)
     content = read_mapping(path)
+    importable_beside(path)
     try:
         return _grid(path, content)
     except ConfigError as error:

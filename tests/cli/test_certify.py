@@ -10,6 +10,7 @@ import pytest
 from gnnkg.cli import main
 from gnnkg.evaluation.certification import partial
 
+NAMED = "queries-4-alpha-0.2-draws-30-confidence-0.99"
 SHORT = ["--draws", "30", "--confidence", "0.99", "--alpha", "0.2", "--queries", "4", "--quiet"]
 
 
@@ -17,12 +18,14 @@ def test_certify_prints_a_table_and_writes_result_and_picture(run, capsys):
     assert main(["certify", str(run), *SHORT]) == 0
     out = capsys.readouterr().out
     assert "4 of 5 tail queries" in out
-    assert f"written to {run / 'results' / 'certificate-test'}.json and .png" in out
-    kept = json.loads((run / "results" / "certificate-test.json").read_text())
+    (file,) = (run / "results").glob("certificate-test-*.json")
+    assert file.stem == f"certificate-test-{NAMED}"
+    assert f"written to {file.with_suffix('')}.json and .png" in out
+    kept = json.loads(file.read_text())
     assert kept["certificate"]["smoothing"]["draws"] == 30
     assert len(kept["certificate"]["rows"]) == 4
     assert {"seed", "commit", "versions", "time"} <= set(kept["provenance"])
-    assert (run / "results" / "certificate-test.png").stat().st_size > 1000
+    assert file.with_suffix(".png").stat().st_size > 1000
     assert not list((run / "results").glob("*.partial.json"))
 
 
@@ -50,8 +53,10 @@ def test_a_stopped_certification_goes_on_with_the_same_settings_and_weights_only
     assert main(["certify", str(run), *SHORT]) == 130
     assert "to continue, ask for the same again" in capsys.readouterr().out
     monkeypatch.setattr(partial.Partial, "keep", keep)
-    assert main(["certify", str(run), *SHORT, "--alpha", "0.5"]) == 2
-    assert "alpha was 0.2 and is now 0.5" in capsys.readouterr().err
+    assert main(["certify", str(run), *SHORT, "--alpha", "0.5", "--json"]) == 0, (
+        "another question, in a file of its own"
+    )
+    assert json.loads(capsys.readouterr().out)["certificate"]["smoothing"]["alpha"] == 0.5
     weights = run / "weights.safetensors"
     held = weights.read_bytes()
     assert main(["resume", str(run), "--quiet"]) == 0
@@ -71,12 +76,14 @@ def test_certify_against_changes_of_the_graph(experiment, tmp_path, capsys, monk
     out = capsys.readouterr().out
     assert "each deleted with probability 0.6" in out
     assert "facts removed" in out
-    kept = json.loads((path / "results" / "facts-certificate-test.json").read_text())["certificate"]
+    (file,) = (path / "results").glob("facts-certificate-test-*.json")
+    kept = json.loads(file.read_text())["certificate"]
     assert len(kept["successes"]) == len(kept["removed"]) == 4
     assert max(kept["successes"]) <= 30
-    assert (path / "results" / "facts-certificate-test.png").stat().st_size > 1000
+    assert file.with_suffix(".png").stat().st_size > 1000
     assert re.search("facts deleted +1 ", out)
-    trial = json.loads((path / "results" / "facts-certificate-attacks-test.json").read_text())["trial"]
+    (file,) = (path / "results").glob("facts-certificate-attacks-test-*.json")
+    trial = json.loads(file.read_text())["trial"]
     assert trial["figures"]["delete"]["tried"] == 1
     assert trial["figures"]["add"]["tried"] == len(trial["rows"]) - 1
     assert trial["rows"][0]["allowed"] >= len(trial["rows"][0]["changed"])
@@ -84,7 +91,8 @@ def test_certify_against_changes_of_the_graph(experiment, tmp_path, capsys, monk
 
 def test_attacks_inside_radii_are_counted_and_kept(run, capsys):
     assert main(["certify", str(run), *SHORT, "--top", "10", "--attack", "2"]) == 0
-    tried = json.loads((run / "results" / "attacks-test.json").read_text())["trial"]["tried"]
+    (file,) = (run / "results").glob("attacks-test-*.json")
+    tried = json.loads(file.read_text())["trial"]["tried"]
     assert tried in (1, 2)
     assert f"attacks inside the radius of {tried} certified queries" in capsys.readouterr().out
 
@@ -96,6 +104,7 @@ def test_attacks_inside_radii_are_counted_and_kept(run, capsys):
         (["--draws", "5"], "5 draws cannot certify anything"),
         (["--delete", "0.5"], "Table does not read the facts"),
         (["--part", "boundary", "--attack", "3"], "--attack is a number of queries"),
+        (["--alpha", "nan"], "alpha and sigma must be above 0"),
         (["--sigma", "-1"], "alpha and sigma must be above 0"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -76,6 +77,15 @@ def test_a_bug_shows_its_traceback(monkeypatch):
         main(["datasets"])
 
 
+def test_a_full_disk_gets_one_message(monkeypatch, capsys):
+    def full(argv):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gnnkg.cli.datasets.run", full)
+    assert main(["datasets"]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+
+
 def test_an_interruption_has_the_status_of_one(monkeypatch, capsys):
     def interrupted(argv):
         raise KeyboardInterrupt
@@ -85,13 +95,21 @@ def test_an_interruption_has_the_status_of_one(monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_an_experiment_may_name_a_class_beside_it(experiment, tmp_path, monkeypatch, capsys):
-    source = "from gnnkg.losses import Margin\nclass Own(Margin):\n    pass\n"
-    (tmp_path / "own_losses_of_a_test.py").write_text(source)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        sys, "path", [entry for entry in sys.path if Path(entry or ".").resolve() != tmp_path.resolve()]
-    )
-    loss = ["--terms.plain.loss", "{class_path: own_losses_of_a_test.Own, init_args: {margin: 2}}"]
-    assert main(["train", str(experiment), "--run", str(tmp_path / "run"), "--steps", "1", "--quiet", *loss]) == 0
-    assert "own_losses_of_a_test.Own" in (tmp_path / "run" / "config.yaml").read_text()
+@pytest.mark.parametrize("where", ["the current folder", "the folder of the experiment"])
+def test_an_experiment_may_name_a_class_beside_it(experiment, tmp_path, monkeypatch, capsys, where):
+    beside, module = tmp_path / "own", f"own_losses_of_{where.replace(' ', '_')}"
+    beside.mkdir()
+    (beside / f"{module}.py").write_text("from gnnkg.losses import Margin\nclass Own(Margin):\n    pass\n")
+    (beside / "own.yaml").write_text(experiment.read_text())
+    monkeypatch.chdir(beside if where == "the current folder" else tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry or ".").resolve() != beside.resolve()])
+    file = experiment if where == "the current folder" else beside / "own.yaml"
+    loss = ["--terms.plain.loss", f"{{class_path: {module}.Own, init_args: {{margin: 2}}}}"]
+    assert main(["train", str(file), "--run", str(tmp_path / "run"), "--steps", "1", "--quiet", *loss]) == 0
+    assert f"{module}.Own" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_a_class_that_lies_elsewhere_is_told_how_to_be_found(experiment, capsys):
+    loss = ["--terms.plain.loss", "{class_path: nowhere_at_all.Own}"]
+    assert main(["train", str(experiment), *loss]) == 2
+    assert "a file of your own that lies elsewhere, name its folder in PYTHONPATH" in capsys.readouterr().err

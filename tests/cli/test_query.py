@@ -53,6 +53,8 @@ def test_measurements_that_differ_lie_side_by_side(run, capsys):
 REFUSED = [
     ([], "give a written query, or --benchmark"),
     ([QUERY, "--benchmark", "sampled"], "one of the two"),
+    (["--benchmark", "sampled", "--queries", "0"], "must be at least 1, not 0"),
+    (["--benchmark", "sampled", "--alpha", "nan"], "noise has strengths of 0 or more"),
     ([QUERY, "--executor", "chain"], "relations of DistMult are no maps"),
     ([QUERY, "--executor", "chain", "--beam", "3"], "--beam is for the beam search"),
     (['?x: "Person 3" next ?x'], "expected an arrow such as -relation-> or <-relation- at position 16"),

@@ -133,6 +133,13 @@ def test_links_of_ones_own_by_label(tmp_path):
         read_links(file, data.left.entity_id, data.right.entity_id)
 
 
+def test_links_that_contradict_each_other_are_refused_where_pairs_are_wanted(tmp_path):
+    file = write(tmp_path, {"seeds.csv": "0,1\n2,3\n0,1\n4,1\n"}) / "seeds.csv"
+    assert len(read_links(file, int, int)) == 4
+    with pytest.raises(DataError, match=r"line 4: expected each entity in one link, found '4,1': a line before"):
+        read_links(file, int, int, one_to_one=True)
+
+
 def test_carving_leaves_no_entity_in_two_parts_and_ignores_the_order():
     links = torch.tensor([[i, i // 2] for i in range(40)])  # two left entities a right one
     train, valid = carve_links(links, 0.25, seed=1)

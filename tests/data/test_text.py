@@ -74,7 +74,16 @@ def test_columns_stand_in_any_order_and_others_are_ignored(tmp_path):
     assert rows(read_text(path, columns=("year", "tail", "head", "relation"))) == [("a", "r", "b")]
 
 
-@pytest.mark.parametrize("names", ["Object,Predicate,Subject", '"object","predicate","subject"', "target,edge,source"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        "Object,Predicate,Subject",
+        '"object","predicate","subject"',
+        "target,edge,source",
+        "#tail,relation,head",
+        "tail_entity,relation_id,head_entity",
+    ],
+)
 def test_a_header_is_recognised_and_gives_the_columns(tmp_path, names):
     assert rows(read_text(write(tmp_path / "train.csv", f"\n{names}\nb,r,a\n"))) == [("a", "r", "b")]
 

@@ -191,6 +191,8 @@ def test_means_and_deviations_and_there_and_back_again(dataset):
     ("settings", "message"),
     [
         ({"alphas": [-1.0]}, "alphas are different numbers from 0"),
+        ({"alphas": [math.nan]}, "alphas are different numbers from 0"),
+        ({"sigma": math.inf}, "one number above 0"),
         ({"alphas": [1.0, 1.0]}, "alphas are different numbers from 0"),
         ({"seeds": 0}, "seeds at least 1"),
         ({"sigma": 0.0}, "above 0"),

@@ -17,15 +17,17 @@ Find = Callable[[str], int]
 """the id of a name; LookupError where there is none"""
 
 
-def read_links(path: Path | str, left: Find, right: Find) -> Links:
+def read_links(path: Path | str, left: Find, right: Find, one_to_one: bool = False) -> Links:
     """The links of a file with two fields a line, separated by a tab, or by a comma where no line holds a tab.
 
-    Raises DataError, with file and line, where a line does not have two fields or an entity is unknown.
+    Raises DataError, with file and line, where a line does not have two fields or an entity is unknown; with ``one_to_one`` also
+    where an entity is linked to another than in a line before.
     """
     path = Path(path)
     lines = list(numbered(path))
     separator = "\t" if any("\t" in line for _, line in lines) else ","
-    found = []
+    found: list[tuple[int, int]] = []
+    partner: tuple[dict[int, int], dict[int, int]] = {}, {}
     for number, line in lines:
         fields = [each.strip(WHITESPACE) for each in line.split(separator)]
         if len(fields) != 2 or not all(fields):
@@ -38,6 +40,18 @@ def read_links(path: Path | str, left: Find, right: Find) -> Links:
             raise DataError(
                 str(Fault(str(path), number, "a left and a right entity", f"{shown(line)}: {known}"))
             ) from None
+        one, other = found[-1]
+        if one_to_one and (partner[0].setdefault(one, other) != other or partner[1].setdefault(other, one) != one):
+            raise DataError(
+                str(
+                    Fault(
+                        str(path),
+                        number,
+                        "each entity in one link",
+                        f"{shown(line)}: a line before links it to another",
+                    )
+                )
+            )
     return torch.tensor(found, dtype=torch.int64) if found else no_links()
 
 

@@ -31,6 +31,8 @@ def sample_queries(
     the one before it, no two parts of a query are the same. ``most``: queries with more answers are left out; None: all are kept.
     A structure has fewer queries where the graph has no more. Raises ValueError where it has none, and for a split without facts.
     """
+    if count < 1:
+        raise ValueError(f"the number of queries of each structure must be at least 1, not {count}")
     before = {"valid": ("train",), "test": ("train", "valid")}.get(split)
     if before is None or not len(dataset.facts(split)):
         raise ValueError(

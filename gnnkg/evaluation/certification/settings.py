@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ class Smoothing:
     """whether counting stops once too few successes are left to certify anything: the radius is 0 either way"""
 
     def __post_init__(self) -> None:
-        if self.alpha <= 0 or (self.sigma is not None and self.sigma <= 0):
+        if not 0 < self.alpha < math.inf or (self.sigma is not None and not 0 < self.sigma < math.inf):
             raise ValueError(f"alpha and sigma must be above 0, not {self.alpha} and {self.sigma}")
         if self.top < 1 or (self.worst_rank is not None and self.worst_rank < self.top):
             raise ValueError(f"expected 1 <= top <= worst_rank, not top {self.top} and worst_rank {self.worst_rank}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -151,7 +152,7 @@ def evaluate_queries(
     an anchor reads the moved vector. No figure depends on ``memory`` (bytes) or on which queries are asked together.
     Raises ValueError for a negative or missing alpha, and where the executor cannot answer for the model.
     """
-    if not alphas or min(alphas) < 0 or not seeds:
+    if not alphas or not all(0 <= alpha < math.inf for alpha in alphas) or not seeds:
         raise ValueError(
             f"noise has strengths of 0 or more, and seeds; not alphas {list(alphas)} and seeds {list(seeds)}"
         )
