@@ -3,7 +3,8 @@
 An experiment is ``<dataset>_<model>.yaml``. A run that was stopped is continued; one that is recorded already is left alone
 unless ``--again``. Each result goes to ``results/`` with its protocol, seed, commit and hardware; the published figures beside it
 come from ``published.yaml``, by data set and model. Where the file of a result is that of another experiment, it stays, and
-this one bears the name of its own. A model of an inductive task is judged on the entities that training never saw.
+this one's method bears the rest of its name: ``distmult-512`` gives "CE + N3, 512". A model of an inductive task is judged on the
+entities that training never saw.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +63,10 @@ def reproduce(folder: Path, name: str, seed: int, path: Path, again: bool) -> No
         published=yaml.safe_load((folder / "published.yaml").read_text(encoding="utf-8")),
     )
     usual = folder / "results" / f"{file_name(result.dataset, result.model, result.method, f'seed{seed}')}.json"
-    taken = usual.exists() and not is_of(experiment, read_result(usual))
-    written = write_result(result, folder / "results", f"{name}-seed{seed}" if taken else None)
+    if usual.exists() and not is_of(experiment, read_result(usual)):
+        model = name.rpartition("_")[2]
+        result = replace(result, method=f"{result.method}, {model.partition('-')[2] or model}")
+    written = write_result(result, folder / "results")
     print(f"{name}, seed {seed}: test MRR {result.metrics['mrr']:.4f}, written to {written}")
 
 

@@ -95,4 +95,4 @@ def test_a_result_does_not_overwrite_that_of_another_experiment(
         monkeypatch.setattr(reproducing, "judged", lambda *_, found=found, **__: found)
         reproducing.reproduce(folder, name, 3, tmp_path / "run", again=False)
     written = sorted(path.name for path in (folder / "results").iterdir())
-    assert written == ["cldr-distmult-plain-seed3.json", "cldr_wide-seed3.json"]
+    assert written == ["cldr-distmult-plain-seed3.json", "cldr-distmult-plain-wide-seed3.json"]
