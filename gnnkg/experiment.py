@@ -82,6 +82,10 @@ class Experiment:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("say how long to train: give either steps or epochs")
+        if self.seed < 0 or self.devices < 1:
+            raise ValueError(f"seed is at least 0 and devices at least 1, not {self.seed} and {self.devices}")
+        if dotted := [name for name in self.terms if not name or "." in name]:
+            raise ValueError(f"the name of a term holds no dot, because dots lead to its fields; not {dotted[0]!r}")
 
 
 def read(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Experiment:

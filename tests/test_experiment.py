@@ -133,6 +133,12 @@ REFUSED = [
     ({"epochs": 2}, "give either steps or epochs"),
     ({"queries.batch_size": 0}, "batch_size must be at least 1, not 0"),
     ({"optimizer.lr": "fast"}, "optimizer.lr: expected float"),
+    ({"seed": -1}, "seed is at least 0"),
+    ({"devices": 0}, "devices at least 1, not 0 and 0"),
+    (
+        {"terms": {"a.b": {"class_path": "N3", "init_args": {"weight": 1.0}}}},
+        "the name of a term holds no dot.* not 'a.b'",
+    ),
     ({"seed": 1.5}, "seed: expected int, found 1.5"),
 ]
 
