@@ -58,8 +58,11 @@ def _refuse_repeated(path: Path, node: yaml.Node | None) -> None:
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if (first := seen.setdefault(key.value, line)) != line:
-                raise ConfigError(f"{path}, line {line}: {key.value} stands in line {first} too; keep one of them")
+            if key.value in seen:
+                raise ConfigError(
+                    f"{path}, line {line}: {key.value} stands there twice, first in line {seen[key.value]}; keep one of them"
+                )
+            seen[key.value] = line
             _refuse_repeated(path, value)
 
 

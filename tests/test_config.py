@@ -58,8 +58,9 @@ def test_a_malformed_override_is_refused(arguments):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("steps: 1\nseed: 3\nsteps: 2\n", "line 3: steps stands in line 1 too"),
-        ("terms:\n  a: {x: 1}\n  b:\n    - {y: 1,\n       y: 2}\n", "line 5: y stands in line 4 too"),
+        ("steps: 1\nseed: 3\nsteps: 2\n", "line 3: steps stands there twice, first in line 1"),
+        ("a: {b: 1, b: 1}\n", "line 1: b stands there twice, first in line 1"),
+        ("terms:\n  a: {x: 1}\n  b:\n    - {y: 1,\n       y: 2}\n", "line 5: y stands there twice, first in line 4"),
     ],
 )
 def test_a_key_that_stands_twice_is_refused(tmp_path, text, message):
