@@ -27,6 +27,7 @@ from gnnkg.encoders import Table
 from gnnkg.evaluation import Evaluation, evaluate
 from gnnkg.evaluation.memory import parse_size
 from gnnkg.evaluation.provenance import provenance
+from gnnkg.holding import InUse
 from gnnkg.parts import MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments, read_as
 from gnnkg.run import RunDirectory, result_name
 
@@ -175,6 +176,8 @@ def train(
     run = RunDirectory.create(path, experiment.config, dataset) if first else RunDirectory(Path(path))
     try:
         _fit(experiment, model, objective, dataset, run, progress, measure)
+    except InUse:  # it is the other process's
+        raise
     except Exception:
         if first:
             run.discard_unless_begun()  # so that the same command serves again once the fault is mended

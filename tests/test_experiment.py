@@ -11,6 +11,7 @@ from gnnkg.config import ConfigError, parse_overrides
 from gnnkg.core import Model, Objective
 from gnnkg.data.queries import Queries
 from gnnkg.experiment import build, from_config, load_dataset, load_run, read, resume, train
+from gnnkg.holding import InUse
 from gnnkg.losses import CrossEntropy
 from gnnkg.progress import TrainingFailed
 from gnnkg.samplers import Uniform
@@ -261,6 +262,16 @@ def test_a_training_that_fails_before_its_first_checkpoint_leaves_no_run_behind(
         train(read(file, {"dataset": str(folder)} | overrides), tmp_path / "run", progress=False)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
     train(read(file, {"dataset": str(folder)}), tmp_path / "run", progress=False)
+
+
+def test_a_run_that_another_process_began_at_the_same_moment_is_left_to_it(file, folder, tmp_path, monkeypatch):
+    def in_use(path: Path) -> None:
+        raise InUse
+
+    monkeypatch.setattr("gnnkg.train.held", in_use)
+    with pytest.raises(InUse):
+        train(read(file, {"dataset": str(folder)}), tmp_path / "run", progress=False)
+    assert (tmp_path / "run" / "config.yaml").exists()
 
 
 def test_a_value_that_does_not_suit_a_part_is_named_with_its_place(file, dataset):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ def number_or_all(option: str, text: str) -> int | None:
     if text != "all" and not text.isdecimal():
         raise ValueError(f"{option} is a number or all, not {text!r}")
     return None if text == "all" else int(text)
+
+
+def measured_as(kind: str, arguments: argparse.Namespace, words: Sequence[str]) -> str:
+    """The name of a measurement's file, of the options --split and --on, and of ``words`` for settings that are not the default."""
+    from gnnkg.evaluation.results import file_name
+    from gnnkg.run import result_name
+
+    return "-".join([kind, result_name(arguments.split, arguments.on), *([file_name(*words)] if words else [])])
 
 
 def tell(as_json: bool, result: dict[str, Any], table: object, *files: Path) -> None:

@@ -10,11 +10,11 @@ stopped goes on when the same is asked again.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gnnkg.cli._shared import command, number_or_all
+from gnnkg.cli._shared import command, measured_as, number_or_all
 
 if TYPE_CHECKING:
     from gnnkg.core import Model
@@ -81,9 +81,8 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
     arguments = parser.parse_args(argv)
-    told = {
-        name: value for name, value in vars(arguments).items() if name in SETTINGS and value != parser.get_default(name)
-    }
+    settings = {name: value for name, value in vars(arguments).items() if name in SETTINGS}
+    words = [f"{name} {value}" for name, value in settings.items() if value != parser.get_default(name)]
     num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"
     if arguments.attack < 0 or (arguments.attack and not of_head and arguments.delete is None):
@@ -105,7 +104,7 @@ def run(argv: Sequence[str]) -> int:
     kind = "certificate" if of_head else "boundary-certificate" if arguments.delete is None else "facts-certificate"
     loaded = load_run(arguments.run, arguments.on)
     try:
-        certificate, name = _certified(arguments, _file(kind, arguments, told), work, loaded)
+        certificate, name = _certified(arguments, measured_as(kind, arguments, words), work, loaded)
     except KeyboardInterrupt:
         print("\nstopped; to continue, ask for the same again")
         raise
@@ -117,17 +116,8 @@ def run(argv: Sequence[str]) -> int:
         print(f"written to {arguments.run / 'results' / name}.json and .png")
     if arguments.attack:
         kind = "attacks" if arguments.delete is None else "facts-certificate-attacks"
-        _attacked(arguments, _file(kind, arguments, told), certificate, loaded)
+        _attacked(arguments, measured_as(kind, arguments, words), certificate, loaded)
     return 0
-
-
-def _file(kind: str, arguments: argparse.Namespace, told: Mapping[str, Any]) -> str:
-    """The name of a result: all that it depends on, but for defaults."""
-    from gnnkg.evaluation.results import file_name
-    from gnnkg.run import result_name
-
-    words = [f"{name} {value}" for name, value in told.items()]
-    return "-".join([kind, result_name(arguments.split, arguments.on), *([file_name(*words)] if words else [])])
 
 
 def _attacked(arguments: argparse.Namespace, name: str, certificate: Any, loaded: Loaded) -> None:

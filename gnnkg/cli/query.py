@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnkg.cli._shared import command, tell
+from gnnkg.cli._shared import command, measured_as, tell
 
 
 def run(argv: Sequence[str]) -> int:
@@ -130,8 +130,6 @@ def _measure(
 def _file(arguments: argparse.Namespace, benchmark: str, executor: Any) -> str:
     """The name of a measurement's file: all that its figures depend on, but for defaults."""
     from gnnkg.evaluation.multihop import Beam
-    from gnnkg.evaluation.results import file_name
-    from gnnkg.run import result_name
 
     words = list(arguments.structures or [])
     words += [f"{arguments.queries} queries"] * (arguments.queries is not None)
@@ -139,6 +137,4 @@ def _file(arguments: argparse.Namespace, benchmark: str, executor: Any) -> str:
     if any(arguments.alpha):
         words += [arguments.noise, "alpha", *(f"{alpha:g}" for alpha in arguments.alpha), f"{arguments.seeds} seeds"]
         words += [f"sigma div {arguments.sigma_div:g}"] * (arguments.sigma_div != 3.0)
-    return "-".join(
-        [f"queries-{benchmark}-{result_name(arguments.split, arguments.on)}", *([file_name(*words)] if words else [])]
-    )
+    return measured_as(f"queries-{benchmark}", arguments, words)

@@ -26,32 +26,25 @@ def read_links(path: Path | str, left: Find, right: Find, one_to_one: bool = Fal
     path = Path(path)
     lines = list(numbered(path))
     separator = "\t" if any("\t" in line for _, line in lines) else ","
+
+    def fault(number: int, expected: str, stood: str) -> DataError:
+        return DataError(str(Fault(str(path), number, expected, stood)))
+
     found: list[tuple[int, int]] = []
     partner: tuple[dict[int, int], dict[int, int]] = {}, {}
     for number, line in lines:
         fields = [each.strip(WHITESPACE) for each in line.split(separator)]
         if len(fields) != 2 or not all(fields):
             name = "a tab" if separator == "\t" else "a comma or a tab"
-            raise DataError(str(Fault(str(path), number, f"two entities separated by {name}", shown(line))))
+            raise fault(number, f"two entities separated by {name}", shown(line))
         try:
-            found.append((left(fields[0]), right(fields[1])))
+            one, other = left(fields[0]), right(fields[1])
         except LookupError as error:
             known = str(error.args[0]) if error.args else ""
-            raise DataError(
-                str(Fault(str(path), number, "a left and a right entity", f"{shown(line)}: {known}"))
-            ) from None
-        one, other = found[-1]
+            raise fault(number, "a left and a right entity", f"{shown(line)}: {known}") from None
         if one_to_one and (partner[0].setdefault(one, other) != other or partner[1].setdefault(other, one) != one):
-            raise DataError(
-                str(
-                    Fault(
-                        str(path),
-                        number,
-                        "each entity in one link",
-                        f"{shown(line)}: a line before links it to another",
-                    )
-                )
-            )
+            raise fault(number, "each entity in one link", f"{shown(line)}: a line before links it to another")
+        found.append((one, other))
     return torch.tensor(found, dtype=torch.int64) if found else no_links()
 
 
