@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -11,8 +12,12 @@ from torch.utils.checkpoint import checkpoint
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Hidden, Shift, Space, Vectors
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.backends import recomputed
+from gnnkg.ops.cones import Cones
 from gnnkg.ops.message import Adjacency, Aggregate, Message, degree_scales, degrees, propagate
 from gnnkg.ops.update import update
+
+SPARSE = 0.5
+"""the part of all states below which computing those alone is less work"""
 
 
 class NBFNet(Encoder):
@@ -30,6 +35,9 @@ class NBFNet(Encoder):
     free vectors a layer (WN18RR). ``hides``: what an objective takes out of the graph, the batch's facts or every fact between
     their heads and tails (published for FB15k-237). ``recompute`` keeps a layer's input only and computes it again in the
     backward pass: about a third more time, for a fraction of the memory.
+
+    ``sparse``: compute only the states that the asked scores depend on (``gnnkg.ops.cones``), to the same result; None: where that
+    is less work. On CPU.
     """
 
     inductive = True
@@ -47,6 +55,7 @@ class NBFNet(Encoder):
         shortcut: bool = True,
         hides: Hidden = "facts",
         recompute: bool = False,
+        sparse: bool | None = None,
     ) -> None:
         super().__init__(graph)
         if num_layers < 1:
@@ -56,6 +65,8 @@ class NBFNet(Encoder):
         self.num_layers = num_layers
         self.hides = hides
         self.recompute = recompute
+        self.dependent = dependent
+        self.sparse = sparse
         self.query = nn.Embedding(2 * graph.num_relations, dim)
         self.layers = nn.ModuleList(
             _Layer(dim, 2 * graph.num_relations, message, aggregate, dependent, layer_norm, shortcut)
@@ -104,29 +115,73 @@ class NBFNetLookup:
         boundary = boundary.index_put((head, torch.arange(len(head), device=head.device)), source)
         state = boundary
         for number, layer in enumerate(encoder.layers):
-            arguments = (state, query, boundary, *self.messages.of_layer(number), self.scales)
-            if encoder.recompute and torch.is_grad_enabled():
-                again = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": recomputed}
-                state = checkpoint(layer, *arguments, **again)
-            else:
-                state = layer(*arguments)
+            state = self._run(layer, state, None, query, boundary, *self.messages.of_layer(number), self.scales)
         return state
+
+    def _run(self, layer: nn.Module, *arguments: object) -> Tensor:
+        if not self.encoder.recompute or not torch.is_grad_enabled():
+            return layer(*arguments)
+        again = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": recomputed}
+        return cast(Tensor, checkpoint(layer, *arguments, **again))
+
+    def _cones(
+        self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Int[Tensor, "B K"] | None
+    ) -> Cones | None:
+        """The states to compute, or None for all of them."""
+        sparse, layers = self.encoder.sparse, self.encoder.layers
+        if head.device.type != "cpu":
+            if sparse:
+                raise NotImplementedError(
+                    f"NBFNet(sparse=True) runs on the CPU, not on {head.device}: leave sparse out"
+                )
+            return None
+        if sparse is False or not len(head):
+            return None
+        kinds, kind = torch.zeros(1), torch.zeros_like(head)
+        if self.encoder.dependent:
+            kinds, kind = torch.unique(relation, return_inverse=True)
+        cones = Cones(self.messages.edges, head, kind, len(kinds), candidates, len(layers))
+        every = len(layers) * len(head) * self.num_entities
+        return cones if sparse or cones.num_states < SPARSE * every else None
+
+    def _states_of(
+        self, cones: Cones, relation: Int[Tensor, " B"], source: Float[Tensor, "B D"]
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B K D"]]:
+        """h^(T) of the heads and of the candidates."""
+        encoder, plan = self.encoder, cones.plan()
+        query = encoder.query(torch.unique(relation)) if encoder.dependent else None
+        state = source.new_zeros(plan.num_first, source.shape[1]).index_put((plan.first,), source)
+        for number, (layer, step) in enumerate(zip(encoder.layers, plan.iterations, strict=True)):
+            weight = self.messages.of_layer(number).weight
+            weight = None if weight is None else weight[step.edges.order]
+            boundary = source.new_zeros(len(step.node), source.shape[1]).index_put((step.head,), source)
+            scales = self.scales[step.node]
+            given = state.unsqueeze(1), step.before, query, boundary.unsqueeze(1), step.edges, weight, scales
+            state = self._run(layer, *given).squeeze(1)
+        return functional.embedding(plan.iterations[-1].head, state), functional.embedding(plan.found, state)
 
     def __call__(
         self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
     ) -> Vectors:
-        encoder = self.encoder
+        encoder, table, own = self.encoder, candidates.table, candidates.own
         query = encoder.query(relation)
         source = query if self.shift is None else query + self.shift(head, relation)
-        states = self.states(head, query, source)
         each = torch.arange(len(head), device=head.device)
-        if candidates.table is None:
-            tail = states.transpose(0, 1)
+        wanted = None if table is None else table.repeat_interleave(len(head) // len(table), 0)  # (B, K)
+        if wanted is not None and own is not None:
+            wanted = torch.cat([wanted, own.unsqueeze(1)], 1)
+        cones = self._cones(head, relation, wanted)
+        if cones is not None:
+            of_head, tail = self._states_of(cones, relation, source)
         else:
-            table = candidates.table.repeat_interleave(len(head) // len(candidates.table), 0)  # (B, K)
-            tail = states[table, each.unsqueeze(1)]
-        own = None if candidates.own is None else encoder.to_entity(states[candidates.own, each])
-        return Vectors(encoder.to_entity(states[head, each]), encoder.to_relation(query), encoder.to_entity(tail), own)
+            states = self.states(head, query, source)
+            of_head = states[head, each]
+            tail = states.transpose(0, 1) if wanted is None else states[wanted, each.unsqueeze(1)]
+        of_head, tail = encoder.to_entity(of_head), encoder.to_entity(tail)
+        if own is None:
+            return Vectors(of_head, encoder.to_relation(query), tail)
+        positive = tail[each, own] if table is None else tail[:, -1]
+        return Vectors(of_head, encoder.to_relation(query), tail if table is None else tail[:, :-1], positive)
 
 
 class _Layer(nn.Module):
@@ -153,15 +208,19 @@ class _Layer(nn.Module):
 
     def forward(
         self,
-        state: Float[Tensor, "N B D"],
-        query: Float[Tensor, "B D"],
+        sent: Float[Tensor, "M B D"],
+        before: Int[Tensor, " N"] | None,
+        query: Float[Tensor, "Q D"] | None,
         boundary: Float[Tensor, "N B D"],
         edges: Adjacency,
         weight: Float[Tensor, " E"] | None,
         scales: Float[Tensor, "N 3"],
     ) -> Float[Tensor, "N B D"]:
-        received = propagate(state, self.relations(query), edges, weight, boundary, self.message, self.aggregate)
-        dim = query.shape[1]
+        """States after the iteration, of those before it: ``sent``, of which ``before`` are those of the same entities."""
+        relations = self.relations(query, len(boundary[0]))
+        received = propagate(sent, relations, edges, weight, boundary, self.message, self.aggregate)
+        state = sent if before is None else functional.embedding(before, sent.flatten(1)).view_as(boundary)
+        dim = boundary.shape[2]
         # W [state; received], or with PNA W [state; received * each scaler], without the joined vector
         scales = scales if self.aggregate == "pna" else scales[:, :1]
         of_state, *of_received = self.linear.weight.split([dim] + scales.shape[1] * [received.shape[-1]], dim=1)
@@ -170,9 +229,15 @@ class _Layer(nn.Module):
         norm = None if self.norm is None else (self.norm.weight, self.norm.bias)
         return update(own, parts, scales, norm, state if self.shortcut else None)
 
-    def relations(self, query: Float[Tensor, "B D"]) -> Float[Tensor, "R D"] | Float[Tensor, "R B D"]:
-        """The vectors of the edges' relations: free ones, or a linear map of each query."""
-        if isinstance(self.relation, nn.Embedding):
+    def relations(
+        self, query: Float[Tensor, "Q D"] | None, num_states: int
+    ) -> Float[Tensor, "R D"] | Float[Tensor, "R B D"]:
+        """The vectors of the edges' relations: free ones, or a linear map of each query.
+
+        Where there are not as many states as queries, of query k are those of relations r Q + k.
+        """
+        if isinstance(self.relation, nn.Embedding) or query is None:
             return self.relation.weight
         matrices = self.relation.weight.unflatten(0, (-1, query.shape[1]))  # (R, D, D)
-        return query @ matrices.transpose(1, 2) + self.relation.bias.view(-1, 1, query.shape[1])
+        vectors = query @ matrices.transpose(1, 2) + self.relation.bias.view(-1, 1, query.shape[1])
+        return vectors if len(query) == num_states else vectors.flatten(0, 1)

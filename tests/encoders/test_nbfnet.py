@@ -124,6 +124,52 @@ def test_tables_shared_by_queries() -> None:
         assert torch.equal(chosen[query], everyone[query, table[query // 2]])
 
 
+@pytest.mark.parametrize("form", ["all", "tables", "own", "all and own"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"dependent": True},
+        {"dependent": False},
+        {"aggregate": "sum", "shortcut": False},
+        {"message": "rotate", "aggregate": "max", "recompute": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("weights", [None, "hidden", "a layer's own"])
+def test_only_what_answers_depend_on(made: dict, form: str, weights: str | None) -> None:
+    """Vectors and all gradients are those of computing every state; noise on the query's vector reaches as far."""
+    graph = random_graph(num_entities=40, num_facts=45)
+    head, relation = torch.tensor([3, 17, 3, 30, 8, 9]), torch.tensor([0, 4, 2, 0, 0, 5])
+    table = None if form.startswith("all") else torch.randint(40, (2, 5))
+    candidates = Candidates(table, torch.tensor([1, 17, 25, 3, 0, 39]) if "own" in form else None)
+    given = torch.rand(4, len(graph.messages.edges), dtype=torch.float64).requires_grad_()
+    if weights == "hidden":
+        graph = graph.without(graph.facts[:7, 0], graph.facts[:7, 1], graph.facts[:7, 2])
+    elif weights:
+        graph = graph.weighted(given)
+    found = []
+    for sparse in (True, False):
+        torch.manual_seed(1)
+        encoder = NBFNet(graph, MLP(4, 5).space, num_layers=4, dim=6, sparse=sparse, **made).double()
+        noise = torch.linspace(-1, 1, 36, dtype=torch.float64).view(6, 6).requires_grad_()
+        lookup = encoder(graph).shifted(lambda head, relation, noise=noise: noise)
+        answer = lookup(head, relation, candidates)
+        vectors = [each for each in (answer.head, answer.relation, answer.tail, answer.own) if each is not None]
+        loss = sum((vector * torch.linspace(-1, 2, vector.numel()).view_as(vector)).sum() for vector in vectors)
+        leaves = [noise, *encoder.parameters(), *([given] if weights and weights != "hidden" else [])]
+        found.append((vectors, torch.autograd.grad(loss, leaves, allow_unused=True)))
+    assert_close(*found)
+
+
+def test_on_a_sparse_graph_a_part_is_computed_unasked() -> None:
+    """And on a dense one everything, as that is less work then."""
+    asked = torch.arange(6)
+    for num_facts, sparse in ((20, True), (300, False)):
+        graph = random_graph(num_entities=40, num_facts=num_facts)
+        lookup = NBFNet(graph, MLP(4, 5).space, num_layers=4, dependent=False)(graph)
+        assert (lookup._cones(asked, asked, None) is not None) == sparse
+
+
 def test_another_number_of_relations_is_refused() -> None:
     encoder = NBFNet(random_graph(), MLP(4, 5).space)
     with pytest.raises(ValueError, match="knows 3 relations, and the graph has 4"):

@@ -29,6 +29,8 @@ GRAPHS = {
     "last": ([0, 1, 2, 4], [0, 1, 0, 1], [4, 4, 4, 4], 5, 2),  # only the last node gets messages
     "one edge": ([1], [0], [0], 2, 1),
     "no edges": ([], [], [], 3, 2),
+    "in part": ([4, 0, 1, 4, 3, 0], [0, 1, 0, 1, 2, 0], [0, 0, 1, 1, 1, 3], 4, 3, 6),  # four nodes hear from six others
+    "of few": ([0, 1, 0], [0, 1, 1], [4, 2, 2], 5, 2, 2),
 }
 
 
@@ -46,15 +48,17 @@ SHAPES = (
     Shape(1, 2, "last"),
     Shape(2, 6, "one edge"),
     Shape(1, 4, "no edges"),
+    Shape(2, 6, "in part"),
+    Shape(1, 34, "of few"),
 )
 ODD = (Shape(2, 1), Shape(3, 3, "last"), Shape(1, 17), Shape(2, 33))
 """for messages that are not complex"""
 
 
 def adjacency(graph: str) -> Adjacency:
-    source, relation, target, num_nodes, num_relations = hub() if graph == "hub" else GRAPHS[graph]
+    source, relation, target, *sizes = hub() if graph == "hub" else GRAPHS[graph]
     ids = (torch.tensor(values, dtype=torch.int64) for values in (source, relation, target))
-    return Adjacency.of(*ids, num_nodes, num_relations)
+    return Adjacency.of(*ids, *sizes)
 
 
 class Case(NamedTuple):
@@ -86,14 +90,14 @@ class Case(NamedTuple):
 
 def case(shape: Shape, shared: bool = True, weighted: bool = False, bounded: bool = False) -> Case:
     edges = adjacency(shape.graph)
-    states = edges.num_nodes, shape.states, shape.width
+    vectors = shape.states, shape.width
     weight = torch.randn(len(edges)) * (torch.rand(len(edges)) < 0.7)
     return Case(
         edges,
-        torch.randn(states),
+        torch.randn(edges.num_sources, *vectors),
         torch.randn(edges.num_relations, *(() if shared else (shape.states,)), shape.width),
         weight if weighted else None,
-        torch.randn(states) if bounded else None,
+        torch.randn(edges.num_nodes, *vectors) if bounded else None,
     )
 
 

@@ -59,10 +59,10 @@ def random_given(
     edges: Adjacency, num_states: int, dim: int, shared: bool = False, weighted: bool = False, bounded: bool = False
 ) -> Given:
     """Some of the weights are 0."""
-    x = torch.randn(edges.num_nodes, num_states, dim)
+    x = torch.randn(edges.num_sources, num_states, dim)
     weight = torch.randn(len(edges)) * (torch.rand(len(edges)) < 0.7) if weighted else None
     relation = torch.randn(edges.num_relations, 1 if shared else num_states, dim)
-    return Given(x, relation, weight, torch.randn_like(x) if bounded else None)
+    return Given(x, relation, weight, torch.randn(edges.num_nodes, num_states, dim) if bounded else None)
 
 
 def check(
@@ -106,6 +106,14 @@ COMBINATIONS = [
 def test_equals_the_definition(message: Message, aggregate: Aggregate, layout: tuple[bool, bool, bool]):
     edges = random_graph(32, 5, 2)
     check(edges, random_given(edges, 2, 4 if message == "rotate" else 3, *layout), message, aggregate)
+
+
+@pytest.mark.parametrize(("num_nodes", "num_sources"), [(4, 7), (7, 4)])
+def test_messages_from_other_nodes(num_nodes: int, num_sources: int):
+    ends = [torch.randint(limit, (24,), device=DEVICE) for limit in (num_sources, 2, num_nodes)]
+    edges = Adjacency.of(*ends, num_nodes, 2, num_sources)
+    for aggregate in AGGREGATES:
+        check(edges, random_given(edges, 2, 3, bounded=True), "mul", aggregate)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

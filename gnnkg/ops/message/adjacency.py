@@ -26,6 +26,9 @@ class Adjacency:
     """
 
     num_nodes: int
+    """that messages reach: ids of targets"""
+    num_sources: int
+    """that messages come from: the same nodes, but where a layer is computed in part"""
     num_relations: int
     """of the relation ids of the edges; with inverse relations, 2R"""
     source: Int[Tensor, " E"]
@@ -44,11 +47,13 @@ class Adjacency:
         target: Int[Tensor, " E"],
         num_nodes: int,
         num_relations: int,
+        num_sources: int | None = None,
     ) -> Adjacency:
-        """Sorts edges. Ids must be in range."""
+        """Sorts edges. Ids must be in range. ``num_sources`` where messages come from other nodes than those they reach."""
         order = torch.argsort(target, stable=True)
         return cls(
             num_nodes,
+            num_nodes if num_sources is None else num_sources,
             num_relations,
             source[order].contiguous(),
             relation[order].contiguous(),
@@ -71,7 +76,7 @@ class Adjacency:
 
     @cached_property
     def by_source(self) -> Groups:
-        return Groups(_starts(self.source, self.num_nodes), torch.argsort(self.source, stable=True))
+        return Groups(_starts(self.source, self.num_sources), torch.argsort(self.source, stable=True))
 
     @cached_property
     def by_relation(self) -> Groups:

@@ -16,7 +16,7 @@ from gnnkg.ops.message.reference import AGGREGATES, MESSAGES, Aggregate, Message
 
 
 def propagate(
-    x: Float[Tensor, "N B D"],
+    x: Float[Tensor, "M B D"],
     relation: Float[Tensor, "R D"] | Float[Tensor, "R B D"],
     edges: Adjacency,
     weight: Float[Tensor, " E"] | None = None,
@@ -25,6 +25,8 @@ def propagate(
     aggregate: Aggregate = "sum",
 ) -> Float[Tensor, "N B D"] | Float[Tensor, "N B 4*D"]:
     """out_v = AGG over edges e = (u, r, v) of weight_e * phi(x_u, relation_r), for B independent states of the graph.
+
+    The N nodes that messages reach are the M that they come from, but where ``edges`` says otherwise.
 
     ``relation`` is shared by the batch, (R, D), or of each state's own, (R, B, D). ``weight`` is in the order of ``edges``; an edge
     of weight 0 is absent, for max, min and the count of a mean as well. ``boundary`` is a message of each node to itself, before
@@ -61,16 +63,16 @@ def _check(
     message: str,
     aggregate: str,
 ) -> None:
-    num_nodes, num_states, width = x.shape
-    expected = (edges.num_relations, num_states, width)
-    if num_nodes != edges.num_nodes:
-        raise ValueError(f"expected a state of each of {edges.num_nodes} nodes, not {num_nodes}")
+    num_sources, num_states, width = x.shape
+    expected, reached = (edges.num_relations, num_states, width), (edges.num_nodes, num_states, width)
+    if num_sources != edges.num_sources:
+        raise ValueError(f"expected a state of each of {edges.num_sources} nodes, not {num_sources}")
     if relation.shape not in (expected, (edges.num_relations, 1, width)):
         raise ValueError(f"expected relations {expected} or {expected[::2]}, not {tuple(relation.shape)}")
     if weight is not None and weight.shape != (len(edges),):
         raise ValueError(f"expected a weight of each of {len(edges)} edges, not {tuple(weight.shape)}")
-    if boundary is not None and boundary.shape != x.shape:
-        raise ValueError(f"expected a boundary of x's shape {tuple(x.shape)}, not {tuple(boundary.shape)}")
+    if boundary is not None and boundary.shape != reached:
+        raise ValueError(f"expected a boundary of shape {reached}, not {tuple(boundary.shape)}")
     if message not in MESSAGES:
         raise ValueError(f"message is one of {', '.join(MESSAGES)}, not {message!r}")
     if aggregate not in AGGREGATES:

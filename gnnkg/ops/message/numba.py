@@ -140,7 +140,7 @@ def _share(num_tasks: int, work: int, worker: Callable[[], Callable[[int], None]
 def forward(
     inputs: Inputs, edges: Adjacency, message: Message, aggregate: Aggregate
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    num_nodes, num_states, width = inputs.x.shape
+    num_nodes, (num_sources, num_states, width) = edges.num_nodes, inputs.x.shape
     parts = 4 if aggregate == "pna" else 1
     columns = _columns(message, num_states, width, inputs.relation.shape[1] == 1, parts)
     here = _present(edges, inputs.weight)
@@ -157,7 +157,7 @@ def forward(
     moments = cpu.empty(2 if parts == 4 and out.dtype != torch.float32 else 0, num_blocks, num_nodes, LANES).numpy()
 
     def worker() -> Callable[[int], None]:
-        x_block, out_blocks = _block(num_nodes), [_block(num_nodes) for _ in range(parts)]
+        x_block, out_blocks = _block(num_sources), [_block(num_nodes) for _ in range(parts)]
         rows = _block(relation.shape[0] * (2 if message == "rotate" else 1))
         boundary_block = x_block if boundary is None else _block(num_nodes)
 
@@ -196,7 +196,7 @@ def backward(
     kept: tuple[Tensor, ...],
     needs: Needs,
 ) -> Inputs:
-    num_nodes, num_states, width = inputs.x.shape
+    num_nodes, (num_sources, num_states, width) = edges.num_nodes, inputs.x.shape
     parts = 4 if aggregate == "pna" else 1
     columns = _columns(message, num_states, width, inputs.relation.shape[1] == 1, parts)
     places, moments = kept[0].numpy(), kept[1].numpy()
@@ -206,7 +206,7 @@ def backward(
     x, relation, upstream, results = (_matrix(t) for t in (inputs.x, inputs.relation, gradient, out))
     boundary = None if inputs.boundary is None else _matrix(inputs.boundary)
     d_x = _empty_like(inputs.x, *inputs.x.shape)
-    d_boundary = None if inputs.boundary is None else _empty_like(inputs.x, *inputs.x.shape)
+    d_boundary = None if inputs.boundary is None else _empty_like(inputs.x, *inputs.boundary.shape)
     num_blocks, num_relations = len(columns.state), relation.shape[0]
     relation_blocks = cpu.empty(num_blocks, num_relations, LANES).numpy()
     # Blocks of one group take turns, so that they can share the gradient of the weights.
@@ -215,7 +215,7 @@ def backward(
     group_starts = np.linspace(0, num_blocks, num_groups + 1).astype(int)
 
     def worker() -> Callable[[int], None]:
-        x_block, dx_block = _block(num_nodes), _block(num_nodes)
+        x_block, dx_block = _block(num_sources), _block(num_sources)
         gradient_blocks = [_block(num_nodes) for _ in range(parts)]
         moment_blocks = [_block(num_nodes) for _ in range(parts // 2)]
         rows, d_rows = (_block(num_relations * (2 if message == "rotate" else 1)) for _ in range(2))

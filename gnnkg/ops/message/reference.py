@@ -39,7 +39,7 @@ PHI: dict[Message, Callable[[Tensor, Tensor], Tensor]] = {"mul": mul, "add": add
 
 
 def propagate(
-    x: Float[Tensor, "N B D"],
+    x: Float[Tensor, "M B D"],
     relation: Float[Tensor, "R B D"] | Float[Tensor, "R 1 D"],
     edges: Adjacency,
     weight: Float[Tensor, " E"] | None = None,
@@ -48,6 +48,7 @@ def propagate(
     aggregate: Aggregate = "sum",
 ) -> Float[Tensor, "N B D"] | Float[Tensor, "N B 4*D"]:
     """As ``gnnkg.ops.message.propagate``, whose docstring says what is computed."""
+    num_nodes = edges.num_nodes
     sent = PHI[message](x[edges.source], relation[edges.relation])
     target = edges.target
     if weight is not None:
@@ -56,16 +57,16 @@ def propagate(
         sent, target = sent[here], target[here]
     if boundary is not None:  # a message of each node to itself, before all others
         sent = torch.cat([boundary, sent])
-        target = torch.cat([torch.arange(len(x), device=x.device), target])
-    count = torch.bincount(target, minlength=len(x))
+        target = torch.cat([torch.arange(num_nodes, device=x.device), target])
+    count = torch.bincount(target, minlength=num_nodes)
     if aggregate == "sum":
-        return _sum(sent, target, len(x))
+        return _sum(sent, target, num_nodes)
     if aggregate == "mean":
-        return _sum(sent, target, len(x)) / _at_least_one(count)
+        return _sum(sent, target, num_nodes) / _at_least_one(count)
     if aggregate in ("max", "min"):
         return _extreme(sent, target, count > 0, aggregate)
-    mean = _sum(sent, target, len(x)) / _at_least_one(count)
-    variance = _sum((sent - mean[target]) ** 2, target, len(x)) / _at_least_one(count)
+    mean = _sum(sent, target, num_nodes) / _at_least_one(count)
+    variance = _sum((sent - mean[target]) ** 2, target, num_nodes) / _at_least_one(count)
     deviation = variance.clamp(min=SMALLEST_VARIANCE).sqrt()
     extremes = [_extreme(sent, target, count > 0, which) for which in ("max", "min")]
     return torch.cat([mean, *extremes, deviation], -1)

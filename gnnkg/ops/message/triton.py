@@ -74,7 +74,7 @@ def forward(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     x, relation, weight, boundary = inputs
     assert len(edges) < 2**31 - 1, "places are int32"
-    num_nodes, num_states, dim = x.shape
+    num_nodes, (_, num_states, dim) = edges.num_nodes, x.shape
     sizes, groups = Sizes.of(x, message), parts(edges, "target")
     width, pna = num_states * dim, aggregate == "pna"
 
