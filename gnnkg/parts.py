@@ -86,6 +86,10 @@ def read_as(kind: type[T], config: Mapping[str, Any], source: str) -> T:
         raise ConfigError(f"{source}: {error}") from error
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, skip={"config"})
+    # jsonargparse would give a part that takes the place of a default one the latter's arguments, where names agree.
+    parser.set_defaults(
+        {name: None for name, value in complete.items() if isinstance(value, dict) and "class_path" in value}
+    )
     try:
         namespace = parser.parse_object(complete)
         resolved = yaml.safe_load(parser.dump(namespace, skip_unset=False))

@@ -5,7 +5,8 @@ import pytest
 from gnnkg.config import ConfigError
 from gnnkg.core import Sampler, Transform
 from gnnkg.encoders import Table
-from gnnkg.parts import PLACES, Init, MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, describe, expand
+from gnnkg.experiment import Experiment
+from gnnkg.parts import PLACES, Init, MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, describe, expand, read_as
 from gnnkg.scorers import DistMult
 from gnnkg.strength import Alpha
 from gnnkg.terms import N3
@@ -85,6 +86,19 @@ def test_arguments_that_are_given_later_are_not_asked_for():
     assert expand("Table", MakeEncoder, "encoder") == {"class_path": "gnnkg.encoders.Table", "init_args": {}}
     with pytest.raises(ConfigError, match=r"encoder.graph: Table accepts no key 'graph'"):
         expand({"class_path": "Table", "init_args": {"graph": 1}}, MakeEncoder, "encoder")
+
+
+def test_a_part_in_the_place_of_a_default_one_keeps_its_own_defaults() -> None:
+    """Table, the default encoder, has an argument ``sparse`` as well, which is False."""
+    parts = {
+        "dataset": "cldr",
+        "scorer": "MLP",
+        "encoder": "NBFNet",
+        "sampler": "Uniform",
+        "terms": {"plain": "Ranking"},
+    }
+    experiment = read_as(Experiment, parts | {"optimizer": "Adam", "steps": 1}, "here")
+    assert experiment.config["encoder"]["init_args"]["sparse"] is None
 
 
 def test_a_number_may_stand_in_the_place_of_a_part():
