@@ -95,7 +95,7 @@ def test_a_part_in_the_place_of_a_default_one_keeps_its_own_defaults() -> None:
         "scorer": "MLP",
         "encoder": "NBFNet",
         "sampler": "Uniform",
-        "terms": {"plain": "Ranking"},
+        "terms": {"n3": {"class_path": "N3", "init_args": {"weight": 0.1}}},
     }
     experiment = read_as(Experiment, parts | {"optimizer": "Adam", "steps": 1}, "here")
     assert experiment.config["encoder"]["init_args"]["sparse"] is None
