@@ -92,7 +92,8 @@ class NBFNetLookup:
         self.encoder = encoder
         self.num_entities = graph.num_entities
         self.messages = graph.messages
-        self.scales = degree_scales(degrees(*self.messages.of_layer(0)), encoder.query.weight.dtype)
+        self.degree = degrees(*self.messages.of_layer(0))
+        self.scales = degree_scales(self.degree, encoder.query.weight.dtype)
         self.shift: Shift | None = None
 
     @property
@@ -115,7 +116,7 @@ class NBFNetLookup:
         boundary = boundary.index_put((head, torch.arange(len(head), device=head.device)), source)
         state = boundary
         for number, layer in enumerate(encoder.layers):
-            state = self._run(layer, state, None, query, boundary, *self.messages.of_layer(number), self.scales)
+            state = self._run(layer, state, query, boundary, *self.messages.of_layer(number), self.scales)
         return state
 
     def _run(self, layer: nn.Module, *arguments: object) -> Tensor:
@@ -148,7 +149,7 @@ class NBFNetLookup:
         self, cones: Cones, relation: Int[Tensor, " B"], source: Float[Tensor, "B D"]
     ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B K D"]]:
         """h^(T) of the heads and of the candidates."""
-        encoder, plan = self.encoder, cones.plan()
+        encoder, plan = self.encoder, cones.plan(self.degree)
         query = encoder.query(torch.unique(relation)) if encoder.dependent else None
         state = source.new_zeros(plan.num_first, source.shape[1]).index_put((plan.first,), source)
         for number, (layer, step) in enumerate(zip(encoder.layers, plan.iterations, strict=True)):
@@ -156,8 +157,8 @@ class NBFNetLookup:
             weight = None if weight is None else weight[step.edges.order]
             boundary = source.new_zeros(len(step.node), source.shape[1]).index_put((step.head,), source)
             scales = self.scales[step.node]
-            given = state.unsqueeze(1), step.before, query, boundary.unsqueeze(1), step.edges, weight, scales
-            state = self._run(layer, *given).squeeze(1)
+            given = query, boundary.unsqueeze(1), step.edges, weight, scales, step.before, step.runs
+            state = self._run(layer, state.unsqueeze(1), *given).squeeze(1)
         return functional.embedding(plan.iterations[-1].head, state), functional.embedding(plan.found, state)
 
     def __call__(
@@ -209,25 +210,36 @@ class _Layer(nn.Module):
     def forward(
         self,
         sent: Float[Tensor, "M B D"],
-        before: Int[Tensor, " N"] | None,
         query: Float[Tensor, "Q D"] | None,
         boundary: Float[Tensor, "N B D"],
         edges: Adjacency,
         weight: Float[Tensor, " E"] | None,
         scales: Float[Tensor, "N 3"],
+        before: Int[Tensor, " N"] | None = None,
+        runs: list[int] | None = None,
     ) -> Float[Tensor, "N B D"]:
-        """States after the iteration, of those before it: ``sent``, of which ``before`` are those of the same entities."""
+        """States after the iteration, of those before it: ``sent``, of which ``before`` are those of the same entities.
+
+        Scales are the same in each of the ``runs`` of nodes, where these are given.
+        """
         relations = self.relations(query, len(boundary[0]))
         received = propagate(sent, relations, edges, weight, boundary, self.message, self.aggregate)
         state = sent if before is None else functional.embedding(before, sent.flatten(1)).view_as(boundary)
-        dim = boundary.shape[2]
         # W [state; received], or with PNA W [state; received * each scaler], without the joined vector
         scales = scales if self.aggregate == "pna" else scales[:, :1]
-        of_state, *of_received = self.linear.weight.split([dim] + scales.shape[1] * [received.shape[-1]], dim=1)
+        sizes = [boundary.shape[2]] + scales.shape[1] * [received.shape[-1]]
+        of_state, *of_received = self.linear.weight.split(sizes, dim=1)
         own = functional.linear(state, of_state, self.linear.bias)
-        parts = functional.linear(received, torch.cat(of_received)).unflatten(-1, (-1, dim))
         norm = None if self.norm is None else (self.norm.weight, self.norm.bias)
-        return update(own, parts, scales, norm, state if self.shortcut else None)
+        shortcut = state if self.shortcut else None
+        if runs is None:
+            parts = functional.linear(received, torch.cat(of_received)).unflatten(-1, (-1, sizes[0]))
+            return update(own, parts, scales, norm, shortcut)
+        # one matrix a run in place of one a scaler
+        starts = torch.tensor([0, *runs]).cumsum(0)[:-1]
+        matrices = torch.tensordot(scales[starts], torch.stack(of_received), 1)  # (runs, D, 4 D)
+        each = zip(received.split(runs), matrices.unbind(), strict=True)
+        return update(own + torch.cat([functional.linear(x, w) for x, w in each]), norm=norm, shortcut=shortcut)
 
     def relations(
         self, query: Float[Tensor, "Q D"] | None, num_states: int

@@ -9,8 +9,8 @@ So the states of iteration t that are a query's own are those with ``hops from t
 Everything else that is read is the *ground*: the states without any head, once for all queries (or once a kind of query, where
 edges' vectors depend on the query's relation). Nothing is approximate. On sparse graphs a hundredth of the states is left.
 
-A plan numbers the states of each iteration, a query's side by side and the ground last, and gives its edges as an ``Adjacency``
-from the states of one iteration to those of the next. On CPU.
+A plan numbers the states of each iteration by the degree of their entities, so that those which are scaled alike are side by side,
+and gives its edges as an ``Adjacency`` from the states of one iteration to those of the next. On CPU.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Iteration(NamedTuple):
 
     node: Int[Tensor, " P"]
     """of each state, its entity"""
+    runs: list[int]
+    """how many states have entities of the smallest degree, of the next ..."""
     before: Int[Tensor, " P"]
     """of each state, that of the same entity in the iteration before"""
     edges: Adjacency
@@ -92,14 +94,22 @@ class Cones:
         """Of all iterations."""
         return int((self.until - np.maximum(self.since, 1) + 1).sum(dtype=np.int64))
 
-    def plan(self) -> Plan:
+    def plan(self, degree: Int[Tensor, " N"]) -> Plan:
         iterations = range(self.num_iterations + 1)
         there = [(self.since <= t) & (t <= self.until) for t in iterations]
-        row = np.stack([each.cumsum(dtype=np.int32) - 1 for each in there])
-        nodes = [self.node[each] for each in there]
+        in_degree, degrees = np.diff(self.starts), degree.numpy()
+        row = np.empty((len(there), len(self.node)), np.int32)
+        nodes, runs = [], []
+        for t, each in enumerate(there):
+            pairs = each.nonzero()[0]
+            # of 16 bits, for which NumPy sorts in linear time; a few larger degrees may take turns
+            pairs = pairs[degrees[self.node[pairs]].clip(max=2**16 - 1).astype(np.uint16).argsort(kind="stable")]
+            row[t, pairs] = np.arange(len(pairs))
+            nodes.append(self.node[pairs])
+            changes = np.diff(degrees[nodes[t]]).nonzero()[0] + 1
+            runs.append(np.diff(changes, prepend=0, append=len(pairs)).tolist())
         num_rows = [len(each) for each in nodes]
         row_starts = np.concatenate([[0, 0], np.cumsum(num_rows[1:])])  # those before any iteration get no message
-        in_degree = np.diff(self.starts)
         edge_starts = np.concatenate([[0], *(in_degree[each] for each in nodes[1:])]).cumsum()
         before = np.empty(row_starts[-1], np.int64)
         source, relation, edge = (np.empty(edge_starts[-1], np.int64) for _ in range(3))
@@ -126,10 +136,8 @@ class Cones:
             num_relations = self.edges.num_relations * self.num_kinds
             sizes = num_rows[t], num_rows[t - 1], num_relations
             edges = Adjacency(*sizes, sources, relations, target, starts, order)
-            nodes_here = torch.from_numpy(nodes[t]).long()
-            plan.iterations.append(
-                Iteration(nodes_here, torch.from_numpy(before[rows]), edges, torch.from_numpy(heads[t]))
-            )
+            at_head, before_it = torch.from_numpy(heads[t]), torch.from_numpy(before[rows])
+            plan.iterations.append(Iteration(torch.from_numpy(nodes[t]).long(), runs[t], before_it, edges, at_head))
         return plan
 
 

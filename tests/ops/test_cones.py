@@ -42,7 +42,8 @@ def test_every_state_that_is_read_and_no_other(both_ways: bool, everything: bool
     edges = sparse_graph(seed).messages.edges if both_ways else directed(seed)
     head, kind, candidates = torch.randint(40, (5,)), torch.tensor([0, 1, 0, 0, 1]), torch.randint(40, (5, 4))
     cones = Cones(edges, head, kind, 2, None if everything else candidates, MOST)
-    plan = cones.plan()
+    degree = torch.randint(6, (40,))
+    plan = cones.plan(degree)
     candidates = torch.arange(40).expand(5, -1) if everything else candidates
     ends = [{int(head[b]), *candidates[b].tolist()} for b in range(5)]
     ground = hops(edges, set.union(*ends), backwards=True)
@@ -60,6 +61,12 @@ def test_every_state_that_is_read_and_no_other(both_ways: bool, everything: bool
     assert cones.num_states == sum(t > 0 for states in own for _, t in states) + 2 * sum(
         t <= MOST - back for back in ground for t in range(1, MOST + 1)
     )
+
+    for step in plan.iterations:
+        assert sum(step.runs) == len(step.node)
+        ascending = [degree[nodes].unique().tolist() for nodes in step.node.split(step.runs)]
+        assert all(len(run) == 1 for run in ascending)
+        assert ascending == sorted(ascending)
 
     # Who is whom, from the candidates back to the start: (entity, whose) of each state, where None is the ground of some kind.
     for b in range(5):
@@ -84,7 +91,7 @@ def test_states_of_two_queries_are_two() -> None:
     """Two queries of one head: different states wherever the head is felt, one state where it is not."""
     edges = sparse_graph(0).messages.edges
     head = edges.source[:1].repeat(2)
-    plan = Cones(edges, head, torch.zeros(2, dtype=torch.int64), 1, None, MOST).plan()
+    plan = Cones(edges, head, torch.zeros(2, dtype=torch.int64), 1, None, MOST).plan(edges.starts.diff())
     reached = torch.tensor(hops(edges, {int(head[0])}, False)) <= MOST
     assert torch.equal(plan.found[0] != plan.found[1], reached)
     assert 1 < reached.sum() < 40
