@@ -234,21 +234,26 @@ def evaluate_run(path: Path | str, split: str = "test", memory: int | None = Non
 
     Raises as ``load_run``; ValueError where the model has vectors for other entities than ``on`` has.
     """
-    experiment, dataset, model, run = load_run(path, on)
+    experiment, dataset, model, run = load_run(path, on, measured=True)
     evaluation = evaluate(model, dataset, split, memory=memory)
     origin = provenance(experiment.config, experiment.seed)
     run.write_result(result_name(split, on), {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()})
     return evaluation
 
 
-def load_run(path: Path | str, on: str | None = None) -> tuple[Experiment, Dataset, Model, RunDirectory]:
+def load_run(
+    path: Path | str, on: str | None = None, measured: bool = False
+) -> tuple[Experiment, Dataset, Model, RunDirectory]:
     """A run with the data set that it was trained on and the model with its best weights.
 
     ``on``: another data set to ask the model about, by name or folder, in place of that one; relations are matched by identifier
-    (``Dataset.for_model_of``), entities are new unless the model's are the same. Raises NotARun; DamagedFile, which names the file;
-    ValueError where the data set is no longer the same, or ``on`` has relations that it has not.
+    (``Dataset.for_model_of``), entities are new unless the model's are the same. ``measured``: a result is to be written there.
+    Raises NotARun; DamagedFile, which names the file; OSError where a result could not be written; ValueError where the data set
+    is no longer the same, or ``on`` has relations that it has not.
     """
     run = RunDirectory.open(path)
+    if measured:
+        run.expect_results()
     experiment = _read_run(run)
     dataset = load_dataset(experiment)
     run.check(dataset)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -170,6 +171,13 @@ class RunDirectory:
         """metrics.csv; empty before the first report."""
         file = self.path / "metrics.csv"
         return pandas.read_csv(file) if file.exists() else pandas.DataFrame()
+
+    def expect_results(self) -> None:
+        """Raises OSError where a result could not be written, before anything is computed."""
+        folder = self.path / "results"
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
     def write_result(self, name: str, result: Mapping[str, Any]) -> Path:
         """Writes results/<name>.json and gives its path."""

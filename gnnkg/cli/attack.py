@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.experiment import load_run
     from gnnkg.run import result_name
 
-    experiment, dataset, model, directory = load_run(arguments.run, arguments.on)
+    experiment, dataset, model, directory = load_run(arguments.run, arguments.on, measured=True)
     with Progress(disable=arguments.quiet or arguments.json, transient=True) as bar:
         task = bar.add_task("attacking", total=None)
         found = attack_facts(

@@ -102,7 +102,7 @@ def run(argv: Sequence[str]) -> int:
     }
     work = _noise(arguments, asked) if arguments.delete is None else _facts(arguments, asked)
     kind = "certificate" if of_head else "boundary-certificate" if arguments.delete is None else "facts-certificate"
-    loaded = load_run(arguments.run, arguments.on)
+    loaded = load_run(arguments.run, arguments.on, measured=True)
     try:
         certificate, name = _certified(arguments, measured_as(kind, arguments, words), work, loaded)
     except KeyboardInterrupt:

@@ -46,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     name = f"missing-{file_name(*parts, *([] if arguments.facts is None else [f'{arguments.facts}-facts']))}"
     tests, results = {}, {}
     for path in (run.path for run in runs):
-        experiment, dataset, model, directory = load_run(path)
+        experiment, dataset, model, directory = load_run(path, measured=True)
         facts = sample_facts(dataset.facts(arguments.split), arguments.facts)
         with Progress(disable=arguments.quiet or arguments.json, transient=True) as bar:
             total = num_rankings(model, arguments.shares, arguments.seeds, arguments.modality)

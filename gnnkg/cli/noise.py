@@ -1,7 +1,8 @@
 """Rank a split's facts with noise on a run's embeddings: how fast its answers get worse.
 
 The standard deviation of the noise is alpha * sigma, and sigma is the spread of the run's own entity vectors unless --sigma or
---sigma-of names another, which makes runs comparable at equal absolute noise. Writes RUN/results/noise-*.json and a picture beside.
+--sigma-of names another, which makes runs comparable at equal absolute noise. Writes RUN/results/noise-*.json and a picture beside; settings that are not the
+default stand in the names.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.evaluation.results import file_name
     from gnnkg.experiment import load_run
 
-    experiment, dataset, model, directory = load_run(arguments.run)
+    experiment, dataset, model, directory = load_run(arguments.run, measured=True)
     facts = sample_facts(dataset.facts(arguments.split), arguments.facts)
     sigma, whose = arguments.sigma, ""
     if arguments.sigma_of is not None:
@@ -83,9 +84,12 @@ def run(argv: Sequence[str]) -> int:
     spread = "per-entity" if arguments.per_entity else "own" if sigma is None else f"{sigma:.4g}"
     parts = [arguments.split, arguments.target, spread]
     parts += [arguments.part] * (arguments.part != "vector")
-    parts += [arguments.noise] * (arguments.noise != "gaussian") + [f"{len(facts)}-facts"] * (
-        arguments.facts is not None
-    )
+    parts += [arguments.noise] * (arguments.noise != "gaussian")
+    parts += [f"{len(facts)}-facts"] * (arguments.facts is not None)
+    for setting in ("alpha", "seeds", "divisor", "quantile"):
+        value = getattr(arguments, setting)
+        if value != parser.get_default(setting):
+            parts.append(f"{setting} {' '.join(f'{x:g}' for x in value) if isinstance(value, list) else value}")
     name = f"noise-{file_name(*parts)}"
     origin = provenance(experiment.config, experiment.seed)
     path = directory.write_result(name, {"noise": found.to_dict(), "provenance": origin.to_dict()})

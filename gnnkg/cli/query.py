@@ -64,7 +64,7 @@ def run(argv: Sequence[str]) -> int:
     settings = {"scale": arguments.scale, "logic": arguments.logic}
     beam = 64 if arguments.beam is None else arguments.beam
     executor = Chain(**settings) if arguments.executor == "chain" else Beam(size=beam, **settings)
-    experiment, dataset, model, directory = load_run(arguments.run, arguments.on)
+    experiment, dataset, model, directory = load_run(arguments.run, arguments.on, measured=arguments.query is None)
     if arguments.query is not None:
         return _answer(arguments, dataset, model, executor, memory)
     return _measure(arguments, experiment, dataset, model, directory, executor, memory)

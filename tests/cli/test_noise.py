@@ -11,11 +11,11 @@ def test_noise_prints_a_table_and_keeps_result_and_picture(run, capsys):
     assert main(["noise", str(run), "--seeds", "2", "--quiet"]) == 0
     out = capsys.readouterr().out
     assert "gaussian noise on the query" in out
-    kept = json.loads((run / "results" / "noise-test-query-own.json").read_text())
+    kept = json.loads((run / "results" / "noise-test-query-own-seeds-2.json").read_text())
     clean = json.loads((run / "results" / "test.json").read_text())["evaluation"]["metrics"]["mrr"]
     assert kept["noise"]["values"]["0"]["mrr"] == {"mean": clean, "sd": None, "values": [clean]}
     assert list(kept["noise"]["values"]) == ["0", "0.5", "1", "2", "5"]
-    assert (run / "results" / "noise-test-query-own.png").stat().st_size > 1000
+    assert (run / "results" / "noise-test-query-own-seeds-2.png").stat().st_size > 1000
     assert "config" in kept["provenance"]
 
 
@@ -37,3 +37,12 @@ def test_noise_with_another_run_s_sigma_and_some_facts(run, trained, capsys):
 def test_a_mistake_gets_one_message(arguments, message, trained, capsys):
     assert main(["noise", str(trained), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["noise", "evaluate", "certify", "attack"])
+def test_a_run_that_takes_no_results_is_told_before_anything_is_computed(command, run, capsys, monkeypatch):
+    monkeypatch.setattr("gnnkg.experiment.load_dataset", lambda _: pytest.fail("something was computed"))
+    (run / "results").rename(run / "gone")
+    (run / "results").write_text("a file where the folder was")
+    assert main([command, str(run)]) == 2
+    assert "results" in capsys.readouterr().err
