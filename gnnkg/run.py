@@ -55,8 +55,7 @@ class RunDirectory:
     def create(cls, path: Path | str, config: Mapping[str, Any], dataset: Dataset) -> RunDirectory:
         """Starts a run directory. Raises FileExistsError where the folder holds a run already."""
         run = cls(Path(path))
-        if (run.path / "config.yaml").exists():
-            raise FileExistsError(f"{run.path} holds a run already: resume it, or choose another folder")
+        run.expect_none()
         run.path.mkdir(parents=True, exist_ok=True)
         names = {
             "dataset": dataset.name,
@@ -81,6 +80,11 @@ class RunDirectory:
         if not (run.path / "config.yaml").is_file():
             raise NotARun(f"{run.path} is not a run directory: it has no config.yaml")
         return run
+
+    def expect_none(self) -> None:
+        """Raises FileExistsError where the folder holds a run already."""
+        if (self.path / "config.yaml").exists():
+            raise FileExistsError(f"{self.path} holds a run already: resume it, or choose another folder")
 
     def discard_unless_begun(self) -> None:
         """Removes what ``create`` wrote, where no training has come as far as weights or a checkpoint; other files stay."""

@@ -108,7 +108,10 @@ def fit(
     for name, value in {"validate_every": validate_every, "patience": patience, "clip_norm": clip_norm}.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be above 0, not {value}")
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    except (ValueError, RuntimeError) as error:  # a device or precision that is not, or not here; it says which are
+        raise ValueError(str(error)) from error
     if devices > 1:
         fabric.launch()
     graph = dataset.graph.to(fabric.device)

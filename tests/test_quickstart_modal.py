@@ -61,3 +61,12 @@ def test_what_goes_missing_costs_something_and_nothing_costs_nothing(finished):
     assert lost["nothing"] == pytest.approx(mrr(folder, "snag"), abs=6e-4)
     assert lost["name and numbers"] < lost["nothing"]
     assert f"gnnkg missing {folder / 'snag'}" in out
+
+
+def test_a_folder_with_any_of_the_runs_is_refused_before_any_training(tmp_path):
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "config.yaml").write_text("")
+    console = Console(file=io.StringIO())
+    with pytest.raises(FileExistsError, match="plain holds a run already"):
+        quickstart_modal(tmp_path, console, progress=False)
+    assert "Training" not in console.file.getvalue()

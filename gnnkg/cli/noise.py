@@ -1,8 +1,8 @@
 """Rank a split's facts with noise on a run's embeddings: how fast its answers get worse.
 
 The standard deviation of the noise is alpha * sigma, and sigma is the spread of the run's own entity vectors unless --sigma or
---sigma-of names another, which makes runs comparable at equal absolute noise. Writes RUN/results/noise-*.json and a picture beside; settings that are not the
-default stand in the names.
+--sigma-of names another, which makes runs comparable at equal absolute noise. Writes RUN/results/noise-*.json and a picture
+beside; settings that are not the default stand in the names.
 """
 
 from __future__ import annotations

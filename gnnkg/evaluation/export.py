@@ -84,15 +84,20 @@ def _npy(stem: Path, rows: np.ndarray, identifiers: Sequence[str], labels: Seque
 
 
 def _word2vec(stem: Path, rows: np.ndarray, identifiers: Sequence[str], labels: Sequence[str]) -> list[Path]:
-    """A word is the label, with its identifier where several share it; white space becomes an underscore, as is usual."""
+    """A word is the label, with its identifier where several share it, and its number where they share both; white space becomes
+    an underscore, as is usual."""
     path = stem.with_suffix(".txt")
     words = ["_".join(label.split()) for label in labels]
-    count = Counter(words)
+    for more in (identifiers, map(str, range(len(rows)))):
+        count = Counter(words)
+        words = [
+            word if word and count[word] == 1 else "_".join(f"{word}|{part}".split())
+            for word, part in zip(words, more, strict=True)
+        ]
     with path.open("w", encoding="utf-8") as file:
         file.write(f"{len(rows)} {rows.shape[1]}\n")
-        for word, identifier, row in zip(words, identifiers, rows, strict=True):
-            unique = word if word and count[word] == 1 else "_".join(f"{word}|{identifier}".split())
-            file.write(f"{unique} {' '.join(np.format_float_positional(x, trim='-') for x in row)}\n")
+        for word, row in zip(words, rows, strict=True):
+            file.write(f"{word} {' '.join(np.format_float_positional(x, trim='-') for x in row)}\n")
     return [path]
 
 

@@ -16,6 +16,7 @@ from gnnkg.data.cldr import load_cldr, questions
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation import Answer, Evaluation, predict
 from gnnkg.experiment import evaluate_run, load_run, read, train
+from gnnkg.run import RunDirectory
 
 TITLES = {"emu": "DistMult with EMU", "plain": "DistMult"}
 FOLDER = Path(__file__).parent
@@ -60,7 +61,12 @@ def introduce(dataset: Dataset, console: Console) -> None:
 def train_each(
     titles: Mapping[str, str], folder: Path, console: Console, progress: bool
 ) -> tuple[dict[str, Evaluation], dict[str, float]]:
-    """Trains the experiment of each name and evaluates it on test; its best validation MRR stands beside."""
+    """Trains the experiment of each name and evaluates it on test; its best validation MRR stands beside.
+
+    Raises FileExistsError where the folder holds any of these runs already.
+    """
+    for name in titles:
+        RunDirectory(folder / name).expect_none()
     evaluations, valid = {}, {}
     for name, title in titles.items():
         console.print(Text.assemble(("\nTraining ", "bold"), f"{title}, into {folder / name}"))

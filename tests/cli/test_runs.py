@@ -228,6 +228,7 @@ MISTAKES = [
     (["evaluate", "/nowhere"], "there is no folder /nowhere"),
     (["resume", "/"], "/ is not a run directory"),
     (["train", "FILE", "--run", "RUN"], "holds a run already"),
+    (["train", "FILE", "--accelerator", "tpu2"], "Available names are"),
     (["train", "/nowhere.yaml"], "there is no file /nowhere.yaml"),
     (["train", "FILE", "--scorer.dimm", "3"], r"scorer.dimm: DistMult accepts no key 'dimm' \(did you mean dim\?\)"),
     (["train", "FILE", "--dataset", "umlss"], "no data set is called 'umlss'.*umls"),
