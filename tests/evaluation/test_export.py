@@ -81,10 +81,11 @@ def test_word2vec(model, labelled, tmp_path):
     assert relations.read_text(encoding="utf-8").startswith("6 4\n")
 
 
-def test_word2vec_tells_apart_what_differs_by_its_white_space(model, labelled, tmp_path):
+def test_word2vec_tells_apart_what_differs_by_its_white_space(dataset, tmp_path):
     names = ("a b", "a_b", *(f"e{i}" for i in range(11)))
-    alike = replace(labelled, entities=names, entity_labels=names)
-    entities, _ = export(model, alike, tmp_path, "word2vec")
+    alike = replace(dataset, entities=names, entity_labels=names, graph=dataset.graph.named(None))
+    scorer = DistMult(dim=4)
+    entities, _ = export(Model(Table(alike.graph, scorer.space), scorer), alike, tmp_path, "word2vec")
     words = [line.split(" ", 1)[0] for line in entities.read_text(encoding="utf-8").splitlines()[1:]]
     assert words[:3] == ["a_b|a_b|0", "a_b|a_b|1", "e0"]
 
