@@ -17,7 +17,7 @@ from gnnkg.ops.message import Adjacency, Aggregate, Message, degree_scales, degr
 from gnnkg.ops.update import update
 
 SPARSE = 0.5
-"""the part of all states below which computing those alone is less work"""
+"""the part of all states and messages below which it takes less time to compute those alone"""
 
 
 class NBFNet(Encoder):
@@ -142,8 +142,8 @@ class NBFNetLookup:
         if self.encoder.dependent:
             kinds, kind = torch.unique(relation, return_inverse=True)
         cones = Cones(self.messages.edges, head, kind, len(kinds), candidates, len(layers))
-        every = len(layers) * len(head) * self.num_entities
-        return cones if sparse or cones.num_states < SPARSE * every else None
+        every = len(layers) * len(head) * (self.num_entities + len(self.messages.edges))
+        return cones if sparse or cones.num_states + cones.num_messages < SPARSE * every else None
 
     def _states_of(
         self, cones: Cones, relation: Int[Tensor, " B"], source: Float[Tensor, "B D"]

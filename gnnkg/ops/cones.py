@@ -92,7 +92,17 @@ class Cones:
     @property
     def num_states(self) -> int:
         """Of all iterations."""
-        return int((self.until - np.maximum(self.since, 1) + 1).sum(dtype=np.int64))
+        return int(self._times.sum())
+
+    @property
+    def num_messages(self) -> int:
+        """Of all iterations."""
+        return int((self._times * np.diff(self.starts)[self.node]).sum())
+
+    @property
+    def _times(self) -> np.ndarray:
+        """How many states each pair has that are computed."""
+        return (self.until - np.maximum(self.since, 1) + 1).astype(np.int64)
 
     def plan(self, degree: Int[Tensor, " N"]) -> Plan:
         iterations = range(self.num_iterations + 1)

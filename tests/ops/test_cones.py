@@ -68,6 +68,9 @@ def test_every_state_that_is_read_and_no_other(both_ways: bool, everything: bool
         assert all(len(run) == 1 for run in ascending)
         assert ascending == sorted(ascending)
 
+    assert cones.num_states == sum(len(step.node) for step in plan.iterations)
+    assert cones.num_messages == sum(len(step.edges) for step in plan.iterations)
+
     # Who is whom, from the candidates back to the start: (entity, whose) of each state, where None is the ground of some kind.
     for b in range(5):
         here = {int(state): int(v) for state, v in zip(plan.found[b], candidates[b], strict=True)}
