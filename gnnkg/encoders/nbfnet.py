@@ -12,11 +12,11 @@ from torch.utils.checkpoint import checkpoint
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Hidden, Shift, Space, Vectors
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.backends import recomputed
-from gnnkg.ops.cones import Cones
+from gnnkg.ops.cones import Cones, Iteration
 from gnnkg.ops.message import Adjacency, Aggregate, Message, degree_scales, degrees, propagate
 from gnnkg.ops.update import update
 
-SPARSE = 0.5
+SPARSE = 0.4
 """the part of all states and messages below which it takes less time to compute those alone"""
 
 
@@ -36,8 +36,8 @@ class NBFNet(Encoder):
     their heads and tails (published for FB15k-237). ``recompute`` keeps a layer's input only and computes it again in the
     backward pass: about a third more time, for a fraction of the memory.
 
-    ``sparse``: compute only the states that the asked scores depend on (``gnnkg.ops.cones``), to the same result; None: where that
-    is less work. On CPU.
+    ``sparse``: compute only the states that the asked scores depend on (``gnnkg.ops.cones``), to the same result but for
+    rounding; None: where that takes less time. On CPU.
     """
 
     inductive = True
@@ -126,7 +126,7 @@ class NBFNetLookup:
         return cast(Tensor, checkpoint(layer, *arguments, **again))
 
     def _cones(
-        self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Int[Tensor, "B K"] | None
+        self, head: Int[Tensor, " B"], kind: Int[Tensor, " B"], num_kinds: int, candidates: Int[Tensor, "B K"] | None
     ) -> Cones | None:
         """The states to compute, or None for all of them."""
         sparse, layers = self.encoder.sparse, self.encoder.layers
@@ -138,26 +138,24 @@ class NBFNetLookup:
             return None
         if sparse is False or not len(head):
             return None
-        kinds, kind = torch.zeros(1), torch.zeros_like(head)
-        if self.encoder.dependent:
-            kinds, kind = torch.unique(relation, return_inverse=True)
-        cones = Cones(self.messages.edges, head, kind, len(kinds), candidates, len(layers))
+        cones = Cones(self.messages.edges, head, kind, num_kinds, candidates, len(layers))
         every = len(layers) * len(head) * (self.num_entities + len(self.messages.edges))
-        return cones if sparse or cones.num_states + cones.num_messages < SPARSE * every else None
+        less = cones.num_states + cones.num_messages < SPARSE * every and cones.num_messages < 2**31
+        return cones if sparse or less else None
 
     def _states_of(
-        self, cones: Cones, relation: Int[Tensor, " B"], source: Float[Tensor, "B D"]
+        self, cones: Cones, kinds: Int[Tensor, " C"], source: Float[Tensor, "B D"]
     ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B K D"]]:
-        """h^(T) of the heads and of the candidates."""
+        """h^(T) of the heads and of the candidates; ``kinds`` are the relations of each kind of query."""
         encoder, plan = self.encoder, cones.plan(self.degree)
-        query = encoder.query(torch.unique(relation)) if encoder.dependent else None
+        query = encoder.query(kinds) if encoder.dependent else None
         state = source.new_zeros(plan.num_first, source.shape[1]).index_put((plan.first,), source)
         for number, (layer, step) in enumerate(zip(encoder.layers, plan.iterations, strict=True)):
             weight = self.messages.of_layer(number).weight
             weight = None if weight is None else weight[step.edges.order]
             boundary = source.new_zeros(len(step.node), source.shape[1]).index_put((step.head,), source)
             scales = self.scales[step.node]
-            given = query, boundary.unsqueeze(1), step.edges, weight, scales, step.before, step.runs
+            given = query, boundary.unsqueeze(1), step.edges, weight, scales, step
             state = self._run(layer, state.unsqueeze(1), *given).squeeze(1)
         return functional.embedding(plan.iterations[-1].head, state), functional.embedding(plan.found, state)
 
@@ -171,9 +169,13 @@ class NBFNetLookup:
         wanted = None if table is None else table.repeat_interleave(len(head) // len(table), 0)  # (B, K)
         if wanted is not None and own is not None:
             wanted = torch.cat([wanted, own.unsqueeze(1)], 1)
-        cones = self._cones(head, relation, wanted)
+        # queries of a kind share the vectors of the edges' relations
+        kinds, kind = relation[:1], torch.zeros_like(relation)
+        if encoder.dependent:
+            kinds, kind = torch.unique(relation, return_inverse=True)
+        cones = self._cones(head, kind, len(kinds), wanted)
         if cones is not None:
-            of_head, tail = self._states_of(cones, relation, source)
+            of_head, tail = self._states_of(cones, kinds, source)
         else:
             states = self.states(head, query, source)
             of_head = states[head, each]
@@ -215,16 +217,17 @@ class _Layer(nn.Module):
         edges: Adjacency,
         weight: Float[Tensor, " E"] | None,
         scales: Float[Tensor, "N 3"],
-        before: Int[Tensor, " N"] | None = None,
-        runs: list[int] | None = None,
+        step: Iteration | None = None,
     ) -> Float[Tensor, "N B D"]:
-        """States after the iteration, of those before it: ``sent``, of which ``before`` are those of the same entities.
+        """States after the iteration, of those before it, ``sent``.
 
-        Scales are the same in each of the ``runs`` of nodes, where these are given.
+        ``step``: of some states only. They are then those of one query (B = 1), whoever's they are.
         """
-        relations = self.relations(query, len(boundary[0]))
+        relations = self.relations(query)
+        if step is not None and relations.dim() == 3:
+            relations = relations.flatten(0, 1)  # of relation r and kind k at r Q + k
         received = propagate(sent, relations, edges, weight, boundary, self.message, self.aggregate)
-        state = sent if before is None else functional.embedding(before, sent.flatten(1)).view_as(boundary)
+        state = sent if step is None else functional.embedding(step.before, sent.squeeze(1)).unsqueeze(1)
         # W [state; received], or with PNA W [state; received * each scaler], without the joined vector
         scales = scales if self.aggregate == "pna" else scales[:, :1]
         sizes = [boundary.shape[2]] + scales.shape[1] * [received.shape[-1]]
@@ -232,24 +235,18 @@ class _Layer(nn.Module):
         own = functional.linear(state, of_state, self.linear.bias)
         norm = None if self.norm is None else (self.norm.weight, self.norm.bias)
         shortcut = state if self.shortcut else None
-        if runs is None:
+        if step is None or self.aggregate != "pna":
             parts = functional.linear(received, torch.cat(of_received)).unflatten(-1, (-1, sizes[0]))
             return update(own, parts, scales, norm, shortcut)
-        # one matrix a run in place of one a scaler
-        starts = torch.tensor([0, *runs]).cumsum(0)[:-1]
-        matrices = torch.tensordot(scales[starts], torch.stack(of_received), 1)  # (runs, D, 4 D)
-        each = zip(received.split(runs), matrices.unbind(), strict=True)
+        # where states are sorted by degree, one matrix a degree in place of one a scaler
+        starts = torch.tensor([0, *step.runs]).cumsum(0)[:-1]
+        matrices = torch.tensordot(scales[starts], torch.stack(of_received), 1)  # (degrees, D, 4 D)
+        each = zip(received.split(step.runs), matrices.unbind(), strict=True)
         return update(own + torch.cat([functional.linear(x, w) for x, w in each]), norm=norm, shortcut=shortcut)
 
-    def relations(
-        self, query: Float[Tensor, "Q D"] | None, num_states: int
-    ) -> Float[Tensor, "R D"] | Float[Tensor, "R B D"]:
-        """The vectors of the edges' relations: free ones, or a linear map of each query.
-
-        Where there are not as many states as queries, of query k are those of relations r Q + k.
-        """
+    def relations(self, query: Float[Tensor, "Q D"] | None) -> Float[Tensor, "R D"] | Float[Tensor, "R Q D"]:
+        """The vectors of the edges' relations: free ones, or a linear map of each query."""
         if isinstance(self.relation, nn.Embedding) or query is None:
             return self.relation.weight
         matrices = self.relation.weight.unflatten(0, (-1, query.shape[1]))  # (R, D, D)
-        vectors = query @ matrices.transpose(1, 2) + self.relation.bias.view(-1, 1, query.shape[1])
-        return vectors if len(query) == num_states else vectors.flatten(0, 1)
+        return query @ matrices.transpose(1, 2) + self.relation.bias.view(-1, 1, query.shape[1])

@@ -54,8 +54,8 @@ class Plan(NamedTuple):
 class Cones:
     """The pairs of entity and query whose states are a query's own, and those of the ground.
 
-    ``candidates`` are those of each query; None: every entity. The head is one in any case. A pair has states in consecutive
-    iterations, from ``since`` to ``until``.
+    ``kind`` of each query lies in [0, num_kinds). ``candidates`` are those of each query; None: every entity. The head is always
+    one. A pair has states in consecutive iterations, from ``since`` to ``until``. Raises IndexError for ids that are no entity's.
     """
 
     def __init__(
@@ -67,27 +67,26 @@ class Cones:
         candidates: Int[Tensor, "B K"] | None,
         num_iterations: int,
     ) -> None:
+        _check_ids(edges.num_nodes, head, candidates)
         self.edges, self.num_kinds, self.num_iterations = edges, num_kinds, num_iterations
-        self.head, self.candidates = head, candidates
-        num_queries, num_nodes = len(head), edges.num_nodes
+        self.head, self.candidates = head.numpy(), None if candidates is None else candidates.numpy()
+        self.kind = np.concatenate([kind.numpy(), np.arange(num_kinds)])  # of the queries, then of each ground
         self.starts, self.source, _ = (tensor.numpy() for tensor in edges.small)
-        out_starts, out_edges = edges.by_source
-        onward = edges.target[out_edges].numpy()
-        wanted = np.empty((1, 0), np.int64) if candidates is None else candidates.numpy()
-        # Pages that are not written take no memory.
-        node, since, until = (np.empty((num_queries + 1, num_nodes), kind) for kind in (np.int32, np.int8, np.int8))
-        count = np.zeros(num_queries + 1, np.int64)
-        arrays = self.starts, self.source, out_starts.numpy(), onward, head.numpy(), wanted, candidates is None
-        work = num_queries * min(len(edges), 1000)
-        cpu.run(reach, num_queries + 1, work, *arrays, num_iterations, node, since, until, count)
+        out_starts, onward = (tensor.numpy() for tensor in edges.onward)
+        arrays = self.starts, self.source, out_starts, onward, self.head, self.kind, self._wanted, candidates is None
+        found = {}
 
-        each = [*range(num_queries), *[num_queries] * num_kinds]  # the ground once for each kind
-        self.node, self.since, self.until = (
-            np.concatenate([table[b, : count[b]] for b in each]) for table in (node, since, until)
-        )
-        self.num_ground = int(count[-1])
-        self.pair_starts = np.concatenate([[0], count[each].cumsum()])
-        self.kind = np.concatenate([kind.numpy(), np.arange(num_kinds)])
+        def search(first: int, last: int) -> None:
+            found[first] = reach(first, last, *arrays, num_iterations)
+
+        cpu.run(search, len(self.kind), len(head) * (len(edges) + edges.num_nodes))
+        parts = [found[first] for first in sorted(found)]
+        self.node, self.since, self.until, count = (np.concatenate(each) for each in zip(*parts, strict=True))
+        self.pair_starts = np.concatenate([[0], count.cumsum()])
+
+    @property
+    def _wanted(self) -> np.ndarray:
+        return np.empty((len(self.head), 0), np.int64) if self.candidates is None else self.candidates
 
     @property
     def num_states(self) -> int:
@@ -123,15 +122,13 @@ class Cones:
         edge_starts = np.concatenate([[0], *(in_degree[each] for each in nodes[1:])]).cumsum()
         before = np.empty(row_starts[-1], np.int64)
         source, relation, edge = (np.empty(edge_starts[-1], np.int64) for _ in range(3))
-        wanted = None if self.candidates is None else self.candidates.numpy()
-        num_wanted = self.edges.num_nodes if wanted is None else wanted.shape[1]
+        num_wanted = self.edges.num_nodes if self.candidates is None else self.candidates.shape[1]
         found = np.empty((len(self.head), num_wanted), np.int64)
         heads = np.empty((self.num_iterations + 1, len(self.head)), np.int64)
         cpu.run(
             connect, len(self.kind), len(source), self.starts, self.source, self.edges.relation.numpy(),
-            self.pair_starts, self.node, self.since, self.until, self.kind, self.num_kinds, self.num_ground, row,
-            row_starts, edge_starts, self.head.numpy(), np.empty((1, 0), np.int64) if wanted is None else wanted,
-            before, source, relation, edge, heads, found,
+            self.pair_starts, self.node, self.since, self.until, self.kind, self.num_kinds, row, row_starts, edge_starts,
+            self.head, self._wanted, self.candidates is None, before, source, relation, edge, heads, found,
         )  # fmt: skip
 
         plan = Plan(torch.from_numpy(heads[0]), num_rows[0], [], torch.from_numpy(found))
@@ -143,118 +140,150 @@ class Cones:
             target = torch.repeat_interleave(starts.diff(), output_size=int(starts[-1]))
             of_edge = (torch.from_numpy(array[at]) for array in (source, relation, edge))
             sources, relations, order = of_edge
-            num_relations = self.edges.num_relations * self.num_kinds
-            sizes = num_rows[t], num_rows[t - 1], num_relations
-            edges = Adjacency(*sizes, sources, relations, target, starts, order)
+            edges = Adjacency(
+                num_nodes=num_rows[t],
+                num_sources=num_rows[t - 1],
+                num_relations=self.edges.num_relations * self.num_kinds,
+                source=sources,
+                relation=relations,
+                target=target,
+                starts=starts,
+                order=order,
+            )
             at_head, before_it = torch.from_numpy(heads[t]), torch.from_numpy(before[rows])
             plan.iterations.append(Iteration(torch.from_numpy(nodes[t]).long(), runs[t], before_it, edges, at_head))
         return plan
 
 
+def _check_ids(num_nodes: int, *ids: Tensor | None) -> None:
+    """The kernels would write beside their arrays."""
+    for each in ids:
+        if each is not None and each.numel():
+            low, high = (int(end) for end in each.aminmax())
+            if low < 0 or high >= num_nodes:
+                raise IndexError(f"entities lie in [0, {num_nodes}), but there is {low if low < 0 else high}")
+
+
 @cpu.kernel
-def reach(
-    first, last, in_starts, in_source, out_starts, out_target, head, wanted, everything, most, node, since, until, count
-):
-    """The pairs of each query, and after all queries those of the ground."""
+def reach(first, last, in_starts, in_source, out_starts, out_target, head, kinds, wanted, everything, most):
+    """The pairs of each task: node, since and until, one task after the other, and the number of each.
+
+    Tasks are the queries, and after them the ground of each kind: what any head of the kind would need if none reached anything.
+    """
     num_nodes = len(in_starts) - 1
-    from_head, to_candidate = np.empty(num_nodes, np.int8), np.empty(num_nodes, np.int8)
-    queue = np.empty(num_nodes, np.int32)
-    far = most + 1
-    for b in range(first, last):
-        # hops from the head
-        found = 0
-        if b < len(head):
+    far = most + 1  # stands for everything that is further
+    from_head, to_candidate = np.empty(num_nodes, np.int16), np.empty(num_nodes, np.int16)
+    queue = np.empty(num_nodes, np.int32)  # [0, turn) is done, [turn, known) is to be done
+    node, since, until = np.empty(1024, np.int32), np.empty(1024, np.int16), np.empty(1024, np.int16)
+    count = np.zeros(last - first, np.int64)
+    total = 0
+    for task in range(first, last):
+        is_query = task < len(head)
+        # edges from the head
+        known, turn = 0, 0
+        if is_query:
             from_head[:] = far
-            from_head[head[b]] = 0
-            queue[0] = head[b]
-            found, turn = 1, 0
-            while turn < found:
-                u = queue[turn]
-                turn += 1
-                hops = from_head[u] + 1
-                if hops <= most:
-                    for e in range(out_starts[u], out_starts[u + 1]):
-                        v = out_target[e]
-                        if from_head[v] == far:
-                            from_head[v] = hops
-                            queue[found] = v
-                            found += 1
+            from_head[head[task]] = 0
+            queue[0] = head[task]
+            known = 1
         else:
             from_head[:] = 0
-            if everything:
-                found = num_nodes
+        while turn < known:
+            u = queue[turn]
+            turn += 1
+            hops = from_head[u] + 1
+            if hops <= most:
+                for e in range(out_starts[u], out_starts[u + 1]):
+                    v = out_target[e]
+                    if from_head[v] == far:
+                        from_head[v] = hops
+                        queue[known] = v
+                        known += 1
+
+        # edges to a candidate, by way of what the head reaches early enough
+        if everything:
+            to_candidate[:] = 0
+            if not is_query:
+                known = num_nodes
                 for v in range(num_nodes):
                     queue[v] = v
-        if everything:
-            for i in range(found):
-                node[b, i], since[b, i], until[b, i] = queue[i], from_head[queue[i]], most
-            count[b] = found
-            continue
+        else:
+            to_candidate[:] = far
+            known, turn = 0, 0
+            for q in range(task if is_query else 0, task + 1 if is_query else len(head)):
+                if kinds[q] != kinds[task]:
+                    continue
+                for k in range(-1, wanted.shape[1]):
+                    v = wanted[q, k] if k >= 0 else head[q]
+                    if to_candidate[v] == far and from_head[v] <= most:
+                        to_candidate[v] = 0
+                        queue[known] = v
+                        known += 1
+            while turn < known:
+                v = queue[turn]
+                turn += 1
+                hops = to_candidate[v] + 1
+                for e in range(in_starts[v], in_starts[v + 1]):
+                    u = in_source[e]
+                    if to_candidate[u] == far and from_head[u] + hops <= most:
+                        to_candidate[u] = hops
+                        queue[known] = u
+                        known += 1
 
-        # hops to a candidate, by way of what the head reaches early enough
-        to_candidate[:] = far
-        found, turn = 0, 0
-        begin, end = (b, b + 1) if b < len(head) else (0, len(head))
-        for q in range(begin, end):
-            if to_candidate[head[q]] == far:
-                to_candidate[head[q]] = 0
-                queue[found] = head[q]
-                found += 1
-            for v in wanted[q]:
-                if to_candidate[v] == far and from_head[v] <= most:
-                    to_candidate[v] = 0
-                    queue[found] = v
-                    found += 1
-        while turn < found:
-            v = queue[turn]
-            node[b, turn], since[b, turn], until[b, turn] = v, from_head[v], most - to_candidate[v]
-            turn += 1
-            hops = to_candidate[v] + 1
-            for e in range(in_starts[v], in_starts[v + 1]):
-                u = in_source[e]
-                if to_candidate[u] == far and from_head[u] + hops <= most:
-                    to_candidate[u] = hops
-                    queue[found] = u
-                    found += 1
-        count[b] = found
+        if total + known > len(node):
+            size = 2 * (total + known)
+            node, since, until = larger(node, total, size), larger(since, total, size), larger(until, total, size)
+        for i in range(known):
+            v = queue[i]
+            node[total + i], since[total + i], until[total + i] = v, from_head[v], most - to_candidate[v]
+        count[task - first] = known
+        total += known
+    return node[:total], since[:total], until[:total], count
+
+
+@cpu.kernel
+def larger(array, used, size):
+    copy = np.empty(size, array.dtype)
+    copy[:used] = array[:used]
+    return copy
 
 
 @cpu.kernel
 def connect(
-    first, last, in_starts, in_source, in_relation, pair_starts, node, since, until, kinds, num_kinds, num_ground, row,
-    row_starts, edge_starts, head, wanted, before, source, relation, edge, heads, found,
+    first, last, in_starts, in_source, in_relation, pair_starts, node, since, until, kinds, num_kinds, row, row_starts,
+    edge_starts, head, wanted, everything, before, source, relation, edge, heads, found,
 ):  # fmt: skip
     """The edges into each state, and where the state before it and those of heads and candidates stand."""
     num_nodes = len(in_starts) - 1
     num_queries, most = len(head), len(row) - 1
-    own, ground = np.full(num_nodes, -1, np.int32), np.empty(num_nodes, np.int32)
-    start_ground = pair_starts[num_queries]
-    for i in range(num_ground):
-        ground[node[start_ground + i]] = i
-    for b in range(first, last):
-        kind = kinds[b]
-        grounds = start_ground + kind * num_ground
-        for i in range(pair_starts[b], pair_starts[b + 1]):
+    own, ground = np.full(num_nodes, -1, np.int64), np.empty(num_nodes, np.int64)  # which pair each node is part of
+    known_kind = -1
+    for task in range(first, last):
+        kind = kinds[task]
+        if kind != known_kind:
+            known_kind = kind
+            for i in range(pair_starts[num_queries + kind], pair_starts[num_queries + kind + 1]):
+                ground[node[i]] = i
+        for i in range(pair_starts[task], pair_starts[task + 1]):
             own[node[i]] = i
-        for i in range(pair_starts[b], pair_starts[b + 1]):
+        for i in range(pair_starts[task], pair_starts[task + 1]):
             v = node[i]
             for t in range(max(since[i], 1), until[i] + 1):
                 r = row_starts[t] + row[t, i]
-                before[r] = row[t - 1, i if since[i] < t else grounds + ground[v]]
+                before[r] = row[t - 1, i if since[i] < t else ground[v]]
                 place = edge_starts[r]
                 for e in range(in_starts[v], in_starts[v + 1]):
                     u = in_source[e]
                     j = own[u]
                     if j < 0 or since[j] >= t:
-                        j = grounds + ground[u]
+                        j = ground[u]
                     source[place], relation[place], edge[place] = row[t - 1, j], in_relation[e] * num_kinds + kind, e
                     place += 1
-        if b < num_queries:
+        if task < num_queries:
             for t in range(most + 1):
-                heads[t, b] = row[t, own[head[b]]]
+                heads[t, task] = row[t, own[head[task]]]
             for k in range(found.shape[1]):
-                v = wanted[b, k] if wanted.shape[1] else k
-                j = own[v] if own[v] >= 0 else grounds + ground[v]
-                found[b, k] = row[most, j]
-        for i in range(pair_starts[b], pair_starts[b + 1]):
+                v = k if everything else wanted[task, k]
+                found[task, k] = row[most, own[v] if own[v] >= 0 else ground[v]]
+        for i in range(pair_starts[task], pair_starts[task + 1]):
             own[node[i]] = -1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
 from gnnkg.core import Candidates, Model, Objective
@@ -9,6 +10,7 @@ from gnnkg.data.queries import Queries
 from gnnkg.encoders import NBFNet
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import SelfAdversarial
+from gnnkg.ops.cones import Cones
 from gnnkg.samplers import Uniform
 from gnnkg.scorers import MLP, DistMult, RotatE
 from gnnkg.terms import Ranking
@@ -124,50 +126,83 @@ def test_tables_shared_by_queries() -> None:
         assert torch.equal(chosen[query], everyone[query, table[query // 2]])
 
 
-@pytest.mark.parametrize("form", ["all", "tables", "own", "all and own"])
-@pytest.mark.parametrize(
-    "made",
-    [
-        {"dependent": True},
-        {"dependent": False},
-        {"aggregate": "sum", "shortcut": False},
-        {"message": "rotate", "aggregate": "max", "recompute": True},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("weights", [None, "hidden", "a layer's own"])
-def test_only_what_answers_depend_on(made: dict, form: str, weights: str | None) -> None:
-    """Vectors and all gradients are those of computing every state; noise on the query's vector reaches as far."""
-    graph = random_graph(num_entities=40, num_facts=45)
-    head, relation = torch.tensor([3, 17, 3, 30, 8, 9]), torch.tensor([0, 4, 2, 0, 0, 5])
-    table = None if form.startswith("all") else torch.randint(40, (2, 5))
-    candidates = Candidates(table, torch.tensor([1, 17, 25, 3, 0, 39]) if "own" in form else None)
-    given = torch.rand(4, len(graph.messages.edges), dtype=torch.float64).requires_grad_()
-    if weights == "hidden":
-        graph = graph.without(graph.facts[:7, 0], graph.facts[:7, 1], graph.facts[:7, 2])
-    elif weights:
-        graph = graph.weighted(given)
-    found = []
+MADE = [
+    {"dependent": True},
+    {"dependent": False, "layer_norm": False},
+    {"aggregate": "sum", "shortcut": False},
+    {"message": "rotate", "aggregate": "max", "recompute": True},
+    {"message": "add", "aggregate": "mean"},
+]
+
+
+def both_ways(
+    graph: KnowledgeGraph, made: dict, head: Tensor, relation: Tensor, candidates: Candidates, dtype: torch.dtype
+):
+    """Vectors and the gradients of all that they depend on, of needed states alone and of every state."""
     for sparse in (True, False):
         torch.manual_seed(1)
-        encoder = NBFNet(graph, MLP(4, 5).space, num_layers=4, dim=6, sparse=sparse, **made).double()
-        noise = torch.linspace(-1, 1, 36, dtype=torch.float64).view(6, 6).requires_grad_()
+        encoder = NBFNet(graph, MLP(4, 5).space, **{"num_layers": 4, "dim": 6, "sparse": sparse} | made).to(dtype)
+        noise = torch.linspace(-1, 1, 6 * len(head), dtype=dtype).view(-1, 6).requires_grad_()
         lookup = encoder(graph).shifted(lambda head, relation, noise=noise: noise)
         answer = lookup(head, relation, candidates)
         vectors = [each for each in (answer.head, answer.relation, answer.tail, answer.own) if each is not None]
         loss = sum((vector * torch.linspace(-1, 2, vector.numel()).view_as(vector)).sum() for vector in vectors)
-        leaves = [noise, *encoder.parameters(), *([given] if weights and weights != "hidden" else [])]
-        found.append((vectors, torch.autograd.grad(loss, leaves, allow_unused=True)))
-    assert_close(*found)
+        weight = graph.messages.weight
+        leaves = [noise, *encoder.parameters()]
+        leaves += [weight] if weight is not None and weight.requires_grad else []
+        yield vectors, torch.autograd.grad(loss, leaves, allow_unused=True)
 
 
-def test_on_a_sparse_graph_a_part_is_computed_unasked() -> None:
-    """And on a dense one everything, as that is less work then."""
+@pytest.mark.parametrize("form", ["all", "tables", "own", "all and own"])
+@pytest.mark.parametrize("made", MADE, ids=str)
+@pytest.mark.parametrize("weights", [None, "hidden", "a layer's own"])
+def test_only_what_answers_depend_on(made: dict, form: str, weights: str | None) -> None:
+    """By the definitions in double precision, and by the kernels."""
+    graph = random_graph(num_entities=40, num_facts=45)
+    head, relation = torch.tensor([3, 17, 3, 30, 8, 9]), torch.tensor([0, 4, 2, 0, 0, 5])
+    table = None if form.startswith("all") else torch.randint(40, (2, 5))
+    candidates = Candidates(table, torch.tensor([1, 17, 25, 3, 0, 39]) if "own" in form else None)
+    if weights == "hidden":
+        graph = graph.without(graph.facts[:7, 0], graph.facts[:7, 1], graph.facts[:7, 2])
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
+        if weights == "a layer's own":
+            graph = graph.weighted(torch.rand(4, len(graph.messages.edges), dtype=dtype).requires_grad_())
+        assert_close(*both_ways(graph, made, head, relation, candidates, dtype), rtol=tolerance, atol=tolerance)
+
+
+def test_only_what_answers_depend_on_where_there_is_little() -> None:
+    one = torch.zeros(1, dtype=torch.int64)
+    nothing = KnowledgeGraph(torch.empty(0, 3, dtype=torch.int64), 4, 2)
+    part = random_graph(num_entities=40, num_facts=45).part(torch.arange(30), torch.arange(0))
+    for graph in (nothing, random_graph(num_facts=3), part):
+        for table in (None, torch.empty(1, 0, dtype=torch.int64), one.view(1, 1)):
+            assert_close(*both_ways(graph, {}, one, one, Candidates(table), torch.float32))
+
+
+def test_only_what_answers_depend_on_through_many_layers() -> None:
+    """More than fit into a byte: a ring of 300, each next to the other."""
+    ring = torch.stack([torch.arange(300), torch.zeros(300, dtype=torch.int64), torch.arange(1, 301) % 300], 1)
+    graph, made = KnowledgeGraph(ring, 300, 1), {"num_layers": 130, "aggregate": "sum", "layer_norm": False}
+    asked = torch.tensor([0, 200]), torch.tensor([0, 1]), Candidates(torch.tensor([[130, 131, 71, 69], [1, 2, 3, 4]]))
+    assert_close(*both_ways(graph, made, *asked, torch.float64))
+
+
+def test_where_less_is_needed_less_is_computed_unasked() -> None:
+    """And everything where that takes less time: on a dense graph, and where a few states get nearly all messages."""
     asked = torch.arange(6)
-    for num_facts, sparse in ((20, True), (300, False)):
-        graph = random_graph(num_entities=40, num_facts=num_facts)
+    everyone = torch.cartesian_prod(
+        torch.arange(10), torch.arange(3), torch.arange(10)
+    )  # and 30 entities without a fact
+    clique = KnowledgeGraph(everyone, 40, 3)
+    for graph, table, sparse in (
+        (random_graph(num_entities=40, num_facts=20), None, True),
+        (random_graph(num_entities=40, num_facts=300), None, False),
+        (clique, asked.unsqueeze(1), False),
+    ):
         lookup = NBFNet(graph, MLP(4, 5).space, num_layers=4, dependent=False)(graph)
-        assert (lookup._cones(asked, asked, None) is not None) == sparse
+        assert (lookup._cones(asked, torch.zeros_like(asked), 1, table) is not None) == sparse
+    cones = Cones(clique.messages.edges, asked, torch.zeros_like(asked), 1, asked.unsqueeze(1), 4)
+    assert cones.num_states < 0.3 * 4 * 6 * 40
 
 
 def test_another_number_of_relations_is_refused() -> None:

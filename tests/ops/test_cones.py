@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops import cpu
 from gnnkg.ops.cones import Cones
 from gnnkg.ops.message import Adjacency
 from tests.random_data import random_graph
@@ -34,19 +35,26 @@ def directed(seed: int) -> Adjacency:
     return Adjacency.of(head, relation, tail, 40, 3)
 
 
+def asked(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Heads, kinds and candidates of five queries."""
+    torch.manual_seed(seed)
+    return torch.randint(40, (5,)), torch.tensor([0, 1, 0, 0, 1]), torch.randint(40, (5, 4))
+
+
 @pytest.mark.parametrize("both_ways", [False, True])
 @pytest.mark.parametrize("everything", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_every_state_that_is_read_and_no_other(both_ways: bool, everything: bool, seed: int) -> None:
-    torch.manual_seed(seed)
+def test_what_is_read_is_there_and_a_query_has_no_state_that_it_does_not_need(
+    both_ways: bool, everything: bool, seed: int
+) -> None:
     edges = sparse_graph(seed).messages.edges if both_ways else directed(seed)
-    head, kind, candidates = torch.randint(40, (5,)), torch.tensor([0, 1, 0, 0, 1]), torch.randint(40, (5, 4))
+    head, kind, candidates = asked(seed)
     cones = Cones(edges, head, kind, 2, None if everything else candidates, MOST)
     degree = torch.randint(6, (40,))
     plan = cones.plan(degree)
     candidates = torch.arange(40).expand(5, -1) if everything else candidates
     ends = [{int(head[b]), *candidates[b].tolist()} for b in range(5)]
-    ground = hops(edges, set.union(*ends), backwards=True)
+    ground = [hops(edges, set.union(*(ends[b] for b in range(5) if kind[b] == k)), backwards=True) for k in (0, 1)]
     own = [
         {
             (v, t)
@@ -58,36 +66,72 @@ def test_every_state_that_is_read_and_no_other(both_ways: bool, everything: bool
         }
         for b in range(5)
     ]
-    assert cones.num_states == sum(t > 0 for states in own for _, t in states) + 2 * sum(
-        t <= MOST - back for back in ground for t in range(1, MOST + 1)
+    assert cones.num_states == sum(t > 0 for states in own for _, t in states) + sum(
+        t <= MOST - back for each in ground for back in each for t in range(1, MOST + 1)
     )
-
+    assert cones.num_states == sum(len(step.node) for step in plan.iterations)
+    assert cones.num_messages == sum(len(step.edges) for step in plan.iterations)
     for step in plan.iterations:
         assert sum(step.runs) == len(step.node)
         ascending = [degree[nodes].unique().tolist() for nodes in step.node.split(step.runs)]
         assert all(len(run) == 1 for run in ascending)
         assert ascending == sorted(ascending)
 
-    assert cones.num_states == sum(len(step.node) for step in plan.iterations)
-    assert cones.num_messages == sum(len(step.edges) for step in plan.iterations)
+    # Back from the candidates to the start: which entity each state is of, and which query's, or the ground's of which kind.
+    def meant(v: int, t: int, b: int) -> tuple[int, str]:
+        return v, f"query {b}" if (v, t) in own[b] else f"ground {kind[b]}"
 
-    # Who is whom, from the candidates back to the start: (entity, whose) of each state, where None is the ground of some kind.
+    of = [{} for _ in range(MOST + 1)]
     for b in range(5):
-        here = {int(state): int(v) for state, v in zip(plan.found[b], candidates[b], strict=True)}
+        reads = [(int(state), int(v)) for state, v in zip(plan.found[b], candidates[b], strict=True)]
+        reads.append((int(plan.iterations[-1].head[b]), int(head[b])))
         for t in range(MOST, 0, -1):
-            step, earlier = plan.iterations[t - 1], {}
-            for state, v in here.items():
+            step, earlier = plan.iterations[t - 1], []
+            for state, v in set(reads):
+                assert of[t].setdefault(state, meant(v, t, b)) == meant(v, t, b)
                 assert int(step.node[state]) == v
                 in_edges = slice(int(step.edges.starts[state]), int(step.edges.starts[state + 1]))
                 given = slice(int(edges.starts[v]), int(edges.starts[v + 1]))
                 assert step.edges.order[in_edges].tolist() == list(range(given.start, given.stop))
                 assert step.edges.relation[in_edges].tolist() == (edges.relation[given] * 2 + kind[b]).tolist()
-                sources = [*step.edges.source[in_edges].tolist(), int(step.before[state])]
-                for source, u in zip(sources, [*edges.source[given].tolist(), v], strict=True):
-                    assert earlier.setdefault(source, u) == u
-            here = earlier
-        # before any iteration, the state of the head is the query's own
-        assert all((state == int(plan.first[b])) == (v == int(head[b])) for state, v in here.items())
+                earlier += zip(step.edges.source[in_edges].tolist(), edges.source[given].tolist(), strict=True)
+                earlier.append((int(step.before[state]), v))
+            reads = earlier
+        for state, v in reads:
+            assert of[0].setdefault(state, meant(v, 0, b)) == meant(v, 0, b)
+        assert of[0][int(plan.first[b])] == (int(head[b]), f"query {b}")
+    for t, found in enumerate(of):
+        assert sum(whose.startswith("query") for _, whose in found.values()) == sum(
+            time == t for each in own for _, time in each
+        )
+
+
+def test_threads_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges = sparse_graph(1).messages.edges
+    head, kind, candidates = asked(1)
+
+    def plan() -> list[torch.Tensor]:
+        made = Cones(edges, head, kind, 2, candidates, MOST).plan(edges.starts.diff())
+        tensors = [made.first, made.found]
+        for step in made.iterations:
+            tensors += [step.node, step.before, step.head, step.edges.source, step.edges.relation]
+        return tensors
+
+    alone = plan()
+    monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(cpu, "MOST_THREADS", 3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    for one, other in zip(alone, plan(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("wrong", [-1, 40])
+@pytest.mark.parametrize("where", ["head", "candidate"])
+def test_ids_of_no_entity_are_refused(wrong: int, where: str) -> None:
+    head, kind, candidates = asked(0)
+    (head if where == "head" else candidates[2])[1] = wrong
+    with pytest.raises(IndexError, match=rf"entities lie in \[0, 40\), but there is {wrong}"):
+        Cones(sparse_graph(0).messages.edges, head, kind, 2, candidates, MOST)
 
 
 def test_states_of_two_queries_are_two() -> None:

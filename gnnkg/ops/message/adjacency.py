@@ -79,6 +79,11 @@ class Adjacency:
         return Groups(_starts(self.source, self.num_sources), torch.argsort(self.source, stable=True))
 
     @cached_property
+    def onward(self) -> tuple[Int[Tensor, " starts"], Int[Tensor, " E"]]:
+        """The targets of each source's edges: starts of each source, and targets."""
+        return self.by_source.starts, self.target[self.by_source.edges]
+
+    @cached_property
     def by_relation(self) -> Groups:
         return Groups(_starts(self.relation, self.num_relations), torch.argsort(self.relation, stable=True))
 

@@ -16,7 +16,7 @@ class Inputs(NamedTuple):
     """What a backend is given: contiguous, x, relation and boundary of one type (float32 or bfloat16), weight of float32."""
 
     x: Tensor
-    """(N, B, D)"""
+    """(M, B, D), of the nodes that messages come from"""
     relation: Tensor
     """(R, B, D), or (R, 1, D) where all states share it"""
     weight: Tensor | None
