@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gnnkg import interchange
 from gnnkg.annotations import Annotations
 from gnnkg.ops.message import Adjacency
 
@@ -32,11 +33,11 @@ class Vocabulary(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """Facts in both directions: the first M as stated, the last M backwards."""
+    """Facts, or facts in both directions: the first M as stated, the last M backwards."""
 
-    head: Int[Tensor, " 2*M"]
-    relation: Int[Tensor, " 2*M"]
-    tail: Int[Tensor, " 2*M"]
+    head: Int[Tensor, " E"]
+    relation: Int[Tensor, " E"]
+    tail: Int[Tensor, " E"]
 
 
 class Messages(NamedTuple):
@@ -241,6 +242,11 @@ class KnowledgeGraph:
         """The facts in both directions."""
         return both_directions(self.facts, self.num_relations)
 
+    @property
+    def _stated(self) -> Edges:
+        """The facts in their own direction alone."""
+        return Edges(*self.facts.unbind(1))
+
     @cached_property
     def known(self) -> KnownTails:
         """The known tails of this graph's own facts."""
@@ -431,18 +437,10 @@ class KnowledgeGraph:
         the R (or 2R) edge types exists, also those without an edge. Training facts only: a data set gives its other splits by
         ``Dataset.graph_with``. Raises ValueError where there is no relation at all.
         """
-        from gnnkg._dgl import dgl
-
         if not self.num_relations:
             raise ValueError("a DGL heterograph needs an edge type, but this graph has no relation")
-        head, relation, tail = self.edges if inverse else self.facts.unbind(1)
-        order = torch.argsort(relation, stable=True)
-        num_types = self.num_relations * (2 if inverse else 1)
-        sizes = torch.bincount(relation, minlength=num_types).tolist()
-        heads, tails = head[order].split(sizes), tail[order].split(sizes)
-        digits = len(str(num_types - 1))
-        edges = {("entity", f"{r:0{digits}}", "entity"): (heads[r], tails[r]) for r in range(num_types)}
-        return dgl.heterograph(edges, num_nodes_dict={"entity": self.num_entities})
+        edges, num_types = (self.edges, 2 * self.num_relations) if inverse else (self._stated, self.num_relations)
+        return interchange.heterograph(edges.head, edges.relation, edges.tail, self.num_entities, num_types)
 
     @staticmethod
     def from_dgl(graph: dgl.DGLGraph) -> tuple[KnowledgeGraph, list[str], list[str]]:
@@ -453,42 +451,13 @@ class KnowledgeGraph:
         kept where they are named 0, 1, 2 ... as by ``to_dgl``. A homogeneous graph: ``edata['etype']`` gives the
         relations if it is there, or what ``dgl.to_homogeneous`` leaves, ``edata[dgl.ETYPE]``; otherwise there is one.
         """
-        canonical: list[tuple[str, str, str]] = graph.canonical_etypes  # pyright: ignore[reportAssignmentType]  # DGL has no types
-        types = sorted(canonical, key=lambda e: (0, int(e[1]), "") if e[1].isdigit() else (1, 0, e[1]))
-        several = len(graph.ntypes) > 1
-        starts, names, total = {}, [], 0
-        for node_type in graph.ntypes:
-            starts[node_type] = total
-            total += graph.num_nodes(node_type)
-            names += [f"{node_type}/{i}" if several else str(i) for i in range(graph.num_nodes(node_type))]
-        told = graph.edges[types[0]].data if len(types) == 1 else {}
-        given = next((name for name in ("etype", "_TYPE") if name in told), None)  # "_TYPE" is dgl.ETYPE
-        if given is not None:
-            head, tail = graph.edges(etype=types[0], order="eid")
-            relation = told[given].long()
-            num_relations = int(relation.max()) + 1 if len(relation) else 0
-            facts = torch.stack([head.long(), relation, tail.long()], 1)
-            return KnowledgeGraph(facts, total, num_relations), names, [str(r) for r in range(num_relations)]
-        short = [e[1] for e in types]
-        if all(name.isdigit() for name in short) and list(map(int, short)) == list(range(len(short))):
-            short = [str(int(name)) for name in short]  # without the zeros of to_dgl
-        relations = [name if short.count(name) == 1 else ":".join(e) for name, e in zip(short, types, strict=True)]
-        parts = []
-        for r, etype in enumerate(types):
-            head, tail = graph.edges(etype=etype, order="eid")
-            head, tail = head.long() + starts[etype[0]], tail.long() + starts[etype[2]]
-            parts.append(torch.stack([head, torch.full_like(head, r), tail], 1))
-        facts = torch.cat(parts) if parts else torch.empty(0, 3, dtype=torch.int64)
-        return KnowledgeGraph(facts, total, len(types)), names, relations
+        found = interchange.facts_of(graph)
+        return KnowledgeGraph(found.facts, len(found.entities), len(found.relations)), found.entities, found.relations
 
     def to_pyg(self, inverse: bool = False) -> torch_geometric.data.Data:
         """A PyTorch Geometric ``Data`` with edge_index (2, M), edge_type (M,) and num_nodes.
 
         Raises ImportError, with the command that mends it, where torch_geometric is not installed.
         """
-        try:
-            from torch_geometric.data import Data
-        except ImportError as error:
-            raise ImportError("to_pyg() needs PyTorch Geometric: pip install torch_geometric") from error
-        head, relation, tail = self.edges if inverse else self.facts.unbind(1)
-        return Data(edge_index=torch.stack([head, tail]), edge_type=relation, num_nodes=self.num_entities)
+        edges = self.edges if inverse else self._stated
+        return interchange.pyg_data(edges.head, edges.relation, edges.tail, self.num_entities)

@@ -23,6 +23,7 @@ LAYERS = [
     {"noise", "inputs"},
     {"core"},
     {"graph"},
+    {"interchange"},
     {"ops", "_dgl", "stored", "holding", "annotations"},
 ]
 """From the top. A part may import parts of lower layers, and itself."""
