@@ -14,6 +14,15 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--on-error", choices=("raise", "skip"), default="raise", help="skip counts and reports faulty lines"
     )
+    parser.add_argument(
+        "--header",
+        choices=("yes", "no"),
+        help="whether text files start with names of columns (default: found from them)",
+    )
+    parser.add_argument("--columns", help="the order of the columns, such as head,tail,relation")
+    parser.add_argument(
+        "--separator", help="a tab, a comma, a semicolon or a space (default: found from the first line)"
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
 
@@ -24,11 +33,17 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.data.audit import audit
     from gnnkg.data.load import load
 
-    options: dict[str, Any] = {"published_split": True}  # what was published, not what we made of it
-    if arguments.on_error == "skip":
-        if not Path(arguments.dataset).is_dir():
-            parser.error("--on-error is for folders: a published data set is read as its manifest says")
-        options["on_error"] = "skip"
+    options: dict[str, Any] = {
+        "on_error": "skip" if arguments.on_error == "skip" else None,
+        "header": None if arguments.header is None else arguments.header == "yes",
+        "columns": None if arguments.columns is None else arguments.columns.split(","),
+        "separator": arguments.separator,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    if options and not Path(arguments.dataset).is_dir():
+        named = f"--{next(iter(options)).replace('_', '-')}"
+        parser.error(f"{named} is for folders: a published data set is read as its manifest says")
+    options["published_split"] = True  # what was published, not what we made of it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SharedFacts)  # the audit says so itself, and more
         found = audit(load(arguments.dataset, **options))

@@ -33,6 +33,20 @@ def test_audit_names_a_faulty_line_or_skips_it(family, tmp_path, capsys):
         assert main(["audit", str(folder), "--on-error", "skip"]) == 0
 
 
+def test_audit_is_told_how_a_folder_is_read(family, tmp_path, capsys):
+    folder = shutil.copytree(family, tmp_path / "letters")
+    for file in folder.glob("*.txt"):
+        rows = [line.split("\t") for line in file.read_text().splitlines()]
+        file.write_text("r;t;h\n" + "".join(f"{r};{t};{h}\n" for h, r, t in rows))
+    options = ["--header", "yes", "--columns", "relation,tail,head", "--separator", ";"]
+    assert main(["audit", str(folder), "--json", *options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["splits"]["train"]["facts"], told["num_relations"]) == (30, 2)
+    with pytest.raises(SystemExit):
+        main(["audit", "umls", "--separator", ";"])
+    assert "--separator is for folders" in capsys.readouterr().err
+
+
 def test_datasets_lists_the_bundled_and_the_published(capsys):
     assert main(["datasets", "--json"]) == 0
     cards = {card["name"]: card for card in json.loads(capsys.readouterr().out)}
