@@ -179,8 +179,7 @@ class RunDirectory:
     def expect_results(self) -> None:
         """Raises OSError where a result could not be written, before anything is computed."""
         folder = self.path / "results"
-        folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=folder if folder.exists() else self.path):
             pass
 
     def write_result(self, name: str, result: Mapping[str, Any]) -> Path:
