@@ -36,6 +36,16 @@ def number_or_all(option: str, text: str) -> int | None:
     return None if text == "all" else int(text)
 
 
+def not_default(parser: argparse.ArgumentParser, arguments: argparse.Namespace, settings: Sequence[str]) -> list[str]:
+    """What is set otherwise than by default, in words for the name of a file."""
+
+    def word(value: object) -> object:
+        return " ".join(f"{x:g}" for x in value) if isinstance(value, list) else value
+
+    given = vars(arguments).items()
+    return [f"{name} {word(value)}" for name, value in given if name in settings and value != parser.get_default(name)]
+
+
 def measured_as(kind: str, arguments: argparse.Namespace, words: Sequence[str]) -> str:
     """The name of a measurement's file, of the options --split and --on, and of ``words`` for settings that are not the default."""
     from gnnkg.evaluation.results import file_name

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gnnkg.cli._shared import command, measured_as, number_or_all
+from gnnkg.cli._shared import command, measured_as, not_default, number_or_all
 
 if TYPE_CHECKING:
     from gnnkg.core import Model
@@ -81,8 +81,7 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
     arguments = parser.parse_args(argv)
-    settings = {name: value for name, value in vars(arguments).items() if name in SETTINGS}
-    words = [f"{name} {value}" for name, value in settings.items() if value != parser.get_default(name)]
+    words = not_default(parser, arguments, SETTINGS)
     num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"
     if arguments.attack < 0 or (arguments.attack and not of_head and arguments.delete is None):

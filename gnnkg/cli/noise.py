@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from gnnkg.cli._shared import command, tell
+from gnnkg.cli._shared import command, not_default, tell
 
 
 def run(argv: Sequence[str]) -> int:
@@ -86,10 +86,7 @@ def run(argv: Sequence[str]) -> int:
     parts += [arguments.part] * (arguments.part != "vector")
     parts += [arguments.noise] * (arguments.noise != "gaussian")
     parts += [f"{len(facts)}-facts"] * (arguments.facts is not None)
-    for setting in ("alpha", "seeds", "divisor", "quantile"):
-        value = getattr(arguments, setting)
-        if value != parser.get_default(setting):
-            parts.append(f"{setting} {' '.join(f'{x:g}' for x in value) if isinstance(value, list) else value}")
+    parts += not_default(parser, arguments, ("alpha", "seeds", "divisor", "quantile"))
     name = f"noise-{file_name(*parts)}"
     origin = provenance(experiment.config, experiment.seed)
     path = directory.write_result(name, {"noise": found.to_dict(), "provenance": origin.to_dict()})

@@ -126,9 +126,9 @@ class NBFNetLookup:
         return cast(Tensor, checkpoint(layer, *arguments, **again))
 
     def _cones(
-        self, head: Int[Tensor, " B"], kind: Int[Tensor, " B"], num_kinds: int, candidates: Int[Tensor, "B K"] | None
-    ) -> Cones | None:
-        """The states to compute, or None for all of them."""
+        self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Int[Tensor, "B K"] | None
+    ) -> tuple[Cones, Int[Tensor, " C"]] | None:
+        """The states to compute, and the relation of each kind of query; or None for all states."""
         sparse, layers = self.encoder.sparse, self.encoder.layers
         if head.device.type != "cpu":
             if sparse:
@@ -138,10 +138,14 @@ class NBFNetLookup:
             return None
         if sparse is False or not len(head):
             return None
-        cones = Cones(self.messages.edges, head, kind, num_kinds, candidates, len(layers))
+        # queries of a kind share the vectors of the edges' relations
+        kinds, kind = relation[:1], torch.zeros_like(relation)
+        if self.encoder.dependent:
+            kinds, kind = torch.unique(relation, return_inverse=True)
+        cones = Cones(self.messages.edges, head, kind, len(kinds), candidates, len(layers))
         every = len(layers) * len(head) * (self.num_entities + len(self.messages.edges))
         less = cones.num_states + cones.num_messages < SPARSE * every and cones.num_messages < 2**31
-        return cones if sparse or less else None
+        return (cones, kinds) if sparse or less else None
 
     def _states_of(
         self, cones: Cones, kinds: Int[Tensor, " C"], source: Float[Tensor, "B D"]
@@ -169,13 +173,9 @@ class NBFNetLookup:
         wanted = None if table is None else table.repeat_interleave(len(head) // len(table), 0)  # (B, K)
         if wanted is not None and own is not None:
             wanted = torch.cat([wanted, own.unsqueeze(1)], 1)
-        # queries of a kind share the vectors of the edges' relations
-        kinds, kind = relation[:1], torch.zeros_like(relation)
-        if encoder.dependent:
-            kinds, kind = torch.unique(relation, return_inverse=True)
-        cones = self._cones(head, kind, len(kinds), wanted)
-        if cones is not None:
-            of_head, tail = self._states_of(cones, kinds, source)
+        needed = self._cones(head, relation, wanted)
+        if needed is not None:
+            of_head, tail = self._states_of(*needed, source)
         else:
             states = self.states(head, query, source)
             of_head = states[head, each]

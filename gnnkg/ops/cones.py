@@ -138,8 +138,7 @@ class Cones:
             at = slice(starts[0], starts[-1])
             starts = torch.from_numpy(starts - starts[0])
             target = torch.repeat_interleave(starts.diff(), output_size=int(starts[-1]))
-            of_edge = (torch.from_numpy(array[at]) for array in (source, relation, edge))
-            sources, relations, order = of_edge
+            sources, relations, order = (torch.from_numpy(array[at]) for array in (source, relation, edge))
             edges = Adjacency(
                 num_nodes=num_rows[t],
                 num_sources=num_rows[t - 1],

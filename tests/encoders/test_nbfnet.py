@@ -200,7 +200,7 @@ def test_where_less_is_needed_less_is_computed_unasked() -> None:
         (clique, asked.unsqueeze(1), False),
     ):
         lookup = NBFNet(graph, MLP(4, 5).space, num_layers=4, dependent=False)(graph)
-        assert (lookup._cones(asked, torch.zeros_like(asked), 1, table) is not None) == sparse
+        assert (lookup._cones(asked, torch.zeros_like(asked), table) is not None) == sparse
     cones = Cones(clique.messages.edges, asked, torch.zeros_like(asked), 1, asked.unsqueeze(1), 4)
     assert cones.num_states < 0.3 * 4 * 6 * 40
 
