@@ -71,7 +71,7 @@ def is_message(error: Exception) -> bool:
 
     It does where gnnkg raised it on purpose, in a ``raise`` statement of its own, and where a file cannot be opened or written.
     """
-    if isinstance(error, AssertionError | NotImplementedError):
+    if isinstance(error, AssertionError):
         return False
     if isinstance(error, OSError) and (error.filename is not None or error.errno in UNWRITABLE):
         return True

@@ -39,8 +39,10 @@ def number_or_all(option: str, text: str) -> int | None:
 def not_default(parser: argparse.ArgumentParser, arguments: argparse.Namespace, settings: Sequence[str]) -> list[str]:
     """What is set otherwise than by default, in words for the name of a file."""
 
-    def word(value: object) -> object:
-        return " ".join(f"{x:g}" for x in value) if isinstance(value, list) else value
+    def word(value: object) -> str:
+        if isinstance(value, list):
+            return " ".join(map(word, value))
+        return f"{value:g}" if isinstance(value, float) else str(value)
 
     given = vars(arguments).items()
     return [f"{name} {word(value)}" for name, value in given if name in settings and value != parser.get_default(name)]

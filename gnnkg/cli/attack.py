@@ -2,14 +2,18 @@
 
 For encoders that pass messages along facts. Queries that the run answers are attacked one by one: a greedy search changes the facts
 by which the answer's lead falls most, by gradient and tried one after the other; random changes stand beside it. Writes
-RUN/results/fact-attacks-SPLIT.json, with the facts that turn each answer. Attacks on vectors: gnnkg certify --attack.
+RUN/results/fact-attacks-SPLIT.json, with the facts that turn each answer; settings that are not the default stand in the name.
+Attacks on vectors: gnnkg certify --attack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gnnkg.cli._shared import command, number_or_all, tell
+from gnnkg.cli._shared import command, measured_as, not_default, number_or_all, tell
+
+SETTINGS = ("direction", "top", "queries", "kind", "budget", "tries", "candidates", "seed")
+"""what results depend on, beside the run, the split and --on"""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -41,7 +45,6 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.evaluation.fact_trial import attack_facts
     from gnnkg.evaluation.provenance import provenance
     from gnnkg.experiment import load_run
-    from gnnkg.run import result_name
 
     experiment, dataset, model, directory = load_run(arguments.run, arguments.on, measured=True)
     with Progress(disable=arguments.quiet or arguments.json, transient=True) as bar:
@@ -61,7 +64,7 @@ def run(argv: Sequence[str]) -> int:
             report=lambda done, total: bar.update(task, completed=done, total=total),
         )
     origin = provenance(experiment.config, experiment.seed)
-    name = f"fact-attacks-{result_name(arguments.split, arguments.on)}"
+    name = measured_as("fact-attacks", arguments, not_default(parser, arguments, SETTINGS))
     path = directory.write_result(name, {"trial": found.to_dict(), "provenance": origin.to_dict()})
     tell(arguments.json, directory.result(name), found, path)
     return 0

@@ -18,20 +18,35 @@ class HAKE(Scorer):
         f(h, r, t) = gamma - w_p sum_d |sin((p_h + p_r - p_t) / 2)| - w_m || m_h (|m_r| + b) - m_t (1 - b) ||_2
 
     Zhang et al., "Learning Hierarchy-Aware Knowledge Graph Embeddings for Link Prediction", AAAI 2020. The bias b of the
-    relation is clamped to [-|m_r|, 1]. An entity is ``[phase | modulus]``, a relation ``[phase | modulus | bias]``; phases are
-    stored so that +-(gamma + 2) / dim stands for +-pi. The weights w_p and w_m are trained.
+    relation is clamped to [-|m_r|, 1]. An entity is ``[phase | modulus]``, a relation ``[phase | modulus | bias]``. The weights
+    w_p and w_m are trained.
+
+    Phases are drawn from +-(gamma + 2) / dim and stored so that ``phase_range`` stands for pi. None: (gamma + 2) / dim as
+    published, which draws them from the whole circle, and where it is small a single step of Adam turns them far. A larger one
+    starts them close together, with distances as in TransE. w_p starts at ``phase_weight * phase_range``: a phase's part of
+    the score then has the slope ``phase_weight * pi / 2`` whatever the range.
+
+    Raises ValueError for a ``phase_range`` that is not above 0.
     """
 
     def __init__(
-        self, dim: int = 100, gamma: float = 9.0, modulus_weight: float = 3.5, phase_weight: float = 1.0
+        self,
+        dim: int = 100,
+        gamma: float = 9.0,
+        modulus_weight: float = 3.5,
+        phase_weight: float = 1.0,
+        phase_range: float | None = None,
     ) -> None:
         super().__init__()
         self.gamma = gamma
         span = initial_range(gamma, dim)
-        self.radians = math.pi / span
-        self.phase_weight = nn.Parameter(torch.tensor(phase_weight * span))
+        phase_range = span if phase_range is None else phase_range
+        if not phase_range > 0:
+            raise ValueError(f"phase_range must be above 0, not {phase_range}")
+        self.radians = math.pi / phase_range
+        self.phase_weight = nn.Parameter(torch.tensor(phase_weight * phase_range))
         self.modulus_weight = nn.Parameter(torch.tensor(modulus_weight))
-        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse, phases=2 * span)
+        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse, phases=2 * phase_range)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         """``[phase | a | c]``: the modulus part is || a - c m_t ||."""

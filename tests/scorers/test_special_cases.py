@@ -129,6 +129,24 @@ def test_the_weights_of_hake_are_trained() -> None:
     )
 
 
+def test_the_phase_range_of_hake_stands_for_half_a_turn() -> None:
+    scorer = HAKE(DIM, gamma=9.0, modulus_weight=0.0, phase_weight=0.5, phase_range=2.0).double()
+    h, r, t = normal(2 * DIM), normal(3 * DIM), normal(2 * DIM)
+    angle = (h + r[: 2 * DIM] - t)[:DIM] * math.pi / 2
+    assert one(scorer, h, r, t) == pytest.approx(9 - (angle / 2).sin().abs().sum().item())
+    turned = t + scorer.space.phases * (torch.arange(2 * DIM) < DIM)
+    assert one(scorer, h, r, turned) == pytest.approx(one(scorer, h, r, t))
+
+
+def test_a_wide_phase_range_of_hake_starts_phases_close_together() -> None:
+    check_uniform(initial(HAKE(20, phase_range=10.0))[0], 11 / 20)
+
+
+def test_hake_refuses_a_phase_range_of_nothing() -> None:
+    with pytest.raises(ValueError, match="phase_range must be above 0, not 0"):
+        HAKE(DIM, phase_range=0)
+
+
 def test_transe_refuses_another_norm() -> None:
     with pytest.raises((ValueError, TypeError), match="3"):
         TransE(DIM, p=3)  # type: ignore[arg-type]
