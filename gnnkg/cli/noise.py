@@ -42,10 +42,19 @@ def run(argv: Sequence[str]) -> int:
         "--divisor", metavar="X", type=float, default=3.0, help="sigma is a quantile over it (default: 3)"
     )
     parser.add_argument("--quantile", metavar="Q", type=float, default=0.9973, help="(default: 0.9973)")
+    parser.add_argument(
+        "--shifts",
+        metavar="N",
+        type=int,
+        help="of N facts, how far noise moves the score of the truth, of its rivals, and of all",
+    )
     arguments = parser.parse_args(argv)
+    if arguments.shifts is not None and arguments.per_entity:
+        raise ValueError("--shifts is of one sigma for all: it does not go with --per-entity")
 
     from functools import partial
 
+    from rich.console import Group, RenderableType
     from rich.progress import Progress
 
     from gnnkg.data.split import sample_facts
@@ -53,6 +62,7 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.evaluation.perturbed import draw, noise_test, num_rankings
     from gnnkg.evaluation.provenance import provenance
     from gnnkg.evaluation.results import file_name
+    from gnnkg.evaluation.shifts import score_shifts, shifts_table
     from gnnkg.experiment import load_run
 
     experiment, dataset, model, directory = load_run(arguments.run, measured=True)
@@ -81,17 +91,34 @@ def run(argv: Sequence[str]) -> int:
             memory=parse_size(arguments.memory),
             step=partial(bar.advance, task),
         )
+    result = {"noise": found.to_dict()}
+    table: RenderableType = found
+    if arguments.shifts is not None:
+        asked = sample_facts(dataset.facts(arguments.split), arguments.shifts)
+        shifts = score_shifts(
+            model,
+            dataset,
+            asked,
+            found.sigma,
+            alphas=arguments.alpha,
+            seeds=arguments.seeds,
+            part=arguments.part,
+            target=arguments.target,
+            noise=arguments.noise,
+        )
+        result["shifts"] = {"facts": len(asked), "values": shifts.to_dict()}
+        table = Group(found, shifts_table(shifts))
     spread = "per-entity" if arguments.per_entity else "own" if sigma is None else f"{sigma:.4g}"
     parts = [arguments.split, arguments.target, spread]
     parts += [arguments.part] * (arguments.part != "vector")
     parts += [arguments.noise] * (arguments.noise != "gaussian")
     parts += [f"{len(facts)}-facts"] * (arguments.facts is not None)
-    parts += not_default(parser, arguments, ("alpha", "seeds", "divisor", "quantile"))
+    parts += not_default(parser, arguments, ("alpha", "seeds", "divisor", "quantile", "shifts"))
     name = f"noise-{file_name(*parts)}"
     origin = provenance(experiment.config, experiment.seed)
-    path = directory.write_result(name, {"noise": found.to_dict(), "provenance": origin.to_dict()})
+    path = directory.write_result(name, {**result, "provenance": origin.to_dict()})
     picture = draw({arguments.run.name: found}, path.with_suffix(".png"))
-    tell(arguments.json, directory.result(name), found, path, picture)
+    tell(arguments.json, directory.result(name), table, path, picture)
     return 0
 
 

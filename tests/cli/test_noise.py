@@ -30,9 +30,22 @@ def test_noise_with_another_run_s_sigma_and_some_facts(run, trained, capsys):
     assert found["num_facts"] == 3
 
 
+def test_noise_says_how_far_scores_move(run, capsys):
+    assert main(["noise", str(run), "--seeds", "2", "--alpha", "0", "1", "--shifts", "3", "--quiet"]) == 0
+    assert "how far scores move" in capsys.readouterr().out
+    kept = json.loads((run / "results" / "noise-test-query-own-alpha-0-1-seeds-2-shifts-3.json").read_text())
+    assert kept["shifts"]["facts"] == 3
+    assert len(kept["shifts"]["values"]["1"]["scatter"]["values"]) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--facts", "0"], "at least 1, not 0"), (["--alpha", "-1"], "alphas are"), (["--sigma", "0"], "above 0")],
+    [
+        (["--facts", "0"], "at least 1, not 0"),
+        (["--alpha", "-1"], "alphas are"),
+        (["--sigma", "0"], "above 0"),
+        (["--shifts", "2", "--per-entity"], "one sigma"),
+    ],
 )
 def test_a_mistake_gets_one_message(arguments, message, trained, capsys):
     assert main(["noise", str(trained), *arguments]) == 2
