@@ -39,9 +39,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> Any:
             skeleton = json.loads((file.metadata() or {})["state"])
         return _unpack(skeleton, tensors)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise DamagedFile(
-            f"{path} is damaged or was not written by gnnkg ({error}); restore it or delete it"
-        ) from error
+        raise DamagedFile(f"{path} is damaged or was not written by gnnkg ({error}): restore it from a copy") from error
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -147,7 +147,10 @@ class RunDirectory:
     def load_weights(self, model: nn.Module) -> dict[str, Any]:
         """Puts the best weights into the model and gives what is known about them. Raises DamagedFile, FileNotFoundError."""
         file = self.path / "weights.safetensors"
-        state = checkpoint.load(file)
+        try:
+            state = checkpoint.load(file)
+        except DamagedFile as error:
+            raise DamagedFile(f"{error}, or train the model again, into another directory") from error
         try:
             model.load_state_dict(state["model"])
         except (KeyError, TypeError, RuntimeError) as error:
@@ -164,7 +167,12 @@ class RunDirectory:
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """The last state that was written whole, or None. Raises DamagedFile."""
-        return checkpoint.load(self.checkpoint) if self.checkpoint.exists() else None
+        if not self.checkpoint.exists():
+            return None
+        try:
+            return checkpoint.load(self.checkpoint)
+        except DamagedFile as error:
+            raise DamagedFile(f"{error}, or delete it, and the training begins anew") from error
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Replaces metrics.csv: one row a report of training."""

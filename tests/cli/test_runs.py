@@ -208,6 +208,20 @@ def test_a_damaged_run_names_the_damaged_file(run, name, capsys):
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("weights.safetensors", "train the model again"), ("checkpoint.safetensors", "or delete it")],
+)
+def test_a_damaged_run_says_what_helps(run, name, hint, capsys):
+    command, content = DAMAGED[name]
+    (run / name).write_bytes(content)
+    assert main([command, str(run)]) == 2
+    assert hint in capsys.readouterr().err
+    if command == "resume":
+        (run / name).unlink()
+        assert main(["resume", str(run), "--quiet"]) == 0
+
+
 @pytest.mark.parametrize("name", ["vocabulary.json", "weights.safetensors"])
 def test_a_missing_file_of_a_run_is_named(run, name, capsys):
     (run / name).unlink()
