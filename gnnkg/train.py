@@ -36,6 +36,7 @@ from gnnkg.progress import Progress, Row
 from gnnkg.run import RunDirectory
 
 Schedule = LRScheduler | ReduceLROnPlateau
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def fit(
     model and objective and the one given, is called before each epoch begins, and again at the same place where a run continues.
     ``measure()`` gives further figures for the report of each validation; the time that it takes does not count.
     ``average``: what is validated and kept are not the weights of a step but their exponential average, of which each step keeps so
-    much of the one before, such as .999; so the noise of large steps is there to learn by and not to answer with.
+    much of the one before, such as .999; so the noise of large steps is there to learn by and not to answer with. After n steps it
+    keeps n / (n + 9) at most, so that a short training is not judged by the weights that it began with.
 
     With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each
     batch: each averages over its own share, and gradients are averaged over processes.
@@ -191,7 +193,12 @@ def fit(
 def _averaged(model: Model, decay: float) -> AveragedModel:
     if not 0 < decay < 1:
         raise ValueError(f"average is the share of the old weights that each step keeps, between 0 and 1, not {decay}")
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    def update(average: Tensors, now: Tensors, count: Tensor | int) -> None:
+        steps = int(count)
+        get_ema_multi_avg_fn(min(decay, steps / (steps + 9)))(average, now, count)
+
+    return AveragedModel(model, multi_avg_fn=update)
 
 
 def _total_steps(steps: int | None, epochs: float | None, steps_per_epoch: int) -> int:
