@@ -61,11 +61,10 @@ def score_shifts(
         gains: dict[str, list[list[Tensor]]] = {at: [[] for _ in range(seeds)] for at in lookups}
         for head, relation, tail in zip(*parts, strict=True):
             before = model.scorer(clean(head, relation)).double()
-            open_ = before.clone()
             answers = known.of(head, relation)
             rows = torch.repeat_interleave(torch.arange(len(head), device=device), answers.starts.diff())
-            open_[rows, answers.tails] = -torch.inf
-            best = open_.topk(min(RIVALS, graph.num_entities), dim=1)
+            others = before.index_put((rows, answers.tails), before.new_tensor(-torch.inf))
+            best = others.topk(min(RIVALS, graph.num_entities), dim=1)
             is_rival = ~best.values.isinf()
             if not is_rival[:, 0].all():
                 raise ValueError("every entity is a known answer of a query: it has no rivals")
