@@ -26,12 +26,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from recorded import record
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.certification import Certificate, Smoothing, certify
 from gnnkg.evaluation.certification.question import draws
-from gnnkg.evaluation.provenance import commit, hardware, versions
 from gnnkg.experiment import load_run
 from gnnkg.graph import KnownTails
 from gnnkg.ops import cpu
@@ -142,16 +142,7 @@ def main() -> None:
     for path in arguments.runs:
         reports.append(measure(path, arguments))
         print(json.dumps(reports[-1], indent=1), flush=True)
-    if arguments.json:
-        told = {
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "hardware": hardware(),
-            "versions": versions(),
-            "threads": torch.get_num_threads(),
-            "runs": reports,
-        }
-        arguments.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    record(arguments.json, threads=torch.get_num_threads(), runs=reports)
 
 
 if __name__ == "__main__":

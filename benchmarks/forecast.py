@@ -9,12 +9,12 @@ steps, is the forecast. Validations are not in it.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gnnkg.evaluation.provenance import commit, hardware, versions
+from recorded import record
+
 from gnnkg.experiment import load_dataset, read
 from gnnkg.lab.budget import step_cost
 
@@ -48,9 +48,7 @@ def main() -> None:
             f"{row['steps']:,} steps: {row['hours']:.0f} hours",
             flush=True,
         )
-    if arguments.json:
-        told = {"forecasts": rows, "hardware": hardware(), "versions": versions(), "commit": commit()}
-        arguments.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    record(arguments.json, forecasts=rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long 10 million facts take to load from text, and how much memory: ``python benchmarks/loading.py``.
+"""How long 10 million facts take to load from text, and how much memory: ``python benchmarks/loading.py [--json FILE]``.
 
 Makes a file of labelled facts with skewed entities and relations, as real graphs have them, and loads it in a process of its
 own, so that the peak is that of loading alone. Exit status 1 where a limit is broken.
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
+from recorded import record
 
 _LOAD = """
 import json, resource, sys, time
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--relations", type=int, default=1_000)
     parser.add_argument("--max-seconds", type=float, default=60.0)
     parser.add_argument("--max-bytes", type=float, default=4e9)
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.txt"
@@ -65,6 +67,7 @@ def main() -> None:
         done = subprocess.run([sys.executable, "-c", _LOAD, str(path)], capture_output=True, text=True, check=True)
     result = json.loads(done.stdout) | {"file_bytes": size}
     print(json.dumps(result, indent=2))
+    record(arguments.json, result=result)
     if result["seconds"] > arguments.max_seconds or result["peak_bytes"] > arguments.max_bytes:
         sys.exit(f"limits broken: {arguments.max_seconds} s, {arguments.max_bytes / 1e9} GB")
 

@@ -222,21 +222,13 @@ def main() -> None:
         return
     if subprocess.run([sys.executable, "-m", "pytest", "tests/ops/test_message.py"], cwd=ROOT, check=False).returncode:
         sys.exit("the tests of message passing fail: nothing is timed")
-    from gnnkg.evaluation.provenance import commit, hardware, versions
+    from recorded import record
 
     name, edges = graph()
     copied = copy_bandwidth()
     print(f"{name}: {edges.num_nodes:,} nodes, {len(edges):,} edges, {edges.num_relations} relations")
     print(f"{torch.get_num_threads()} threads; a copy moves {copied / 1e9:.1f} GB/s")
-    about = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": commit(),
-        "hardware": hardware(),
-        "versions": versions(),
-        "graph": name,
-        "threads": torch.get_num_threads(),
-        "copy_bytes_per_second": copied,
-    }
+    about = {"graph": name, "threads": torch.get_num_threads(), "copy_bytes_per_second": copied}
     rows: list[dict[str, Any]] = []
     for work in WORK:
         title = f"{work.name} mul {work.aggregate} {work.states} x {work.width} {work.dtype}".strip()
@@ -263,8 +255,7 @@ def main() -> None:
             f" {by_edge / ours['milliseconds'] / 1e6:5.0f} GB/s by edges, {row['memory']['gnnkg'] / 2**20:.0f} MiB{others}",
             flush=True,
         )
-        if arguments.json:  # after each row: a run that is stopped keeps what it has
-            arguments.json.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        record(arguments.json, **about, rows=rows)  # after each row: a run that is stopped keeps what it has
 
 
 if __name__ == "__main__":

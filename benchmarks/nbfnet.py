@@ -21,6 +21,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from recorded import record
 from torch import Tensor
 
 import gnnkg
@@ -28,7 +29,7 @@ from gnnkg import encoders, losses, samplers, scorers, terms
 from gnnkg._dgl import dgl
 from gnnkg.data.queries import Queries
 from gnnkg.encoders import nbfnet
-from gnnkg.evaluation.provenance import commit, hardware, peak_memory, versions
+from gnnkg.evaluation.provenance import peak_memory
 from gnnkg.ops.backends import use_reference
 from gnnkg.ops.message import Adjacency, degrees
 
@@ -128,16 +129,7 @@ def main() -> None:
         print(
             f"{way:11} {row['seconds']:8.3f} s a step ({ratio:4.1f}x) {row['peak_memory_bytes'] / 1e9:6.2f} GB at most"
         )
-    if arguments.json:
-        told = {
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "hardware": hardware(),
-            "versions": versions(),
-            "threads": torch.get_num_threads(),
-            "steps": rows,
-        }
-        arguments.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    record(arguments.json, threads=torch.get_num_threads(), steps=rows)
 
 
 if __name__ == "__main__":

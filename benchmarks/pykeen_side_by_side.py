@@ -270,10 +270,8 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(json.dumps(result | {"peak_memory_bytes": peak}))
         return
-    from gnnkg.evaluation.provenance import commit, hardware, versions
+    from recorded import record
 
-    command = " ".join(["python", *sys.argv])
-    about = {"command": command, "commit": commit(), "hardware": hardware(), "versions": versions()}
     rows: list[dict[str, Any]] = []
 
     def compare(work: str, own: tuple[Any, ...], peer: tuple[Any, ...], repeats: int = arguments.repeats) -> None:
@@ -298,8 +296,7 @@ def main() -> None:
         times = f"{row['gnnkg_seconds']:9.3f} s {row['pykeen_seconds']:9.3f} s {row['ratio']:7.1f}x"
         print(f"{work:44s} {times}   {memory[0]:5.2f} {memory[1]:5.2f} GiB{quality}", flush=True)
 
-        if arguments.out:  # after each row: a run that is stopped keeps what it has
-            arguments.out.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        record(arguments.out, rows=rows)  # after each row: a run that is stopped keeps what it has
 
     print(f"{'':44s} {'gnnkg':>11s} {'PyKEEN':>11s}            peak memory")
     for model in MODELS:

@@ -21,12 +21,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from recorded import record
 
 from gnnkg.annotations import Annotations, Feature
 from gnnkg.core import Model, Objective
 from gnnkg.data.queries import Queries
 from gnnkg.encoders import SNAG, GaussModalityNoise, Table
-from gnnkg.evaluation.provenance import commit, hardware, peak_memory, versions
+from gnnkg.evaluation.provenance import peak_memory
 from gnnkg.features import Given
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
@@ -124,17 +125,7 @@ def main() -> None:
             child = subprocess.run([sys.executable, sys.argv[0], *told], check=True, capture_output=True, text=True)
             rows.append({"entities": entities, "updates": updates, **json.loads(child.stdout.splitlines()[-1])})
             print(json.dumps(rows[-1]), flush=True)
-    if arguments.json:
-        told = {
-            "command": " ".join(["python", *sys.argv]),
-            "data": "generated",
-            "commit": commit(),
-            "hardware": hardware(),
-            "versions": versions(),
-            "threads": arguments.threads,
-            "rows": rows,
-        }
-        arguments.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    record(arguments.json, data="generated", threads=arguments.threads, rows=rows)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from recorded import record
 
 from gnnkg import encoders, scorers
 from gnnkg.core import Model, Objective
 from gnnkg.data.queries import Queries
-from gnnkg.evaluation.provenance import commit, hardware, versions
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops import cpu
 
@@ -127,13 +127,4 @@ def main(
                 flush=True,
             )
         results += rows.values()
-    if arguments.json:
-        told = {
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "hardware": hardware(),
-            "versions": versions(),
-            "threads": torch.get_num_threads(),
-            "steps": results,
-        }
-        arguments.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    record(arguments.json, threads=torch.get_num_threads(), steps=results)
