@@ -2,7 +2,7 @@
 
 Each cell is an ordinary run under FOLDER/runs, with a result file in FOLDER/results. What was stopped goes on, and what is finished
 is left alone; several processes may share a folder's cells. At the end, and with --report at any time, FOLDER/table.csv, table.md
-and the figures are written.
+and the figures are written. Runs of finished cells may be deleted: what the table needs is kept beside them.
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ class Laboratory:
     def _finish(self, combination: Combination, seed: int, name: str) -> None:
         if (self.folder / "results" / f"{name}.json").exists():
             self.say(f"{name}: done")
+            keep_measures(self.folder, name)
         else:
             self._cell(combination, seed, name)
         if self.grid.robust is not None:
@@ -103,6 +104,7 @@ class Laboratory:
         watch = partial(_suspects, self.grid.demix()) if self.grid.inject else None
         finish(experiment, path, self.progress, watch)
         write_measures(path)
+        keep_measures(self.folder, name)  # before the result, by which another process sees that the cell is finished
         result = judged(path, command_line(), model=combination.model, method=combination.method)
         write_result(result, self.folder / "results", name)
         self.say(f"{name}: test MRR {result.metrics['mrr']:.4f}")
@@ -193,6 +195,15 @@ class Laboratory:
 
 def _suspects(judge: DeMix, model: Model, dataset: Dataset) -> dict[str, float]:
     return suspects_found(model, dataset, judge)
+
+
+def keep_measures(folder: Path, name: str) -> None:
+    """Copies what tables and figures are made of out of a run, for the day when it is deleted; nothing where it is already."""
+    run, kept = folder / "runs" / name, folder / "measures"
+    kept.mkdir(exist_ok=True)
+    for source, kind in ((run / "results" / "measures.json", "json"), (run / "metrics.csv", "csv")):
+        if source.exists():
+            write_atomically(kept / f"{name}.{kind}", source.read_bytes())
 
 
 def write_measures(path: Path) -> None:

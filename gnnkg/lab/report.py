@@ -20,7 +20,6 @@ from gnnkg.lab.figures import draw
 from gnnkg.lab.grid import Combination, Grid, cell_name
 from gnnkg.lab.means import means
 from gnnkg.lab.robustness_report import report_robustness
-from gnnkg.run import RunDirectory
 from gnnkg.stored import write_atomically
 
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
@@ -104,9 +103,16 @@ def finished(grid: Grid, folder: Path) -> list[Row]:
 
 def _cell(folder: Path, name: str, combination: Combination) -> Cell:
     path = folder / "results" / f"{name}.json"
-    run = RunDirectory.open(folder / "runs" / name)
-    plan = json.loads((folder / "steps" / f"{combination.name}.json").read_text(encoding="utf-8"))
-    return Cell(path, read_result(path), run.result("measures"), run.metrics, plan)
+    measures, metrics = (folder / "measures" / f"{name}.{kind}" for kind in ("json", "csv"))
+    for file in (measures, metrics):
+        if not file.exists():
+            raise ValueError(f"{file} is missing: gnnkg lab without --report makes it of the run, if that is there")
+    plan = folder / "steps" / f"{combination.name}.json"
+    return Cell(path, read_result(path), _json(measures), pandas.read_csv(metrics), _json(plan))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _flat(cell: Cell) -> dict[str, float]:

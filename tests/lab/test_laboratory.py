@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -182,6 +183,22 @@ def test_parts_that_do_not_go_together_show_before_the_first_cell_trains(write_g
     with pytest.raises(ValueError, match="DeMix compares candidates"):
         work(grid, tmp_path / "out")
     assert list((tmp_path / "out" / "runs").iterdir()) == []
+
+
+def test_a_table_needs_no_runs_and_says_what_it_needs(write_grid, tmp_path, capsys):
+    grid, out = write_grid(methods={"plain": {}}), tmp_path / "out"
+    work(grid, out)
+    report = ["lab", str(grid), "--out", str(out), "--report"]
+    assert main(report) == 0
+    table = (out / "table.csv").read_text()
+    shutil.rmtree(out / "runs")
+    (out / "table.csv").unlink()
+    assert main(report) == 0
+    assert (out / "table.csv").read_text() == table
+    (out / "measures" / "random-distmult-plain-seed3.csv").unlink()
+    capsys.readouterr()
+    assert main(report) == 2
+    assert "random-distmult-plain-seed3.csv is missing" in capsys.readouterr().err
 
 
 def test_a_report_of_nothing_says_so(write_grid, tmp_path, capsys):
