@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ def save(path: Path, state: Any) -> None:
     """
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_pack(state, tensors))
-    data = safetensors.torch.save(tensors, metadata={"state": skeleton})
-    write_atomically(path, data)
+    about = {"state": skeleton, "checksum": _checksum(skeleton, tensors)}
+    write_atomically(path, safetensors.torch.save(tensors, metadata=about))
 
 
 def load(path: Path, device: str | torch.device = "cpu") -> Any:
@@ -36,10 +38,21 @@ def load(path: Path, device: str | torch.device = "cpu") -> Any:
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-            skeleton = json.loads((file.metadata() or {})["state"])
-        return _unpack(skeleton, tensors)
+            about = file.metadata() or {}
+        expected = about.get("checksum")  # files had none at first
+        if expected is not None and expected != _checksum(about["state"], tensors):
+            raise ValueError("its checksum is another")
+        return _unpack(json.loads(about["state"]), tensors)
     except (SafetensorError, KeyError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged or was not written by gnnkg ({error}): restore it from a copy") from error
+
+
+def _checksum(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of everything: against accidents, and fast."""
+    found = zlib.crc32(skeleton.encode())
+    for name in sorted(tensors):
+        found = zlib.crc32(tensors[name].flatten().view(torch.uint8).cpu().numpy(), found)
+    return f"{found:08x}"
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

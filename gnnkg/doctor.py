@@ -93,7 +93,7 @@ def _packages() -> Iterator[Finding]:
     needed, extras = requirements()
     for line in needed:
         yield _package(line, "missing")
-    for extra in ("rdf", "pyg", "lab"):
+    for extra in sorted(extras.keys() - {"test", "dev", "benchmarks"}):
         for line in extras.get(extra, ()):
             yield _package(line, "note")
 

@@ -180,9 +180,17 @@ class RunDirectory:
 
     @property
     def metrics(self) -> pandas.DataFrame:
-        """metrics.csv; empty before the first report."""
+        """metrics.csv; empty before the first report. Raises DamagedFile."""
         file = self.path / "metrics.csv"
-        return pandas.read_csv(file) if file.exists() else pandas.DataFrame()
+        if not file.exists():
+            return pandas.DataFrame()
+        try:
+            found = pandas.read_csv(file)
+        except (ValueError, UnicodeDecodeError) as error:  # of which pandas' errors of reading are
+            raise DamagedFile(f"{file} is damaged ({error})") from error
+        if found.empty or not {"step", "seconds"} <= set(found.columns):
+            raise DamagedFile(f"{file} is damaged (it should hold a row with step and seconds for each report)")
+        return found
 
     def expect_results(self) -> None:
         """Raises OSError where a result could not be written, before anything is computed."""

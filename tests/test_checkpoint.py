@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from gnnkg import checkpoint
 from gnnkg.checkpoint import DamagedFile
@@ -61,14 +62,26 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * len(data)]
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: b"x" * len(data),
+        lambda data: data[:-100] + bytes(100),
+    ],
 )
 def test_a_damaged_file_is_named(tmp_path, damage):
     file = tmp_path / "a.safetensors"
-    checkpoint.save(file, {"x": torch.zeros(100)})
+    checkpoint.save(file, {"x": torch.ones(100)})
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DamagedFile, match=r"a\.safetensors"):
         checkpoint.load(file)
+
+
+def test_a_file_without_a_checksum_is_read(tmp_path):
+    """As they were written at first."""
+    save_file({"0": torch.ones(2)}, tmp_path / "a", metadata={"state": '{"dict": [["x", {"tensor": "0"}]]}'})
+    assert torch.equal(checkpoint.load(tmp_path / "a")["x"], torch.ones(2))
 
 
 def test_what_cannot_be_stored_is_refused(tmp_path):

@@ -24,9 +24,12 @@ published = pytest.mark.datasets
         ("cldr_distmult", 400, 0.30),
         pytest.param("nations_complex", 300, 0.60, marks=published),
         pytest.param("nations_transe", 300, 0.40, marks=published),
+        pytest.param("nations_rescal", 300, 0.45, marks=published),
         pytest.param("umls_distmult", 600, 0.60, marks=published),
         pytest.param("umls_rotate", 600, 0.75, marks=published),
+        pytest.param("umls_hake", 600, 0.80, marks=published),
         pytest.param("kinship_complex", 600, 0.60, marks=published),
+        pytest.param("codex-s_complex", 700, 0.25, marks=published),
     ],
 )
 def test_it_reaches_its_floor_in_time(recipe, steps, floor):

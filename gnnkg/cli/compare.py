@@ -51,7 +51,8 @@ def _measured(path: Path, split: str, on: str | None) -> Evaluation | Result:
     if not file.exists():
         command = f"gnnkg evaluate {path} --split {split}" + (f" --on {on}" if on else "")
         raise FileNotFoundError(f"{path} has not been evaluated on {name}: {command}")
+    found = directory.result(name)
     try:
-        return Evaluation.from_dict(directory.result(name)["evaluation"])
+        return Evaluation.from_dict(found["evaluation"])
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{file} is damaged ({error})") from error

@@ -44,9 +44,13 @@ class SplitAudit:
     """distinct facts that stand in another split too, by that split"""
     clean: int
     """distinct facts that stand in no other split"""
+    faulty: int = 0
+    """lines that are no fact, skipped as ``on_error="skip"`` asks"""
     unseen_entities: int = 0
     """entities that occur here but in no training fact"""
     unseen_relations: int = 0
+    unseen_entity_facts: int = 0
+    """facts with an unseen entity"""
     unseen_facts: int = 0
     """facts with an unseen entity or relation"""
     by_duplicate: int = 0
@@ -180,6 +184,7 @@ def _splits(dataset: Dataset) -> dict[str, SplitAudit]:
             lines=max(met.read, len(facts[name])),
             facts=len(own),
             duplicates=met.duplicates + repeated,
+            faulty=met.faulty,
             shared={other: int(rows.sum()) for other, rows in inside.items()},
             clean=int((~np.logical_or.reduce([np.zeros(len(own), bool), *inside.values()])).sum()),
         )
@@ -195,6 +200,7 @@ def _unseen(dataset: Dataset, name: str) -> dict[str, int]:
     return {
         "unseen_entities": len(torch.unique(facts[:, [0, 2]][new_entity])),
         "unseen_relations": len(torch.unique(facts[:, 1][new_relation])),
+        "unseen_entity_facts": int(new_entity.any(1).sum()),
         "unseen_facts": int((new_entity.any(1) | new_relation).sum()),
     }
 

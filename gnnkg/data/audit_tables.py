@@ -10,11 +10,13 @@ from gnnkg.data.audit import Audit, RelationTwins
 
 _ROWS = {
     "lines": "lines read",
+    "faulty": "lines that are no fact, skipped",
     "duplicates": "repeated lines",
     "facts": "distinct facts",
     "clean": "in no other split",
     "unseen_entities": "entities unseen in train",
     "unseen_relations": "relations unseen in train",
+    "unseen_entity_facts": "facts with an unseen entity",
     "unseen_facts": "facts with an unseen entity or relation",
     "by_duplicate": "answered in train by a duplicate relation",
     "by_inverse": "answered in train by an inverse relation",

@@ -30,7 +30,8 @@ def test_audit_names_a_faulty_line_or_skips_it(family, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "train.txt, line 31" in error
     with pytest.warns(UserWarning, match="1 lines skipped"):
-        assert main(["audit", str(folder), "--on-error", "skip"]) == 0
+        assert main(["audit", str(folder), "--on-error", "skip", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["splits"]["train"]["faulty"] == 1
 
 
 def test_audit_is_told_how_a_folder_is_read(family, tmp_path, capsys):

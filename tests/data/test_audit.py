@@ -130,7 +130,8 @@ def test_inverse_and_duplicate_relations_are_a_leak_and_symmetry_is_not():
 def test_unseen_entities_and_relations_are_counted_with_their_facts():
     found = audit(dataset_of([(0, 0, 1), (1, 1, 2)], test=[(0, 0, 5), (5, 1, 4), (0, 3, 1), (0, 0, 2)]))
     test = found.splits["test"]
-    assert (test.unseen_entities, test.unseen_relations, test.unseen_facts) == (2, 1, 3)
+    assert (test.unseen_entities, test.unseen_relations) == (2, 1)
+    assert (test.unseen_entity_facts, test.unseen_facts) == (2, 3)
     assert found.categories["1-1"] == {"relations": 2, "train": 2, "valid": 0, "test": 3}
     assert found.categories["none"] == {"relations": 2, "train": 0, "valid": 0, "test": 1}
 
@@ -178,6 +179,7 @@ def test_the_audit_finds_what_is_wrong_with_db15k():
     assert (valid.lines, valid.facts, valid.clean) == (9904, 7481, 73)
     assert valid.shared == {"train": 6584, "test": 824}
     assert found.splits["test"].shared["train"] == 0
+    assert found.splits["test"].unseen_entity_facts == 77
     assert "6,584 of the 7,481 facts of valid stand in train too" in found.leak_reasons
 
 
