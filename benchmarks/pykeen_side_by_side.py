@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 MODELS = ("DistMult", "TransE", "RotatE")
-DIM, BATCH, NEGATIVES, STEPS = 100, 1000, 256, 6
+DIM, BATCH, NEGATIVES, STEPS, WARM = 100, 1000, 256, 6, 3
 
 
 def data() -> Any:
@@ -74,10 +75,11 @@ def own_evaluation(name: str, facts: int) -> dict[str, float]:
     from gnnkg.evaluation.ranks import rank_facts
 
     dataset = data()
-    model, known = own_model(dataset, name), dataset.known("train", "valid", "test")
-    rank_facts(model, dataset.graph, dataset.test[:50], known)  # compiled once, read from the cache ever after
-    start = time.perf_counter()
-    ranks = rank_facts(model, dataset.graph, dataset.test[:facts], known)
+    model = own_model(dataset, name)
+    few = dataset.test[:50]
+    rank_facts(model, dataset.graph, few, dataset.tails_of(few))  # compiled once, read from the cache ever after
+    start = time.perf_counter()  # what is known is prepared within the time, as it is there
+    ranks = rank_facts(model, dataset.graph, dataset.test[:facts], dataset.known("train", "valid", "test"))
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "mrr": metrics(ranks.ranks(), ranks.candidates)["mrr"]}
 
@@ -113,14 +115,14 @@ def own_objective(dataset: Any, name: str, share: str) -> tuple[Any, Any, Any, A
 def own_step(name: str, share: str) -> dict[str, float]:
     model, objective, optimizer, plan = own_objective(data(), name, share)
     times = []
-    for step in range(STEPS + 3):
+    for step in range(STEPS + WARM):
         start = time.perf_counter()
         loss = sum(objective(model, plan[step]).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         times.append(time.perf_counter() - start)
-    return {"seconds": statistics.median(times[3:])}
+    return {"seconds": statistics.median(times[WARM:])}
 
 
 def peer_loop(dataset: Any, name: str) -> tuple[Any, Any, Any]:
@@ -133,7 +135,7 @@ def peer_loop(dataset: Any, name: str) -> tuple[Any, Any, Any]:
     loop = SLCWATrainingLoop(
         model=model,
         triples_factory=factory,
-        optimizer=torch.optim.Adam(model.parameters(), lr=1e-3),
+        optimizer=torch.optim.Adam(model.parameters(), lr=1e-3, fused=True),
         negative_sampler="basic",
         negative_sampler_kwargs={"num_negs_per_pos": NEGATIVES},
     )
@@ -141,14 +143,20 @@ def peer_loop(dataset: Any, name: str) -> tuple[Any, Any, Any]:
 
 
 def peer_step(name: str) -> dict[str, float]:
+    from pykeen.training.callbacks import TrainingCallback
     from pykeen.triples import CoreTriplesFactory
+
+    class Clock(TrainingCallback):
+        def post_batch(self, **_: Any) -> None:
+            ends.append(time.perf_counter())
 
     dataset = data()
     _, factory, loop = peer_loop(dataset, name)
-    few = CoreTriplesFactory(factory.mapped_triples[: STEPS * BATCH], factory.num_entities, factory.num_relations)
-    start = time.perf_counter()
-    loop.train(few, num_epochs=1, batch_size=BATCH, use_tqdm=False, use_tqdm_batch=False)
-    return {"seconds": (time.perf_counter() - start) / STEPS}
+    count = (STEPS + WARM) * BATCH
+    few = CoreTriplesFactory(factory.mapped_triples[:count], factory.num_entities, factory.num_relations)
+    ends = [time.perf_counter()]
+    loop.train(few, num_epochs=1, batch_size=BATCH, use_tqdm=False, use_tqdm_batch=False, callbacks=[Clock()])
+    return {"seconds": statistics.median(end - start for start, end in itertools.pairwise(ends[WARM:]))}
 
 
 def own_quality(name: str, minutes: float) -> dict[str, float]:

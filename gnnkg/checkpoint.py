@@ -51,7 +51,7 @@ def _checksum(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
     """CRC-32 of everything: against accidents, and fast."""
     found = zlib.crc32(skeleton.encode())
     for name in sorted(tensors):
-        found = zlib.crc32(tensors[name].flatten().view(torch.uint8).cpu().numpy(), found)
+        found = zlib.crc32(tensors[name].flatten().view(torch.uint8).cpu().numpy().data, found)
     return f"{found:08x}"
 
 
