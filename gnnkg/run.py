@@ -132,13 +132,16 @@ class RunDirectory:
         return self._read_json("environment.json")
 
     def check(self, dataset: Dataset) -> None:
-        """Raises ValueError where ``dataset`` is not what the run was trained on."""
+        """Raises ValueError where ``dataset`` is not what the run was trained on; DamagedFile where its names were changed."""
         expected = self.vocabulary.get("data_hash")
         if dataset.data_hash != expected:
             raise ValueError(
                 f"{self.path} was trained on {self.vocabulary.get('dataset')!r} with data hash {str(expected)[:12]}, but the data "
                 f"set {dataset.name!r} now has {dataset.data_hash[:12]}: its facts or names have changed"
             )
+        names = {"entities": dataset.entities, "relations": dataset.relations}
+        if any(list(known) != self.vocabulary.get(kind) for kind, known in names.items()):
+            raise DamagedFile(f"{self.path / 'vocabulary.json'} is damaged (its names are not those of {dataset.name})")
 
     def save_weights(self, model: nn.Module, **about: Any) -> None:
         """The best weights so far, with what is known about them (step, validation metrics)."""

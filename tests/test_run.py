@@ -67,6 +67,13 @@ def test_a_damaged_file_is_named(run, name):
         )
 
 
+def test_changed_names_are_noticed(run):
+    file = run.path / "vocabulary.json"
+    file.write_text(file.read_text().replace('"e3"', '"someone else"'))
+    with pytest.raises(DamagedFile, match=r"vocabulary\.json is damaged"):
+        RunDirectory.open(run.path).check(ring())
+
+
 def test_weights_of_another_model_are_refused(run):
     model, _ = parts(ring())
     run.save_weights(torch.nn.Linear(2, 2))
