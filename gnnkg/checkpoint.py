@@ -26,9 +26,10 @@ def save(path: Path, state: Any) -> None:
     Raises OSError where the file could not be written (the old one is untouched), TypeError for a value that it cannot hold.
     """
     tensors: dict[str, Tensor] = {}
-    skeleton = json.dumps(_pack(state, tensors))
-    about = {"state": skeleton, "checksum": _checksum(skeleton, tensors)}
-    write_atomically(path, safetensors.torch.save(tensors, metadata=about))
+    packed = _pack(state, tensors)
+    about = json.dumps({"checksum": _checksum(packed, tensors), "packed": packed})
+    # one key: the order of several would be another each time, and equal states shall be equal files
+    write_atomically(path, safetensors.torch.save(tensors, metadata={"state": about}))
 
 
 def load(path: Path, device: str | torch.device = "cpu") -> Any:
@@ -38,18 +39,19 @@ def load(path: Path, device: str | torch.device = "cpu") -> Any:
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-            about = file.metadata() or {}
-        expected = about.get("checksum")  # files had none at first
-        if expected is not None and expected != _checksum(about["state"], tensors):
-            raise ValueError("its checksum is another")
-        return _unpack(json.loads(about["state"]), tensors)
+            packed = json.loads((file.metadata() or {})["state"])
+        if isinstance(packed, dict) and "checksum" in packed:  # files had none at first
+            expected, packed = packed["checksum"], packed["packed"]
+            if expected != _checksum(packed, tensors):
+                raise ValueError("its checksum is another")
+        return _unpack(packed, tensors)
     except (SafetensorError, KeyError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged or was not written by gnnkg ({error}): restore it from a copy") from error
 
 
-def _checksum(skeleton: str, tensors: Mapping[str, Tensor]) -> str:
+def _checksum(packed: Any, tensors: Mapping[str, Tensor]) -> str:
     """CRC-32 of everything: against accidents, and fast."""
-    found = zlib.crc32(skeleton.encode())
+    found = zlib.crc32(json.dumps(packed).encode())
     for name in sorted(tensors):
         found = zlib.crc32(tensors[name].flatten().view(torch.uint8).cpu().numpy().data, found)
     return f"{found:08x}"

@@ -78,6 +78,14 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         checkpoint.load(file)
 
 
+def test_equal_states_are_equal_files(tmp_path):
+    state = {"x": torch.ones(3), "step": 1, "about": [1.5, float("nan")]}
+    for name in "abcdefgh":
+        checkpoint.save(tmp_path / name, state)
+    assert len({(tmp_path / name).read_bytes() for name in "abcdefgh"}) == 1
+    checkpoint.load(tmp_path / "a")
+
+
 def test_a_file_without_a_checksum_is_read(tmp_path):
     """As they were written at first."""
     save_file({"0": torch.ones(2)}, tmp_path / "a", metadata={"state": '{"dict": [["x", {"tensor": "0"}]]}'})
