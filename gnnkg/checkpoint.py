@@ -26,32 +26,34 @@ def save(path: Path, state: Any) -> None:
     Raises OSError where the file could not be written (the old one is untouched), TypeError for a value that it cannot hold.
     """
     tensors: dict[str, Tensor] = {}
-    packed = _pack(state, tensors)
+    packed = json.dumps(_pack(state, tensors))
     about = json.dumps({"checksum": _checksum(packed, tensors), "packed": packed})
     # one key: the order of several would be another each time, and equal states shall be equal files
     write_atomically(path, safetensors.torch.save(tensors, metadata={"state": about}))
 
 
-def load(path: Path, device: str | torch.device = "cpu") -> Any:
-    """Reads what ``save`` wrote. Raises FileNotFoundError, or DamagedFile."""
+def load(path: Path, device: str | torch.device = "cpu", *, remedy: str = "") -> Any:
+    """Reads what ``save`` wrote. Raises FileNotFoundError, or DamagedFile; ``remedy`` says what helps beside a copy."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-            packed = json.loads((file.metadata() or {})["state"])
-        if isinstance(packed, dict) and "checksum" in packed:  # files had none at first
-            expected, packed = packed["checksum"], packed["packed"]
-            if expected != _checksum(packed, tensors):
-                raise ValueError("its checksum is another")
-        return _unpack(packed, tensors)
+            about = json.loads((file.metadata() or {})["state"])
+        if not isinstance(about, dict) or "checksum" not in about:  # files had none at first
+            return _unpack(about, tensors)
+        if about["checksum"] != _checksum(about["packed"], tensors):
+            raise ValueError("its checksum is another")
+        return _unpack(json.loads(about["packed"]), tensors)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise DamagedFile(f"{path} is damaged or was not written by gnnkg ({error}): restore it from a copy") from error
+        what = f"{path} is damaged or was not written by gnnkg ({error})"
+        helps = "restore it from a copy" + (f", or {remedy}" if remedy else "")
+        raise DamagedFile(f"{what}: {helps}") from error
 
 
-def _checksum(packed: Any, tensors: Mapping[str, Tensor]) -> str:
+def _checksum(packed: str, tensors: Mapping[str, Tensor]) -> str:
     """CRC-32 of everything: against accidents, and fast."""
-    found = zlib.crc32(json.dumps(packed).encode())
+    found = zlib.crc32(packed.encode())
     for name in sorted(tensors):
         found = zlib.crc32(tensors[name].flatten().view(torch.uint8).cpu().numpy().data, found)
     return f"{found:08x}"

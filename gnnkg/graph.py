@@ -68,6 +68,11 @@ class Known(NamedTuple):
     starts: Int[Tensor, " B+1"]
     tails: Int[Tensor, " T"]
 
+    @property
+    def queries(self) -> Int[Tensor, " T"]:
+        """The query that each tail is known for."""
+        return torch.repeat_interleave(torch.arange(len(self.starts) - 1, device=self.tails.device), self.starts.diff())
+
 
 class KnownTails:
     """Which tails are known for a query (head, relation), relation in [0, 2R); from any set of facts.

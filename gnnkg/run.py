@@ -150,10 +150,7 @@ class RunDirectory:
     def load_weights(self, model: nn.Module) -> dict[str, Any]:
         """Puts the best weights into the model and gives what is known about them. Raises DamagedFile, FileNotFoundError."""
         file = self.path / "weights.safetensors"
-        try:
-            state = checkpoint.load(file)
-        except DamagedFile as error:
-            raise DamagedFile(f"{error}, or train the model again, into another directory") from error
+        state = checkpoint.load(file, remedy="train the model again, into another directory")
         try:
             model.load_state_dict(state["model"])
         except (KeyError, TypeError, RuntimeError) as error:
@@ -172,10 +169,7 @@ class RunDirectory:
         """The last state that was written whole, or None. Raises DamagedFile."""
         if not self.checkpoint.exists():
             return None
-        try:
-            return checkpoint.load(self.checkpoint)
-        except DamagedFile as error:
-            raise DamagedFile(f"{error}, or delete it, and the training begins anew") from error
+        return checkpoint.load(self.checkpoint, remedy="delete it, and the training begins anew")
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Replaces metrics.csv: one row a report of training."""
@@ -189,7 +183,7 @@ class RunDirectory:
             return pandas.DataFrame()
         try:
             found = pandas.read_csv(file)
-        except (ValueError, UnicodeDecodeError) as error:  # of which pandas' errors of reading are
+        except ValueError as error:  # as pandas' errors of reading are
             raise DamagedFile(f"{file} is damaged ({error})") from error
         if found.empty or not {"step", "seconds"} <= set(found.columns):
             raise DamagedFile(f"{file} is damaged (it should hold a row with step and seconds for each report)")

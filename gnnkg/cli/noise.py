@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gnnkg.cli._shared import command, not_default, tell
 
@@ -71,17 +72,20 @@ def run(argv: Sequence[str]) -> int:
     if arguments.sigma_of is not None:
         whose = str(arguments.sigma_of)
         sigma = _sigma_of(arguments.sigma_of, arguments)
+    draws: dict[str, Any] = {
+        "alphas": arguments.alpha,
+        "seeds": arguments.seeds,
+        "part": arguments.part,
+        "target": arguments.target,
+        "noise": arguments.noise,
+    }
     with Progress(disable=arguments.quiet or arguments.json, transient=True) as bar:
         task = bar.add_task("ranking under noise", total=num_rankings(arguments.alpha, arguments.seeds))
         found = noise_test(
             model,
             dataset,
             arguments.split,
-            alphas=arguments.alpha,
-            seeds=arguments.seeds,
-            part=arguments.part,
-            target=arguments.target,
-            noise=arguments.noise,
+            **draws,
             sigma=sigma,
             sigma_of=whose,
             divisor=arguments.divisor,
@@ -95,17 +99,7 @@ def run(argv: Sequence[str]) -> int:
     table: RenderableType = found
     if arguments.shifts is not None:
         asked = sample_facts(dataset.facts(arguments.split), arguments.shifts)
-        shifts = score_shifts(
-            model,
-            dataset,
-            asked,
-            found.sigma,
-            alphas=arguments.alpha,
-            seeds=arguments.seeds,
-            part=arguments.part,
-            target=arguments.target,
-            noise=arguments.noise,
-        )
+        shifts = score_shifts(model, dataset, asked, found.sigma, **draws)
         result["shifts"] = {"facts": len(asked), "values": shifts.to_dict()}
         table = Group(found, shifts_table(shifts))
     spread = "per-entity" if arguments.per_entity else "own" if sigma is None else f"{sigma:.4g}"

@@ -62,8 +62,7 @@ def score_shifts(
         for head, relation, tail in zip(*parts, strict=True):
             before = model.scorer(clean(head, relation)).double()
             answers = known.of(head, relation)
-            rows = torch.repeat_interleave(torch.arange(len(head), device=device), answers.starts.diff())
-            others = before.index_put((rows, answers.tails), before.new_tensor(-torch.inf))
+            others = before.index_put((answers.queries, answers.tails), before.new_tensor(-torch.inf))
             best = others.topk(min(RIVALS, graph.num_entities), dim=1)
             is_rival = ~best.values.isinf()
             if not is_rival[:, 0].all():

@@ -198,7 +198,7 @@ def _suspects(judge: DeMix, model: Model, dataset: Dataset) -> dict[str, float]:
 
 
 def keep_measures(folder: Path, name: str) -> None:
-    """Copies what tables and figures are made of out of a run, for the day when it is deleted; nothing where it is already."""
+    """Copies what tables and figures are made of out of a run, for the day when it is deleted; nothing where it is gone."""
     run, kept = folder / "runs" / name, folder / "measures"
     kept.mkdir(exist_ok=True)
     for source, kind in ((run / "results" / "measures.json", "json"), (run / "metrics.csv", "csv")):

@@ -45,12 +45,11 @@ class AllEntities:
         mask = None
         if self.true == "all" or self.filtered:
             known = batch.graph.known.of(batch.head, batch.relation)
-            row = torch.repeat_interleave(torch.arange(num_queries, device=device), known.starts.diff())
             if self.true == "all":
-                value[row, known.tails] = 1
+                value[known.queries, known.tails] = 1
             else:
                 mask = torch.ones(num_queries, num_entities, dtype=torch.bool, device=device)
-                mask[row, known.tails] = False
+                mask[known.queries, known.tails] = False
                 mask.scatter_(1, batch.tail[:, None], True)
         value.scatter_(1, batch.tail[:, None], 1)
         if self.smoothing:

@@ -44,7 +44,7 @@ class WithPositives(nn.Module):
     def _positives(self, batch: Batch) -> tuple[Int[Tensor, "B P"], Bool[Tensor, "B P"]]:
         """Other known tails of each query, and which of these places are filled."""
         known = batch.graph.known.of(batch.head, batch.relation)
-        row = torch.repeat_interleave(torch.arange(len(batch.head), device=known.tails.device), known.starts.diff())
+        row = known.queries
         other = known.tails != batch.tail[row]
         tails, row = known.tails[other], row[other]
         count = torch.bincount(row, minlength=len(batch.head)).unsqueeze(1)
