@@ -235,14 +235,17 @@ class _Layer(nn.Module):
         own = functional.linear(state, of_state, self.linear.bias)
         norm = None if self.norm is None else (self.norm.weight, self.norm.bias)
         shortcut = state if self.shortcut else None
-        if step is None or self.aggregate != "pna":
+        if self.aggregate != "pna" or (step is None and boundary.shape[1] < sizes[0]):
             parts = functional.linear(received, torch.cat(of_received)).unflatten(-1, (-1, sizes[0]))
             return update(own, parts, scales, norm, shortcut)
-        # where states are sorted by degree, one matrix a degree in place of one a scaler
-        starts = torch.tensor([0, *step.runs]).cumsum(0)[:-1]
-        matrices = torch.tensordot(scales[starts], torch.stack(of_received), 1)  # (degrees, D, 4 D)
+        # one matrix a node in place of one a scaler, a third of the work; states sorted by degree share it
+        if step is not None:
+            scales = scales[torch.tensor([0, *step.runs]).cumsum(0)[:-1]]
+        matrices = torch.tensordot(scales, torch.stack(of_received), 1).mT  # (N, 4 D, D)
+        if step is None:
+            return update(torch.baddbmm(own, received, matrices), norm=norm, shortcut=shortcut)
         each = zip(received.split(step.runs), matrices.unbind(), strict=True)
-        return update(own + torch.cat([functional.linear(x, w) for x, w in each]), norm=norm, shortcut=shortcut)
+        return update(own + torch.cat([x @ matrix for x, matrix in each]), norm=norm, shortcut=shortcut)
 
     def relations(self, query: Float[Tensor, "Q D"] | None) -> Float[Tensor, "R D"] | Float[Tensor, "R Q D"]:
         """The vectors of the edges' relations: free ones, or a linear map of each query."""

@@ -158,6 +158,16 @@ def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def bits(typing: Any, vector: Any) -> Any:
+    """Floats as the integers of the same bits"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(INTS))
+
+    return INTS(FLOATS), build
+
+
+@intrinsic
 def above(typing: Any, a: Any, b: Any) -> Any:
     """a > b, or a is NaN and b is not"""
 

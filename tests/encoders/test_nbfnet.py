@@ -41,10 +41,12 @@ def by_the_paper(encoder: NBFNet, graph: KnowledgeGraph, head: int, relation: in
     return state
 
 
-def test_equals_the_paper() -> None:
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("num_queries", [3, 4, 9])  # fewer than a vector has numbers, or as many, or more
+def test_equals_the_paper(num_queries: int, sparse: bool) -> None:
     graph = random_graph(num_facts=20)
-    encoder = NBFNet(graph, MLP(4, 5).space, num_layers=3).double()
-    head, relation = torch.tensor([1, 5, 12]), torch.tensor([0, 4, 2])
+    encoder = NBFNet(graph, MLP(4, 5).space, num_layers=3, sparse=sparse).double()
+    head, relation = torch.tensor([1, 5, 12, 0, 3, 9, 2, 11, 4])[:num_queries], torch.arange(num_queries) % 6
     vectors = encoder(graph)(head, relation)
     for i in range(len(head)):
         assert_close(vectors.tail[i], by_the_paper(encoder, graph, int(head[i]), int(relation[i])))

@@ -1,8 +1,8 @@
 """Message passing on CPU: blocks of 16 columns, each of them by the loops of ``numba_kernels.py``.
 
 States lie side by side, (N, B * D), and a task is a block of columns: nothing of one is touched by another, so results do not
-depend on the number of threads. Beside inputs and results there are a few blocks a thread, and for "max", "min" and "pna" which
-message was the largest or smallest, 4 bytes each.
+depend on the number of threads. Beside inputs and results there are a few blocks a thread; the backward pass of "max", "min" and
+"pna" reads the results, and where those were rounded to bfloat16 they are kept as they were.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from gnnkg.ops.message.fused import Inputs, Needs
 from gnnkg.ops.message.reference import Aggregate, Message
 from gnnkg.ops.simd import LANES
 
+READ = {"max": 1, "min": 1, "pna": 4}
+"""how many parts of the results the backward pass reads"""
 GROUPS = 8
 """parts in which the gradient of weights is summed, each of them one number an edge"""
 
@@ -151,10 +153,8 @@ def forward(
     out = _empty_like(inputs.x, num_nodes, num_states, parts * width)
     results = _matrix(out)
     num_blocks = len(columns.state)
-    extremes = {"max": 1, "min": 1, "pna": 2}.get(aggregate, 0)
-    places = cpu.empty(extremes, num_blocks, num_nodes, LANES).numpy().view(np.int32)
-    # Mean and standard deviation as they were before out rounded them.
-    moments = cpu.empty(2 if parts == 4 and out.dtype != torch.float32 else 0, num_blocks, num_nodes, LANES).numpy()
+    rounded = out.dtype != torch.float32
+    exact = cpu.empty(READ.get(aggregate, 0) if rounded else 0, num_blocks, num_nodes, LANES).numpy()
 
     def worker() -> Callable[[int], None]:
         x_block, out_blocks = _block(num_sources), [_block(num_nodes) for _ in range(parts)]
@@ -171,11 +171,11 @@ def forward(
                 loops.forward_sum(*graph, aggregate == "mean", out_blocks[0])
             elif aggregate != "pna":
                 sign = np.float32(1 if aggregate == "max" else -1)
-                loops.forward_extreme(*graph, sign, out_blocks[0], places[0, block])
+                loops.forward_extreme(*graph, sign, out_blocks[0])
             else:
-                loops.forward_pna(*graph, *out_blocks, *places[:, block])
-                if len(moments):
-                    moments[0, block], moments[1, block] = out_blocks[0], out_blocks[3]
+                loops.forward_pna(*graph, *out_blocks)
+            for part in range(len(exact)):
+                exact[part, block] = out_blocks[part]
             for part, result in enumerate(out_blocks):
                 _put(result, columns.out[part][block], results)
 
@@ -183,7 +183,7 @@ def forward(
 
     _share(num_blocks, len(edges) * num_states * width, worker)
     kept = () if inputs.weight is None else here.tensors()
-    return out, (torch.from_numpy(places), torch.from_numpy(moments), *kept)
+    return out, (torch.from_numpy(exact), *kept)
 
 
 def backward(
@@ -199,8 +199,8 @@ def backward(
     num_nodes, (num_sources, num_states, width) = edges.num_nodes, inputs.x.shape
     parts = 4 if aggregate == "pna" else 1
     columns = _columns(message, num_states, width, inputs.relation.shape[1] == 1, parts)
-    places, moments = kept[0].numpy(), kept[1].numpy()
-    here = _present(edges, None) if inputs.weight is None else Edges(*(tensor.numpy() for tensor in kept[2:]))
+    exact = kept[0].numpy()
+    here = _present(edges, None) if inputs.weight is None else Edges(*(tensor.numpy() for tensor in kept[1:]))
     weighted = needs.weight or bool((here.weight != 1).any())
     loops = kernels.loops(kernels.MESSAGES[message], weighted)
     x, relation, upstream, results = (_matrix(t) for t in (inputs.x, inputs.relation, gradient, out))
@@ -217,7 +217,7 @@ def backward(
     def worker() -> Callable[[int], None]:
         x_block, dx_block = _block(num_sources), _block(num_sources)
         gradient_blocks = [_block(num_nodes) for _ in range(parts)]
-        moment_blocks = [_block(num_nodes) for _ in range(parts // 2)]
+        result_blocks = [_block(num_nodes) for _ in range(READ.get(aggregate, 0))]
         rows, d_rows = (_block(num_relations * (2 if message == "rotate" else 1)) for _ in range(2))
         boundary_block, d_boundary_block = x_block, x_block
         if boundary is not None:
@@ -239,21 +239,14 @@ def backward(
             found = dx_block, d_rows, d_weight, needs.weight, d_boundary_block
             if aggregate in ("sum", "mean"):
                 loops.backward_sum(*graph, given, aggregate == "mean", gradient_blocks[0], *found)
-            elif aggregate != "pna":
-                loops.backward_extreme(*graph, given, gradient_blocks[0], places[0, block], *found)
             else:
+                read = exact[:, block]
+                if not len(exact):
+                    read = [_take(results, columns.out[k][block], taken) for k, taken in enumerate(result_blocks)]
                 if boundary is not None:
                     _take(boundary, columns.state[block], boundary_block)
-                if len(moments):
-                    mean, deviation = moments[:, block]
-                else:
-                    mean, deviation = (
-                        _take(results, columns.out[part][block], m)
-                        for part, m in zip((0, 3), moment_blocks, strict=True)
-                    )
-                loops.backward_pna(
-                    *graph, boundary_block, given, mean, deviation, *places[:, block], *gradient_blocks, *found
-                )
+                backward_of = loops.backward_pna if aggregate == "pna" else loops.backward_extreme
+                backward_of(*graph, boundary_block, given, *read, *gradient_blocks, *found)
             _put(dx_block, columns.state[block], _matrix(d_x))
             if d_boundary is not None:
                 _put(d_boundary_block, columns.state[block], _matrix(d_boundary))

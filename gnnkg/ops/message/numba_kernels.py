@@ -5,7 +5,8 @@ the vectors that edges take from everywhere are found again. Edges are read in t
 what a target has in common stays in registers, and sources and relations collect their gradients in a block that belongs to this
 task alone. Where edges have weights, those of weight 0 were taken out before.
 
-Messages of a boundary have the place -1. Relations of "rotate" take two rows: [re | re] and [-im | im], so that a product of
+The largest message is found again in the backward pass by its bits: the same inputs give the same ones, and of equal messages the
+first is it. Relations of "rotate" take two rows: [re | re] and [-im | im], so that a product of
 complex numbers [a | b] is [a | b] * [re | re] + [b | a] * [-im | im].
 """
 
@@ -23,6 +24,7 @@ from gnnkg.ops.simd import (
     above,
     at,
     below,
+    bits,
     fma,
     inlined,
     load,
@@ -45,7 +47,6 @@ ZERO, ONE, INFINITY = np.float32(0), np.float32(1), np.float32(np.inf)
 SMALLEST = np.float32(SMALLEST_VARIANCE)
 SMALLEST_DEVIATION = np.sqrt(SMALLEST)
 HUNDRED = np.float32(100)
-NOWHERE = np.int32(-1)
 HALF = LANES // 2
 AHEAD = 16
 """rows that are asked for before their turn: in a wide matrix each lies in a page of its own"""
@@ -245,52 +246,32 @@ def loops(message: int, weighted: bool) -> Loops:
             store(out, v, result)
 
     @strict
-    def forward_extreme(starts, source, relation, weight, x, w, boundary, with_boundary, sign, out, place):
+    def forward_extreme(starts, source, relation, weight, x, w, boundary, with_boundary, sign, out):
         """The maximum, or for sign = -1 the minimum."""
         signs = splat(sign)
         for v in range(out.shape[0]):
             begin, end = at(starts, v), at(starts, v + 1)
-            best, best_place = splat(ZERO), splat(NOWHERE)
+            best = splat(ZERO)
             if with_boundary:
                 best = signs * load(boundary, v)
             elif begin < end:
-                best, best_place = (
-                    signs * sent(message, weighted, begin, source, relation, weight, x, w),
-                    splat(np.int32(begin)),
-                )
+                best = signs * sent(message, weighted, begin, source, relation, weight, x, w)
                 begin += 1
-            first, first_place = best, best_place
-            unknown = nan(best)
+            first, unknown = best, nan(best)
             for e in range(begin, end):
                 m = signs * sent(message, weighted, e, source, relation, weight, x, w)
-                best_place = select(m > best, splat(np.int32(e)), best_place)
                 best = select(m > best, m, best)
                 unknown = unknown | nan(m)
             if some(unknown):  # rare, and slower to look out for
-                best, best_place = first, first_place
+                best = first
                 for e in range(begin, end):
                     m = signs * sent(message, weighted, e, source, relation, weight, x, w)
-                    better = above(m, best)
-                    best, best_place = select(better, m, best), select(better, splat(np.int32(e)), best_place)
+                    best = select(above(m, best), m, best)
             store(out, v, signs * best)
-            store(place, v, best_place)
 
     @strict
     def forward_pna(
-        starts,
-        source,
-        relation,
-        weight,
-        x,
-        w,
-        boundary,
-        with_boundary,
-        out_mean,
-        out_max,
-        out_min,
-        out_deviation,
-        place_max,
-        place_min,
+        starts, source, relation, weight, x, w, boundary, with_boundary, out_mean, out_max, out_min, out_deviation
     ):
         """Sums are of differences to the first message, so that messages of a large mean keep their variance."""
         for v in range(out_mean.shape[0]):
@@ -300,31 +281,23 @@ def loops(message: int, weighted: bool) -> Loops:
                 store(out_max, v, splat(ZERO))
                 store(out_min, v, splat(ZERO))
                 store(out_deviation, v, splat(SMALLEST_DEVIATION))
-                store(place_max, v, splat(NOWHERE))
-                store(place_min, v, splat(NOWHERE))
                 continue
             count = splat(np.float32(end - begin + with_boundary))
             if with_boundary:
-                first, first_place = load(boundary, v), splat(NOWHERE)
+                first = load(boundary, v)
             else:
-                first, first_place = (
-                    sent(message, weighted, begin, source, relation, weight, x, w),
-                    splat(np.int32(begin)),
-                )
+                first = sent(message, weighted, begin, source, relation, weight, x, w)
                 begin += 1
             shift = select((first < splat(INFINITY)) & (first > splat(-INFINITY)), first, splat(ZERO))
             sums = first - shift
             squares = sums * sums
             largest = smallest = first
-            largest_place = smallest_place = first_place
             for e in range(begin, end):
                 m = sent(message, weighted, e, source, relation, weight, x, w)
                 difference = m - shift
                 sums = sums + difference
                 squares = fma(difference, difference, squares)
-                largest_place = select(m > largest, splat(np.int32(e)), largest_place)
                 largest = select(m > largest, m, largest)
-                smallest_place = select(m < smallest, splat(np.int32(e)), smallest_place)
                 smallest = select(m < smallest, m, smallest)
             beside = sums / count
             mean, variance = shift + beside, squares / count - beside * beside
@@ -344,20 +317,14 @@ def loops(message: int, weighted: bool) -> Loops:
                 variance = select(unsure, squares / count - beside * beside, variance)
             if some(nan(variance)):  # rare, and slower to look out for
                 largest = smallest = first
-                largest_place = smallest_place = first_place
                 for e in range(begin, end):
                     m = sent(message, weighted, e, source, relation, weight, x, w)
-                    higher, lower = above(m, largest), below(m, smallest)
-                    largest = select(higher, m, largest)
-                    largest_place = select(higher, splat(np.int32(e)), largest_place)
-                    smallest = select(lower, m, smallest)
-                    smallest_place = select(lower, splat(np.int32(e)), smallest_place)
+                    largest = select(above(m, largest), m, largest)
+                    smallest = select(below(m, smallest), m, smallest)
             store(out_mean, v, mean)
             store(out_max, v, largest)
             store(out_min, v, smallest)
             store(out_deviation, v, root(select(variance < splat(SMALLEST), splat(SMALLEST), variance)))
-            store(place_max, v, largest_place)
-            store(place_min, v, smallest_place)
 
     @strict
     def backward_sum(
@@ -394,9 +361,10 @@ def loops(message: int, weighted: bool) -> Loops:
         weight,
         x,
         w,
+        boundary,
         with_boundary,
+        best,
         gradient,
-        place,
         dx,
         dw,
         d_weight,
@@ -404,12 +372,16 @@ def loops(message: int, weighted: bool) -> Loops:
         d_boundary,
     ):
         for v in range(gradient.shape[0]):
-            whole, chosen = load(gradient, v), load(place, v)
-            for e in range(at(starts, v), at(starts, v + 1)):
-                dm = select(chosen == splat(np.int32(e)), whole, splat(ZERO))
-                spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted)
+            left, chosen = load(gradient, v), bits(load(best, v))
             if with_boundary:
-                store(d_boundary, v, select(chosen == splat(NOWHERE), whole, splat(ZERO)))
+                is_best = bits(load(boundary, v)) == chosen
+                store(d_boundary, v, select(is_best, left, splat(ZERO)))
+                left = select(is_best, splat(ZERO), left)
+            for e in range(at(starts, v), at(starts, v + 1)):
+                is_best = bits(sent(message, weighted, e, source, relation, weight, x, w)) == chosen
+                dm = select(is_best, left, splat(ZERO))
+                left = select(is_best, splat(ZERO), left)
+                spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted)
 
     @strict
     def backward_pna(
@@ -422,9 +394,9 @@ def loops(message: int, weighted: bool) -> Loops:
         boundary,
         with_boundary,
         mean,
+        largest,
+        smallest,
         deviation,
-        place_max,
-        place_min,
         d_mean,
         d_max,
         d_min,
@@ -442,16 +414,19 @@ def loops(message: int, weighted: bool) -> Loops:
             flat = load(d_mean, v) / count
             slope = select(width <= splat(SMALLEST_DEVIATION), splat(ZERO), load(d_deviation, v) / (width * count))
             up, down = load(d_max, v), load(d_min, v)
-            largest, smallest = load(place_max, v), load(place_min, v)
+            highest, lowest = bits(load(largest, v)), bits(load(smallest, v))
             if with_boundary:
-                dm = fma(slope, load(boundary, v) - center, flat)
-                dm = dm + select(largest == splat(NOWHERE), up, splat(ZERO))
-                store(d_boundary, v, dm + select(smallest == splat(NOWHERE), down, splat(ZERO)))
+                m = load(boundary, v)
+                is_highest, is_lowest = bits(m) == highest, bits(m) == lowest
+                dm = fma(slope, m - center, flat) + select(is_highest, up, splat(ZERO))
+                store(d_boundary, v, dm + select(is_lowest, down, splat(ZERO)))
+                up, down = select(is_highest, splat(ZERO), up), select(is_lowest, splat(ZERO), down)
             for e in range(begin, end):
                 m = sent(message, weighted, e, source, relation, weight, x, w)
-                dm = fma(slope, m - center, flat)
-                dm = dm + select(largest == splat(np.int32(e)), up, splat(ZERO))
-                dm = dm + select(smallest == splat(np.int32(e)), down, splat(ZERO))
+                is_highest, is_lowest = bits(m) == highest, bits(m) == lowest
+                dm = fma(slope, m - center, flat) + select(is_highest, up, splat(ZERO))
+                dm = dm + select(is_lowest, down, splat(ZERO))
+                up, down = select(is_highest, splat(ZERO), up), select(is_lowest, splat(ZERO), down)
                 spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted)
 
     return Loops(forward_sum, forward_extreme, forward_pna, backward_sum, backward_extreme, backward_pna)
