@@ -41,6 +41,25 @@ def test_tables_are_shared_by_consecutive_queries(op: str):
     assert_close(given.call(matching, op), each.call(matching, op))
 
 
+def test_products_with_tables_of_each_query():
+    """Differentiable any number of times in float32 too, and under autocast."""
+    query, tail = torch.randn(6, 5, requires_grad=True), torch.randn(6, 3, 5, requires_grad=True)
+
+    def twice(out: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        first = torch.autograd.grad(out.square().sum(), (query, tail), create_graph=True)
+        return *first, *torch.autograd.grad(sum(each.sin().sum() for each in first), (query, tail))
+
+    with use_reference():
+        expected = twice(matching.dot(query, tail))
+    assert_close(twice(matching.dot(query, tail)), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = matching.dot(query, tail)
+        assert half.dtype == torch.bfloat16
+        assert_close(twice(half.float())[:2], expected[:2], rtol=0.1, atol=0.1)
+    alone = torch.autograd.grad(matching.dot(query.detach(), tail).sum(), tail)
+    assert_close(alone[0], query.detach().unsqueeze(1).expand(6, 3, 5))
+
+
 @every_op
 @every_layout
 def test_any_memory_layout(op: str, layout: str):
