@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
@@ -14,7 +16,7 @@ from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.curve import Curve
 from gnnkg.evaluation.noisy import Part, Target, noisy_part
 from gnnkg.evaluation.ranks import evaluating
-from gnnkg.graph import Facts, both_directions
+from gnnkg.graph import Facts, Known, both_directions
 from gnnkg.noise import Family
 
 RIVALS = 20
@@ -56,35 +58,61 @@ def score_shifts(
         _, noisy = noisy_part(model, graph, part, target, noise)
         clean = model.encoder(graph)
         strength = torch.tensor(sigma, device=device)
-        lookups = {f"{alpha:g}": [noisy(alpha * strength, seed) for seed in range(seeds)] for alpha in alphas if alpha}
-        sums = {at: torch.zeros(seeds, 3, dtype=torch.float64) for at in lookups}
-        gains: dict[str, list[list[Tensor]]] = {at: [[] for _ in range(seeds)] for at in lookups}
+        lookups = {
+            (f"{alpha:g}", seed): noisy(alpha * strength, seed) for alpha in alphas if alpha for seed in range(seeds)
+        }
+        shifts: dict[tuple[str, int], list[_Shift]] = {each: [] for each in lookups}
         for head, relation, tail in zip(*parts, strict=True):
-            before = model.scorer(clean(head, relation)).double()
-            answers = known.of(head, relation)
-            others = before.index_put((answers.queries, answers.tails), before.new_tensor(-torch.inf))
-            best = others.topk(min(RIVALS, graph.num_entities), dim=1)
-            is_rival = ~best.values.isinf()
-            if not is_rival[:, 0].all():
-                raise ValueError("every entity is a known answer of a query: it has no rivals")
-            unit = before.std(dim=1, keepdim=True)
-            for at, each in lookups.items():
-                for seed, lookup in enumerate(each):
-                    moved = (model.scorer(lookup(head, relation)).double() - before) / unit
-                    truth, rivals = moved.gather(1, tail.unsqueeze(1)), moved.gather(1, best.indices)
-                    mean = (rivals * is_rival).sum(1) / is_rival.sum(1)
-                    sums[at][seed] += torch.stack([truth.squeeze(1), mean, moved.mean(1)], dim=1).sum(0).cpu()
-                    gains[at][seed].append((truth - rivals)[is_rival].cpu())
-    for at in lookups:
-        means = (sums[at] / len(edges.head)).tolist()
-        found.add(
-            at,
-            [
-                {"truth": truth, "rivals": rivals, "all": everyone, "scatter": float(torch.cat(gain).std())}
-                for (truth, rivals, everyone), gain in zip(means, gains[at], strict=True)
-            ],
-        )
+            asked = _asked(model.scorer(clean(head, relation)), tail, known.of(head, relation))
+            for each, lookup in lookups.items():
+                shifts[each].append(_shift(asked, model.scorer(lookup(head, relation))))
+    found = Curve()
+    for at in dict.fromkeys(at for at, _ in lookups):
+        found.add(at, [_summary(shifts[at, seed]) for seed in range(seeds)])
     return found
+
+
+class _Asked(NamedTuple):
+    """Queries and what they were answered without noise."""
+
+    scores: Float[Tensor, "B N"]
+    unit: Float[Tensor, "B 1"]
+    tail: Int[Tensor, " B"]
+    rivals: Int[Tensor, "B K"]
+    is_rival: Bool[Tensor, "B K"]
+
+
+class _Shift(NamedTuple):
+    """How far scores of some queries moved."""
+
+    means: Float[Tensor, "B 3"]
+    """of each query's truth, rivals and all entities"""
+    gains: Float[Tensor, " pairs"]
+    """of the truth on each rival"""
+
+
+def _asked(scores: Tensor, tail: Tensor, answers: Known) -> _Asked:
+    scores = scores.double()
+    others = scores.index_put((answers.queries, answers.tails), scores.new_tensor(-torch.inf))
+    best = others.topk(min(RIVALS, scores.shape[1]), dim=1)
+    is_rival = ~best.values.isinf()
+    if not is_rival[:, 0].all():
+        raise ValueError("every entity is a known answer of a query: it has no rivals")
+    return _Asked(scores, scores.std(dim=1, keepdim=True), tail, best.indices, is_rival)
+
+
+def _shift(asked: _Asked, scores: Tensor) -> _Shift:
+    moved = (scores.double() - asked.scores) / asked.unit
+    truth, rivals = moved.gather(1, asked.tail.unsqueeze(1)), moved.gather(1, asked.rivals)
+    mean = (rivals * asked.is_rival).sum(1) / asked.is_rival.sum(1)
+    means = torch.stack([truth.squeeze(1), mean, moved.mean(1)], dim=1)
+    return _Shift(means.cpu(), (truth - rivals)[asked.is_rival].cpu())
+
+
+def _summary(shifts: list[_Shift]) -> dict[str, float]:
+    truth, rivals, everyone = torch.cat([each.means for each in shifts]).mean(0).tolist()
+    scatter = float(torch.cat([each.gains for each in shifts]).std())
+    return {"truth": truth, "rivals": rivals, "all": everyone, "scatter": scatter}
 
 
 def shifts_table(found: Curve) -> Table:

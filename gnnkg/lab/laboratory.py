@@ -66,6 +66,9 @@ class Laboratory:
                 self._plan(combination)
         for combination, seed in self.grid.cells():
             name = cell_name(combination, seed)
+            if self._judged(name) and self._stood(name) and not (self.folder / "runs" / name).exists():
+                self.say(f"{name}: done")
+                continue
             try:
                 with held(self.folder / "runs" / name):
                     self._finish(combination, seed, name)
@@ -73,13 +76,23 @@ class Laboratory:
                 self.say(f"{name}: left to the process that is at work on it")
 
     def _finish(self, combination: Combination, seed: int, name: str) -> None:
-        if (self.folder / "results" / f"{name}.json").exists():
+        if self._judged(name):
             self.say(f"{name}: done")
             keep_measures(self.folder, name)
         else:
             self._cell(combination, seed, name)
-        if self.grid.robust is not None:
+        if self.grid.robust is not None and not self._stood(name):
             self._stand(self.grid.robust, combination, seed, name)
+
+    def _judged(self, name: str) -> bool:
+        return (self.folder / "results" / f"{name}.json").exists()
+
+    def _stood(self, name: str) -> bool:
+        """Whether a cell was measured under noise as the grid asks now."""
+        file = self.folder / "robustness" / f"{name}.json"
+        if self.grid.robust is None:
+            return True
+        return file.exists() and json.loads(file.read_text(encoding="utf-8"))["asked"] == _as_json(self.grid.robust)
 
     def _check(self, combination: Combination, seed: int) -> None:
         path = self.folder / "runs" / cell_name(combination, seed)
@@ -110,11 +123,7 @@ class Laboratory:
         self.say(f"{name}: test MRR {result.metrics['mrr']:.4f}")
 
     def _stand(self, asked: Robustness, combination: Combination, seed: int, name: str) -> None:
-        """Measures a finished cell; what was measured as it is asked now is left alone."""
         file = self.folder / "robustness" / f"{name}.json"
-        wanted = json.loads(json.dumps(asdict(asked)))
-        if file.exists() and json.loads(file.read_text(encoding="utf-8"))["asked"] == wanted:
-            return
         first, common = replace(combination, method=self.grid.first_method), None
         if combination.method != first.method:
             other = file.with_name(f"{cell_name(first, seed)}.json")
@@ -126,7 +135,9 @@ class Laboratory:
         origin = replace(
             provenance(experiment.config, seed), commit=run.environment["commit"]
         )  # of the code that trained
-        text = json.dumps({"asked": wanted, **found, "provenance": origin.to_dict()}, indent=1, allow_nan=False)
+        text = json.dumps(
+            {"asked": _as_json(asked), **found, "provenance": origin.to_dict()}, indent=1, allow_nan=False
+        )
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, text.encode())
         kept = "  ".join(f"{alpha}: {metrics['mrr']['mean']:.3f}" for alpha, metrics in found["own"]["values"].items())
@@ -191,6 +202,10 @@ class Laboratory:
         }
         write_atomically(self._plan_file(combination), json.dumps(plan, indent=1, ensure_ascii=False).encode())
         return plan
+
+
+def _as_json(asked: Robustness) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(asked)))
 
 
 def _suspects(judge: DeMix, model: Model, dataset: Dataset) -> dict[str, float]:

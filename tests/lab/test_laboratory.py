@@ -195,6 +195,8 @@ def test_a_table_needs_no_runs_and_says_what_it_needs(write_grid, tmp_path, caps
     (out / "table.csv").unlink()
     assert main(report) == 0
     assert (out / "table.csv").read_text() == table
+    work(grid, out)
+    assert list((out / "runs").iterdir()) == []
     (out / "measures" / "random-distmult-plain-seed3.csv").unlink()
     capsys.readouterr()
     assert main(report) == 2

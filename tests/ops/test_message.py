@@ -315,6 +315,12 @@ print(peak() - before)
 """
 
 
+def test_ids_that_do_not_fit():
+    nothing = torch.empty(0, dtype=torch.int64)
+    with pytest.raises(ValueError, match="32 bits"):
+        _ = Adjacency.of(nothing, nothing, nothing, num_nodes=1, num_relations=1, num_sources=2**31).small
+
+
 def test_messages_are_never_stored():
     """100,000 edges of 1,024 components: 410 MB if they were; the states are 2 MB."""
     command = [sys.executable, "-c", PEAK]

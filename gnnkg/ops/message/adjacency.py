@@ -71,7 +71,11 @@ class Adjacency:
 
     @cached_property
     def small(self) -> tuple[Int[Tensor, " starts"], Int[Tensor, " E"], Int[Tensor, " E"]]:
-        """starts, source and relation as int32: half as much to read."""
+        """starts, source and relation as int32: half as much to read. Raises ValueError where ids do not fit."""
+        if max(len(self), self.num_sources, self.num_relations) > torch.iinfo(torch.int32).max:
+            raise ValueError(
+                f"fused message passing counts in 32 bits: {len(self):,} edges of {self.num_sources:,} nodes are too many"
+            )
         return self.starts.int(), self.source.int(), self.relation.int()
 
     @cached_property
