@@ -14,15 +14,15 @@ class InUse(RuntimeError):
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a folder until the end of the block or of the process, however that ends. Raises InUse.
+def held(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Holds a folder until the end of the block or of the process, however that ends. Raises InUse, unless it is to ``wait``.
 
     A process may hold a folder again that it holds. The operating system frees the lock; its file, ``.lock``, may stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", is_singleton=True)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise InUse(f"another process is at work in {folder}: wait for it, or stop it") from None
     try:

@@ -14,6 +14,7 @@ from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.backends import recomputed
 from gnnkg.ops.cones import Cones, Iteration
 from gnnkg.ops.message import Adjacency, Aggregate, Message, degree_scales, degrees, propagate
+from gnnkg.ops.rows import rows
 from gnnkg.ops.update import update
 
 SPARSE = 0.4
@@ -161,7 +162,7 @@ class NBFNetLookup:
             scales = self.scales[step.node]
             given = query, boundary.unsqueeze(1), step.edges, weight, scales, step
             state = self._run(layer, state.unsqueeze(1), *given).squeeze(1)
-        return functional.embedding(plan.iterations[-1].head, state), functional.embedding(plan.found, state)
+        return rows(plan.iterations[-1].head, state), rows(plan.found, state)
 
     def __call__(
         self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
@@ -227,7 +228,7 @@ class _Layer(nn.Module):
         if step is not None and relations.dim() == 3:
             relations = relations.flatten(0, 1)  # of relation r and kind k at r Q + k
         received = propagate(sent, relations, edges, weight, boundary, self.message, self.aggregate)
-        state = sent if step is None else functional.embedding(step.before, sent.squeeze(1)).unsqueeze(1)
+        state = sent if step is None else rows(step.before, sent.squeeze(1)).unsqueeze(1)
         # W [state; received], or with PNA W [state; received * each scaler], without the joined vector
         scales = scales if self.aggregate == "pna" else scales[:, :1]
         sizes = [boundary.shape[2]] + scales.shape[1] * [received.shape[-1]]

@@ -15,6 +15,7 @@ from gnnkg.encoders.modality_noise import GaussModalityNoise, Noise, Spread
 from gnnkg.encoders.read_outs import ReadOut
 from gnnkg.encoders.table import Table
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.rows import rows
 
 STRUCTURE = "structure"
 """the name of the modality that another encoder provides"""
@@ -148,20 +149,20 @@ class SNAGLookup:
     ) -> Vectors:
         table, own = candidates.table, candidates.own
         if not self.snag.training or table is None:
-            rows, places = self._fused(None) if self.snag.training else self.whole, (head, table, own)
+            found, places = self._fused(None) if self.snag.training else self.whole, (head, table, own)
         else:
             asked = [head, table.flatten(), *([] if own is None else [own])]
             ids, place = torch.unique(torch.cat(asked), return_inverse=True)
-            rows, parts = self._fused(ids), place.split([len(part) for part in asked])
+            found, parts = self._fused(ids), place.split([len(part) for part in asked])
             places = parts[0], parts[1].view(table.shape), None if own is None else parts[2]
         no_entity = Candidates(head.new_zeros(1, 1))
         relations = self.structure(head, relation, no_entity).relation
-        vectors = _vectors(rows.fused.vectors, relations, *places)
+        vectors = _vectors(found.fused.vectors, relations, *places)
         if self.snag.gate is not None:
-            of_heads = rows.of(places[0])
+            of_heads = found.of(places[0])
             vectors = vectors.replace(head=self.snag.gate(relations, of_heads.fused, of_heads.has))
         if self.snag.views:
-            tokens = rows.tokens.unbind(1)
+            tokens = found.tokens.unbind(1)
             views = {
                 name: _vectors(each, relations, *places) for name, each in zip(self.snag.names, tokens, strict=True)
             }
@@ -229,13 +230,13 @@ def _free_vectors(encoder: Encoder) -> Table:
 
 
 def _vectors(
-    rows: Float[Tensor, "X D"],
+    entity: Float[Tensor, "X D"],
     relation: Float[Tensor, "B W"],
     head: Int[Tensor, " B"],
     table: Int[Tensor, "S K"] | None,
     own: Int[Tensor, " B"] | None,
 ) -> Vectors:
-    """``head``, ``table`` (None: all) and ``own`` are places among the rows."""
-    tail = rows.unsqueeze(0) if table is None else nn.functional.embedding(table, rows)
-    at_own = None if own is None else nn.functional.embedding(own, rows)
-    return Vectors(nn.functional.embedding(head, rows), relation, tail, at_own)
+    """``head``, ``table`` (None: all) and ``own`` are places among the entities' rows."""
+    tail = entity.unsqueeze(0) if table is None else rows(table, entity)
+    at_own = None if own is None else rows(own, entity)
+    return Vectors(rows(head, entity), relation, tail, at_own)

@@ -11,6 +11,7 @@ from torch.nn import functional
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Space, Vectors
 from gnnkg.encoders.modality_noise import Noise, Spread
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.rows import rows
 
 
 class Table(Encoder):
@@ -86,15 +87,16 @@ class TableLookup:
         self.sparse = table.sparse and entity is table.entity
 
     def _entities(self, ids: Int[Tensor, " *X"]) -> Float[Tensor, "*X D"]:
-        return self.table.entity_dropout(functional.embedding(ids, self.entity, sparse=self.sparse))
+        read = functional.embedding(ids, self.entity, sparse=True) if self.sparse else rows(ids, self.entity)
+        return self.table.entity_dropout(read)
 
     def _relations(self, ids: Int[Tensor, " B"]) -> Float[Tensor, "B W"]:
         table = self.table
         if table.invert is None:
-            return table.relation_dropout(functional.embedding(ids, self.relation))
+            return table.relation_dropout(rows(ids, self.relation))
         backwards = ids >= table.num_relations
-        rows = functional.embedding(ids % table.num_relations, self.relation)
-        return table.relation_dropout(torch.where(backwards.unsqueeze(1), table.invert(rows), rows))
+        stated = rows(ids % table.num_relations, self.relation)
+        return table.relation_dropout(torch.where(backwards.unsqueeze(1), table.invert(stated), stated))
 
     def __call__(
         self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY

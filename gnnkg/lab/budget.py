@@ -18,8 +18,8 @@ from gnnkg.data.dataset import Dataset
 from gnnkg.experiment import Experiment, from_config, try_out
 from gnnkg.lab.memory import PeakMemory
 
-WARM_UP, TIMED, WEIGHED = 5, 20, 2
-"""steps before the time is taken, steps whose median it is, and steps whose memory is taken"""
+WARM_UP, ROUNDS, TIMED, WEIGHED = 5, 4, 20, 2
+"""steps before the time is taken, rounds of so many steps in which it is, and steps whose memory is taken"""
 LATE = 1_000_000
 """an epoch in which the warm-up of every method is over"""
 LENGTHS = ("total_iters", "T_max", "total_steps")
@@ -54,7 +54,8 @@ class Cost:
     """What one training step takes, evaluation aside."""
 
     seconds: float
-    """the median of ``TIMED`` steps after ``WARM_UP`` others, in the phase in which each method does all of its work"""
+    """the median of ``TIMED`` steps, in the quickest of ``ROUNDS`` rounds of them, in the phase in which each method does all of
+    its work; the machine's other work makes rounds slower and none quicker"""
     peak_bytes: int
     """the most that tensors have held while the model was built and trained by ``WEIGHED`` steps: parameters, the state of the
     optimiser, and what a step needs for a while"""
@@ -62,10 +63,11 @@ class Cost:
 
 def step_cost(experiment: Experiment, dataset: Dataset) -> Cost:
     """Trains a few steps that nobody keeps, exactly as the real ones will be, and takes their time, and then their memory."""
-    ends = _train_a_little(experiment, dataset, WARM_UP + TIMED)
+    ends = _train_a_little(experiment, dataset, WARM_UP + ROUNDS * TIMED)[WARM_UP - 1 :]
+    seconds = [end - begin for begin, end in pairwise(ends)]
     with PeakMemory() as memory:
         _train_a_little(experiment, dataset, WEIGHED)
-    return Cost(median(end - begin for begin, end in pairwise(ends[WARM_UP - 1 :])), memory.peak)
+    return Cost(min(median(seconds[first : first + TIMED]) for first in range(0, len(seconds), TIMED)), memory.peak)
 
 
 def _train_a_little(experiment: Experiment, dataset: Dataset, steps: int) -> list[float]:

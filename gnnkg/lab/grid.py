@@ -12,7 +12,7 @@ and, where they are wanted,
     also: [{model: RotatE, method: emu, changes: {optimizer.lr: 0.001}}]      fields of some pairs; of data sets likewise
     validations: 10                 how often a training is validated
     inject: 0.1                     the share of training facts that are hidden, to be planted as false negatives
-    judge: {mu: 1.0}                arguments of the DeMix that looks for them
+    judge: {mu: 1.0}                arguments of the DeMix that looks for them under methods that have none of their own
     robust: {certify: 500}          noise tests, certificates and geometry of every cell, see ``robustness.py``
     tune: ...                       see ``space.py``
 
@@ -24,6 +24,7 @@ they stand in it, become the number of steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from itertools import product
@@ -85,8 +86,18 @@ class Grid:
         """Every combination with every seed: all of the first seed first, so that a table soon has all of its rows."""
         return ((combination, seed) for seed, combination in product(self.seeds, self.combinations))
 
-    def demix(self) -> DeMix:
-        return DeMix(**self.judge)
+    def judge_of(self, experiment: Experiment) -> DeMix:
+        """Who looks for false negatives: the experiment's own DeMix, or where it has none one that all such share.
+
+        At the start of its annealing, so that epochs can be compared.
+        """
+        transforms = (getattr(term, "transform", None) for term in experiment.terms.values())
+        own = next((each for each in transforms if isinstance(each, DeMix) and each.split == "scores"), None)
+        if own is None:
+            return DeMix(**self.judge)
+        judge = copy(own)
+        judge.anneal = None
+        return judge
 
 
 def cell_name(combination: Combination, seed: int) -> str:

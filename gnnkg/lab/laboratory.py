@@ -5,6 +5,7 @@
     robustness/<cell>.json    how a cell stands noise, where the grid asks for it; ``robustness.py``
     steps/<name>.json     what a training step costs and how many make up the budget, for each data set, model and method
     tuning.db, tuning/    trials
+    planning/             which process is at work on which of these
     table.csv, table.md, *.png
 
 A cell with its result is left alone, one that was stopped goes on, and one that was trained with other fields is refused. Several
@@ -59,11 +60,7 @@ class Laboratory:
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
         for combination, seed in self.grid.cells():
             self._check(combination, seed)
-        for (
-            combination
-        ) in self.grid.combinations:  # so that what does not go together shows before the first cell trains
-            if self._planned(combination) is None:
-                self._plan(combination)
+        self._plan_all()  # first, so that what does not go together shows before the first cell trains
         for combination, seed in self.grid.cells():
             name = cell_name(combination, seed)
             if self._judged(name) and self._stood(name) and not (self.folder / "runs" / name).exists():
@@ -74,6 +71,19 @@ class Laboratory:
                     self._finish(combination, seed, name)
             except InUse:
                 self.say(f"{name}: left to the process that is at work on it")
+
+    def _plan_all(self) -> None:
+        """Plans what is not planned yet. What another process is at work on comes last, and is waited for."""
+        for wait in (False, True):
+            for combination in self.grid.combinations:
+                if self._planned(combination) is not None:
+                    continue
+                try:
+                    with held(self.folder / "planning" / combination.name, wait):
+                        if self._planned(combination) is None:
+                            self._plan(combination)
+                except InUse:
+                    self.say(f"{combination.name}: another process is planning it")
 
     def _finish(self, combination: Combination, seed: int, name: str) -> None:
         if self._judged(name):
@@ -114,7 +124,7 @@ class Laboratory:
         experiment = self._experiment(combination, seed, plan)
         self.say(f"{name}: {experiment.steps:,} steps")
         path = self.folder / "runs" / name
-        watch = partial(_suspects, self.grid.demix()) if self.grid.inject else None
+        watch = partial(_suspects, self.grid.judge_of(experiment)) if self.grid.inject else None
         finish(experiment, path, self.progress, watch)
         write_measures(path)
         keep_measures(self.folder, name)  # before the result, by which another process sees that the cell is finished
@@ -180,6 +190,7 @@ class Laboratory:
                 "seed": tuning.seed,
                 "budget": vars(tuning.budget),
                 "space": {name: vars(each) for name, each in tuning.of(combination.method).items()},
+                **({"try": first} if (first := tuning.first(combination.method)) else {}),
             },
         }
         return json.loads(json.dumps(told))

@@ -180,15 +180,16 @@ def _markdown(rows: list[Row], grid: Grid) -> str:
     notes = [
         f"{footnote(grid.path.name, files)} Commit {commits}.",
         f"Test figures, means over seeds, with the 95 % interval of the mean by Student's t; models are chosen on validation. "
-        f"Budget of each training: {_budget(grid)}, in steps by the median time of a step, validation not counted.",
+        f"Budget of each training: {_budget(grid)}, in steps by the time of a step, validation not counted.",
         "Hardness: the mean cosine of negatives to their positive, as the loss sees them and as they were drawn. False "
         "negatives: the share of negatives that are facts of validation or test, or of training. Spread: the participation "
         "ratio of the covariance of negative - positive. All on training queries, after training.",
     ]
     if grid.inject:
         notes.append(
-            f"Before training, {grid.inject:.0%} of the training facts were hidden; precision and recall of DeMix's suspects are "
-            "on these, planted among 64 uniform negatives each, at the last validation."
+            f"Before training, {grid.inject:.0%} of the training facts were hidden; precision and recall of suspects are on "
+            "these, planted among 64 uniform negatives each, at the last validation: what the method's own DeMix suspects, or, "
+            "where it has none, one that such methods share."
         )
     return "\n".join([*markdown(head, lines, text_columns=3), "", "\n\n".join(notes), ""])
 

@@ -9,6 +9,8 @@ tune:
     queries.batch_size: {choices: [512, 1024]}
   methods:                          further fields of some methods, or other ranges
     demix: {terms.plain.transform.mu: {choices: [1, 3, 5]}}
+  try:                              settings that come before all others, for the methods that tune all of their fields
+    - {optimizer.lr: 0.001}         fields that are tuned and not named here are drawn
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from gnnkg.config import ConfigError
 from gnnkg.lab.budget import Budget
 from gnnkg.parts import closest
 
-KEYS = ("trials", "budget", "seed", "space", "methods")
+KEYS = ("trials", "budget", "seed", "space", "methods", "try")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Range:
             raise ConfigError(f"{where}: low must be below high, and above 0 with log, in {value!r}")
         return cls(low, high, len(value) == 3)
 
+    def __contains__(self, value: object) -> bool:
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
     @property
     def ends(self) -> tuple[Any, ...]:
         return self.choices or (self.low, self.high)
@@ -69,6 +76,8 @@ class Tuning:
     seed: int = 0
     space: Mapping[str, Range] = field(default_factory=dict)
     methods: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
+    settings: tuple[Mapping[str, Any], ...] = ()
+    """which come before all others"""
 
     @classmethod
     def read(cls, value: Any, methods: tuple[str, ...]) -> Tuning:
@@ -94,7 +103,13 @@ class Tuning:
             seed,
             _space(value.get("space") or {}, "tune.space"),
             {name: _space(fields or {}, f"tune.methods.{name}") for name, fields in own.items()},
+            _settings(value.get("try") or []),
         )
+        for number, setting in enumerate(tuning.settings):
+            if not any(tuning._tunes(name, setting) for name in methods):
+                raise ConfigError(
+                    f"tune.try[{number}]: no method tunes {', '.join(setting)}, with these values in range"
+                )
         nothing = [name for name in methods if not tuning.of(name)]
         if nothing:
             raise ConfigError(f"tune: nothing is tuned for {', '.join(nothing)}: give fields under space or methods")
@@ -104,6 +119,14 @@ class Tuning:
         """The fields that are tuned for a method."""
         return {**self.space, **self.methods.get(method, {})}
 
+    def first(self, method: str) -> list[dict[str, Any]]:
+        """The settings that a method's trials begin with."""
+        return [dict(setting) for setting in self.settings if self._tunes(method, setting)][: self.trials]
+
+    def _tunes(self, method: str, setting: Mapping[str, Any]) -> bool:
+        fields = self.of(method)
+        return all(name in fields and value in fields[name] for name, value in setting.items())
+
     def ends(self, method: str) -> list[dict[str, Any]]:
         """Settings that between them have both ends of each range and every choice."""
         fields = self.of(method)
@@ -112,6 +135,12 @@ class Tuning:
             {name: each.ends[min(number, len(each.ends) - 1)] for name, each in fields.items()}
             for number in range(longest)
         ]
+
+
+def _settings(value: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(value, list) or not all(isinstance(each, Mapping) and each for each in value):
+        raise ConfigError(f"tune.try: expected a list of settings, such as [{{optimizer.lr: 0.001}}], found {value!r}")
+    return tuple({str(name): setting for name, setting in each.items()} for each in value)
 
 
 def _space(value: Any, where: str) -> dict[str, Range]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.queries import step_seed
 from gnnkg.experiment import try_out
+from gnnkg.holding import held
 from gnnkg.lab.budget import step_cost
 from gnnkg.lab.grid import Combination
 from gnnkg.lab.space import Range, Tuning
@@ -36,12 +37,14 @@ def tuned_fields(combination: Combination, tuning: Tuning, dataset: Dataset, fol
     """The best fields that were found, after the trials that are still missing."""
     import optuna
 
-    done = optuna.trial.TrialState.COMPLETE
+    done, first = optuna.trial.TrialState.COMPLETE, tuning.first(combination.method)
     with _study(combination.name, folder) as study:
         for cut_off in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             study.tell(cut_off.number, state=optuna.trial.TrialState.FAIL)
         for number in range(len(study.get_trials(states=(done,))), tuning.trials):
             study.sampler = optuna.samplers.TPESampler(seed=step_seed(tuning.seed, number) % 2**32)
+            if number < len(first):
+                study.enqueue_trial(first[number])
             trial = study.ask()
             fields = {name: _suggested(trial, name, each) for name, each in tuning.of(combination.method).items()}
             study.tell(trial, _try(trial, fields, combination, tuning, dataset))
@@ -54,7 +57,8 @@ def _study(name: str, folder: Path) -> Iterator[optuna.Study]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'tuning.db'}")
+    with held(folder / "planning", wait=True):  # two processes cannot make the data base's tables at once
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'tuning.db'}")
     try:
         yield optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
     finally:

@@ -72,9 +72,9 @@ def test_minutes_are_counted_in_steps():
 def test_injection_hides_facts_from_every_cell(write_grid):
     grid = read_grid(write_grid(inject=0.1, judge={"mu": 3.0, "delta": "additive"}))
     assert all(each.experiment(1, 1, 0).dataset_options == {"hide": 0.1} for each in grid.combinations)
-    judge = grid.demix()
-    assert isinstance(judge, DeMix)
-    assert (judge.mu, judge.delta) == (3.0, "additive")
+    plain, own = (grid.judge_of(each.experiment(1, 1, 0)) for each in grid.combinations)
+    assert (plain.mu, plain.delta) == (3.0, "additive")
+    assert (own.mu, own.delta, own.warm_up) == (1.0, "relative", 1)
 
 
 def test_some_combinations_alone(write_grid):

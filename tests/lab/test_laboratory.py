@@ -124,10 +124,10 @@ def test_killed_and_continued_equals_never_stopped(write_grid, seen, tmp_path, m
 
 
 def test_what_another_process_is_at_work_on_is_left_to_it(write_grid, tmp_path, monkeypatch, capsys):
-    def in_use(folder: Path) -> AbstractContextManager[None]:
+    def in_use(folder: Path, wait: bool = False) -> AbstractContextManager[None]:
         if folder.name == "random-distmult-plain-seed3":
             raise InUse
-        return held(folder)
+        return held(folder, wait)
 
     monkeypatch.setattr("gnnkg.lab.laboratory.held", in_use)
     assert main(["lab", str(write_grid()), "--out", str(tmp_path), "--quiet"]) == 0

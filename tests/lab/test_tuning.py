@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pandas
 import pytest
 
 from gnnkg.cli import main
+from gnnkg.config import ConfigError
 from gnnkg.lab import tuning
 from gnnkg.lab.grid import read_grid
 from gnnkg.lab.laboratory import Laboratory
@@ -50,6 +52,37 @@ def test_every_method_gets_its_trials_and_cells_the_best_fields(write_grid, tmp_
         config["terms"]["plain"]["init_args"]["transform"]["init_args"]["mu"] == best["params_terms.plain.transform.mu"]
     )
     assert isinstance(config["scorer"]["init_args"]["dim"], int)
+
+
+def test_settings_that_come_first(write_grid, tmp_path, monkeypatch):
+    first = [{"optimizer.lr": 0.02, "terms.plain.transform.mu": 3.0}, {"optimizer.lr": 0.05}]
+    grid, dataset = read_grid(write_grid(tune={**TUNE, "try": first})), random_dataset(15, 3, 120)
+    assert grid.tuning is not None
+    monkeypatch.setattr(tuning, "_try", lambda *arguments: 0.1)
+    for combination in grid.combinations:
+        tuned_fields(combination, grid.tuning, dataset, tmp_path)
+    assert trials(tmp_path, "plain")["params_optimizer.lr"].tolist()[:1] == [0.05]  # it has no DeMix
+    found = trials(tmp_path, "demix")
+    assert found["params_optimizer.lr"].tolist()[:2] == [0.02, 0.05]
+    assert found["params_terms.plain.transform.mu"][0] == 3.0
+    for wrong in ([{"optimizer.lr": 5.0}], [{"optimizer.speed": 0.1}]):
+        with pytest.raises(ConfigError, match=r"tune.try\[0\]: no method tunes optimizer"):
+            read_grid(write_grid(tune={**TUNE, "try": wrong}))
+    with pytest.raises(ConfigError, match="a list of settings"):
+        read_grid(write_grid(tune={**TUNE, "try": {"optimizer.lr": 0.1}}))
+
+
+def test_two_processes_plan_and_train_one_folder(write_grid, tmp_path):
+    """Each is planned once: they make the data base at once, and neither takes the other's trial for one that was cut off."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "gnnkg", "lab", str(write_grid(tune=TUNE)), "--out", str(out), "--quiet"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    for name in ("plain", "demix"):
+        assert trials(out, name)["state"].tolist() == ["COMPLETE"] * 3
+    assert len(list((out / "results").glob("*.json"))) == 2
 
 
 def test_a_search_that_is_cut_off_goes_on_as_if_it_had_not_been(write_grid, tmp_path, monkeypatch):
