@@ -2,12 +2,13 @@
 
     python benchmarks/emu.py [--scorers DistMult TransE] [--steps 15] [--threads 2] [--json FILE]
 
-1,000 queries and one cross-entropy term; ``steps.py`` says what a step is and how it is measured. Ratios are to the plain step with
-the same negatives:
+1,000 queries and cross-entropy; ``steps.py`` says what a step is and how it is measured. Ratios are to the plain step with the same
+negatives:
 
-    query, negative     masks shared by the negatives of a query, or by the queries
+    query, negative     the term's negatives are mutated, with masks shared by the negatives of a query, or by the queries
     pair                a mask for each pair, drawn inside the kernels
     stored              the same, with masks and mutated vectors as tensors
+    plain + query       the method as published: the plain term and, beside it, the mutated one; + pair likewise
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from gnnkg.transforms.towards import own_tail, soft
 
 KEEP, LABEL = 0.39, 0.53
 Masks = Literal["plain", "query", "negative", "pair", "stored"]
+PLAIN = 0.11
+"""the plain term's weight beside the mutated one"""
 
 
 def stored(scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
@@ -47,9 +50,20 @@ def objective(masks: Masks, share: Literal["batch", "query"], num_negatives: int
     return Objective(samplers.Uniform(num_negatives, share=share), {"term": term})
 
 
+def both_terms(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> Objective:
+    plain = terms.Ranking(losses.CrossEntropy(), weight=PLAIN)
+    mutated = terms.Ranking(losses.CrossEntropy(), per_negative=True, transform=EMU(KEEP, LABEL, masks))
+    return Objective(samplers.Uniform(num_negatives, share=share), {"plain": plain, "mutated": mutated})
+
+
 def way(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> tuple[str, Way]:
     negatives = f"{num_negatives} negatives a {share}"
     return f"{masks}, {negatives}", Way(partial(objective, masks, share, num_negatives), f"plain, {negatives}")
+
+
+def way_of_both(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> tuple[str, Way]:
+    negatives = f"{num_negatives} negatives a {share}"
+    return f"plain + {masks}, {negatives}", Way(partial(both_terms, masks, share, num_negatives), f"plain, {negatives}")
 
 
 ALL: tuple[Masks, ...] = ("plain", "query", "negative", "pair", "stored")
@@ -58,6 +72,7 @@ WAYS = dict(
         *(way(masks, "batch", 256) for masks in ALL),
         *(way(masks, "query", 256) for masks in ("plain", "pair", "stored")),
         *(way(masks, "batch", 1024) for masks in ("plain", "query", "pair")),
+        *(way_of_both(masks, "batch", number) for number in (256, 1024) for masks in ("query", "pair")),
     ]
 )
 TESTS = ("tests/ops/test_matching.py", "tests/ops/test_drawn.py", "tests/transforms")

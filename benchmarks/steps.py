@@ -2,14 +2,12 @@
 
 A step encodes, scores, differentiates and updates, D = 100, on random facts of FB15k-237's sizes. The tests run first, and
 nothing is timed while they fail. The ways of a scorer take turns step by step in one process; times are medians after the first two
-steps. Peak memory is what a process of its own held at most during two steps, as Linux tells it.
+steps. Peak memory is the most that tensors held at once: the model, its gradients and the optimiser's state, and what a step needs.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
 import statistics
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from gnnkg import encoders, scorers
 from gnnkg.core import Model, Objective
 from gnnkg.data.queries import Queries
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.lab.memory import PeakMemory
 from gnnkg.ops import cpu
 
 ROOT = Path(__file__).parents[1]
@@ -64,21 +63,15 @@ def stepper(graph: KnowledgeGraph, name: str, way: Way, queries: Queries) -> Cal
     return step
 
 
-def memory(name: str, way: Way, queries: Queries) -> dict[str, int]:
-    """Bytes that this process held at most while it did two steps, after the first, and how many it held before them."""
-    step = stepper(random_graph(), name, way, queries)
-    step(0)  # compiles
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
-    before = _status("VmRSS")
-    for number in (1, 2):
-        step(number)
-    return {"peak_memory_bytes": _status("VmHWM"), "memory_before_bytes": before}
-
-
-def _status(field: str) -> int:
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024 * int(lines[field].split()[0])
+def memory(name: str, way: Way, queries: Queries) -> int:
+    """The most bytes that tensors held while a model was made and trained by two steps, and a third one before them for kernels."""
+    graph = random_graph()
+    stepper(graph, name, way, queries)(0)  # compiles
+    with PeakMemory() as peak:
+        step = stepper(graph, name, way, queries)
+        for number in (0, 1):
+            step(number)
+    return peak.peak
 
 
 def main(
@@ -91,13 +84,8 @@ def main(
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, help="also write the results to this file")
-    parser.add_argument("--memory", nargs=2, metavar=("SCORER", "WAY"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(min(arguments.threads, cpu.MOST_THREADS))
-    if arguments.memory:
-        name, way = arguments.memory
-        print(json.dumps(memory(name, ways[way], queries)))
-        return
     if subprocess.run([sys.executable, "-m", "pytest", *tests], cwd=ROOT, check=False).returncode:
         sys.exit("the tests fail: nothing is timed")
     graph, results = random_graph(), []
@@ -112,18 +100,16 @@ def main(
         print(f"\n{name}")
         rows: dict[str, dict[str, object]] = {}
         for way in steps:
-            told = ["--threads", str(torch.get_num_threads()), "--memory", name, way]
-            child = subprocess.run([sys.executable, sys.argv[0], *told], check=True, capture_output=True, text=True)
-            row = {"scorer": name, "way": way, **json.loads(child.stdout.splitlines()[-1])}
+            row = {"scorer": name, "way": way, "peak_tensor_bytes": memory(name, ways[way], queries)}
             row["milliseconds"] = 1e3 * statistics.median(seconds[way][WARM:])
             rows[way] = row
             plain = rows.get(ways[way].beside)
             slower, larger = (
                 "" if plain is None else f"({row[key] / plain[key]:5.2f}x)"
-                for key in ("milliseconds", "peak_memory_bytes")
+                for key in ("milliseconds", "peak_tensor_bytes")
             )
             print(
-                f"  {way:34} {row['milliseconds']:9.2f} ms {slower:8}  {row['peak_memory_bytes'] / 1e6:7.0f} MB {larger:8}",
+                f"  {way:34} {row['milliseconds']:9.2f} ms {slower:8}  {row['peak_tensor_bytes'] / 1e6:7.0f} MB {larger:8}",
                 flush=True,
             )
         results += rows.values()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 import pandas
 
 from gnnkg.evaluation.results import file_name
+from gnnkg.lab.drawn import KINDS
 from gnnkg.lab.grid import Combination
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def draw_panels(
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[Panel]]:
     panels: dict[str, list[Panel]] = {"mrr": [_mrr], "convergence": [_convergence], "isotropy": [_isotropy]}
+    panels["gradient"] = [_gradient]
     if any("suspects/recall" in cell.metrics for row in rows for cell in row.cells):
         panels["suspects"] = [partial(_suspects, "precision"), partial(_suspects, "recall")]
     return panels
@@ -125,6 +127,24 @@ def _isotropy(where: Axes, rows: Sequence[Row]) -> None:
         label = f"{row.combination.method}, spread {found['spread']:.3f}"
         where.semilogy([value / total or None for value in found["spectrum"]], label=label, linewidth=1)
     where.set(xlabel="direction", ylabel="share of the variance", ylim=(1e-6, 1))
+
+
+def _gradient(where: Axes, rows: Sequence[Row]) -> None:
+    """To which kinds of candidates the loss's gradient goes, all terms together; the mean over seeds."""
+    begin = [0.0] * len(rows)
+    for number, kind in enumerate(KINDS):
+        widths = [_gradient_share(row, kind) for row in rows]
+        if any(widths):
+            where.barh(range(len(rows)), widths, left=begin, color=f"C{number}", label=kind)
+        begin = [left + width for left, width in zip(begin, widths, strict=True)]
+    where.set_yticks(range(len(rows)), [row.combination.method for row in rows])
+    where.invert_yaxis()
+    where.set_xlabel("share of the gradient by scores")
+
+
+def _gradient_share(row: Row, kind: str) -> float:
+    found = (cell.measures["gradient"].values() for cell in row.cells)
+    return statistics.fmean(sum(kinds.get(kind, 0.0) for kinds in terms) for terms in found)
 
 
 def _suspects(what: Literal["precision", "recall"], where: Axes, rows: Sequence[Row]) -> None:

@@ -30,6 +30,7 @@ SHOWN = {
     "hardness_plain": ("of plain", 3),
     "false_negatives_held-out": ("false negatives, held out", 4),
     "false_negatives_training": ("in training", 4),
+    "false_negatives_hidden": ("hidden", 4),
     "spread": ("spread", 3),
     "suspects/precision": ("suspects' precision", 3),
     "suspects/recall": ("recall", 3),

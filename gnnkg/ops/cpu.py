@@ -7,16 +7,16 @@ interpreter's lock released: no OpenMP or TBB runtime that may be missing, clash
 
 from __future__ import annotations
 
+import ctypes
 import inspect
-import math
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
 import numba
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +25,11 @@ FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 # Element operations that are worth waking a thread for, which takes about 50 microseconds.
 WORK_PER_THREAD = 400_000
+
+LARGE, PAGE = 1 << 22, 4096
+"""bytes from which on huge pages are asked for, and of a page"""
+HUGE_PAGES = 14
+"""MADV_HUGEPAGE of Linux"""
 
 MOST_THREADS = int(os.environ.get("NUMBA_NUM_THREADS") or os.cpu_count() or 1)
 
@@ -74,13 +79,25 @@ def run(kernel: Callable[..., Any], num_tasks: int, work: int, *arguments: Any) 
 
 
 def empty(*shape: int) -> Tensor:
-    """An uninitialised float32 tensor, aligned to 64 bytes, from NumPy's allocator, which asks for huge pages.
+    """An uninitialised float32 tensor for which the system is asked for huge pages.
 
-    A fresh tensor of 100 MB costs torch 25,000 page faults, several times what it takes to fill it.
+    Otherwise a fresh tensor of 100 MB costs 25,000 page faults, several times what it takes to fill it.
     """
-    size = math.prod(shape)
-    memory = np.empty(size + 16, dtype=np.float32)
-    if torch.are_deterministic_algorithms_enabled():
-        memory.fill(np.nan)  # as torch.empty does
-    start = -memory.ctypes.data % 64 // 4
-    return torch.from_numpy(memory[start : start + size].reshape(shape))
+    tensor = torch.empty(shape)
+    size = tensor.numel() * tensor.element_size()
+    if size >= LARGE and (advise := _madvise()) is not None:
+        start = -(-tensor.data_ptr() // PAGE) * PAGE
+        advise(
+            start, tensor.data_ptr() + size - start, HUGE_PAGES
+        )  # advice: where the system has none, nothing is lost
+    return tensor
+
+
+@cache
+def _madvise() -> Any:
+    """The system's function of this name, where huge pages are to be asked for: on Linux."""
+    if sys.platform != "linux":
+        return None
+    function = ctypes.CDLL(None).madvise
+    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return function

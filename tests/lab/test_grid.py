@@ -9,7 +9,7 @@ import yaml
 from gnnkg.config import ConfigError
 from gnnkg.lab.budget import Budget, Cost
 from gnnkg.lab.grid import cell_name, only, read_grid
-from gnnkg.transforms import EMU, DeMix
+from gnnkg.transforms import EMU
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,14 @@ from gnnkg.lab.grid import read_grid
 from gnnkg.lab.laboratory import Laboratory
 from gnnkg.run import RunDirectory
 
-FIGURES = ["mrr.png", "convergence.png", "isotropy.png", "suspects.png", "negatives-random-distmult.png"]
+FIGURES = [
+    "mrr.png",
+    "convergence.png",
+    "isotropy.png",
+    "gradient.png",
+    "suspects.png",
+    "negatives-random-distmult.png",
+]
 
 
 class Killed(BaseException):
