@@ -15,12 +15,19 @@ from gnnkg.losses import SelfAdversarial
 from gnnkg.samplers import Uniform, WithPositives
 from gnnkg.scorers import MLP, DistMult, TransE
 from gnnkg.terms import Ranking
-from gnnkg.transforms import EMU, DeMix
+from gnnkg.transforms import EMU, DeMix, Mixup
 from tests.contracts import discovered
 
-every_transform = pytest.mark.parametrize(
-    "transform", [EMU(0.5, 0.3), EMU(0.5, 0.3, masks="pair"), DeMix()], ids=["EMU", "EMU-pair", "DeMix"]
-)
+TRANSFORMS: dict[str, Transform] = {
+    "EMU": EMU(0.5, 0.3),
+    "EMU-negative": EMU(0.5, 0.3, masks="negative"),
+    "EMU-pair": EMU(0.5, 0.3, masks="pair"),
+    "EMU-gradient": EMU(0.5, 0.3, choose="gradient"),
+    "EMU-variance": EMU(0.5, 0.3, choose="variance"),
+    "Mixup": Mixup(),
+    "DeMix": DeMix(),
+}
+every_transform = pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
 
 
 def step(model: Model, sampler: Sampler, transform: Transform, graph: KnowledgeGraph) -> None:
