@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 SHOWN = {
     "hits": ("Hits@1, tail", 3),
     "ca": ("CA", 3),
+    "common ca": ("= CA", 3),
     "acr/sigma": ("ACR / sigma", 3),
+    "common acr/sigma": ("= ACR / sigma", 3),
     "sigma": ("sigma", 4),
     "norm": ("norm", 2),
     "cosine": ("cosine", 3),
@@ -35,8 +37,8 @@ SHOWN = {
 NOTE = """\
 Filtered test MRR, realistic ties, with noise alpha * sigma on the query's entity; after "=", at equal absolute noise: the sigma of
 the first method of the same data, model and seed. Means over seeds. CA, ACR: tail queries certified at alpha 1 (99.9 % each), and
-their mean radius. Norm, cosine, participation: of the entities' vectors; slope: how far noise of alpha 1 moves a training fact's
-score. Definitions: `gnnkg/lab/robustness.py`."""
+their mean radius, in sigmas of that noise. Norm, cosine, participation: of the entities' vectors; slope: how far noise of alpha 1
+moves a training fact's score. Definitions: `gnnkg/lab/robustness.py`."""
 
 
 @dataclass(frozen=True)

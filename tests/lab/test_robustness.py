@@ -13,6 +13,7 @@ from gnnkg.cli import main
 from gnnkg.config import ConfigError
 from gnnkg.core import Model
 from gnnkg.encoders import Table
+from gnnkg.evaluation.certification import Smoothing, certify
 from gnnkg.evaluation.perturbed import noise_test
 from gnnkg.experiment import load_run
 from gnnkg.graph import KnowledgeGraph
@@ -53,6 +54,9 @@ def test_a_grid_that_asks_later_measures_finished_cells_once(write_grid, tmp_pat
     assert "common" not in plain
     assert denoised["certificate"]["figures"]["queries"] == 4
     assert "rows" not in denoised["certificate"]
+    equal = certify(model, dataset, Smoothing(sigma=plain["own"]["sigma"]), num_queries=4).figures
+    assert denoised["common certificate"]["figures"]["ca"] == equal["ca"] == table["common ca"][1]
+    assert "common certificate" not in plain
 
     assert main(["lab", asking, "--out", str(out), "--quiet"]) == 0
     assert "MRR by alpha" not in capsys.readouterr().out  # nothing is measured twice
