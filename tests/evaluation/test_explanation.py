@@ -5,13 +5,15 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
-from gnnkg.core import Candidates, Model
+from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Model, Vectors
 from gnnkg.data.load import load
 from gnnkg.data.names import UnknownName
 from gnnkg.encoders import RGCN, CompGCN, NBFNet, Table
 from gnnkg.evaluation.explanation import edge_importance, explain
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.message import propagate
 from gnnkg.scorers import MLP, DistMult
 from tests.evaluation.planted import BellmanFord, family, trained
 
@@ -164,6 +166,41 @@ def test_where_no_path_leads_supporting_facts_are_named_as_such(planted):
     assert explain(network, apart, head="person:0", relation="likes", answer="person:9") == []
     empty = replace(dataset, graph=KnowledgeGraph(alone.facts[:0], 25, 4))
     assert explain(network, empty, head="person:0", relation="likes", answer="person:9") == []
+
+
+class Walks(Encoder):
+    """An answer's score is the number of ways from the head to it in three layers, times a factor."""
+
+    num_layers = 3
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor([factor]))
+
+    def forward(self, graph: KnowledgeGraph):
+        def lookup(head, relation, candidates=EVERY_ENTITY):
+            states = torch.zeros(graph.num_entities, 1, 1).index_fill(0, head, 1)
+            for layer in range(self.num_layers):
+                edges, weight = graph.messages.of_layer(layer)
+                states = states + propagate(states, torch.ones(edges.num_relations, 1), edges, weight)
+            tail = states.transpose(0, 1)
+            return Vectors(
+                torch.ones(1, 1),
+                self.factor.unsqueeze(0),
+                tail if candidates.table is None else tail[:, candidates.table[0]],
+            )
+
+        return lookup
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.0, -1.0])
+def test_only_what_speaks_for_an_answer_is_a_reason(factor):
+    dataset, (head, _, tail) = family()
+    model = Model(Walks(factor), DistMult(1))
+    reasons = explain(model, dataset, head=f"person:{head}", relation="grandparent", answer=f"person:{tail}")
+    kinds = {reason.kind for reason in reasons}
+    assert kinds == ({"path"} if factor > 0 else {"similar fact", "short path"})
+    assert all(reason.weight > 0 for reason in reasons if reason.kind == "path")
 
 
 def test_similar_facts_by_hand():
