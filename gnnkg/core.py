@@ -201,6 +201,9 @@ class Encoder(nn.Module, ABC):
     batch's facts, or every fact between their heads and tails"""
     inductive: bool = False
     """whether it may encode another graph than the one it was built for, with other entities and the same relations"""
+    from_head: bool = False
+    """whether messages are passed for each query anew, from its head on, so that what they say is of paths that leave it; otherwise
+    the head is encoded as every entity is, by what leads to it"""
     num_layers: int = 0
     """how many times messages are passed along the edges of the graph; layer t takes ``graph.messages.of_layer(t)``. 0: never"""
 

@@ -42,6 +42,7 @@ class NBFNet(Encoder):
     """
 
     inductive = True
+    from_head = True
 
     def __init__(
         self,

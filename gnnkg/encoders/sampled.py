@@ -41,6 +41,7 @@ class Sampled(Encoder):
         self.num_layers = self.encoder.num_layers
         self.hides = self.encoder.hides
         self.inductive = self.encoder.inductive
+        self.from_head = self.encoder.from_head
 
     def forward(self, graph: KnowledgeGraph) -> Lookup:
         return SampledLookup(self, graph) if self.training else self.encoder(graph)

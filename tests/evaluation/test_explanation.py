@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Model, Vectors
 from gnnkg.data.load import load
@@ -46,6 +47,55 @@ def test_the_path_that_explains_a_fact_comes_first(planted, name):
         assert all(step.backwards == ("tail" in question) for step in first.steps)
         assert others
         assert first.weight > 1.2 * others[0].weight
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("encoder", [RGCN, partial(CompGCN, dropout=0.0, hidden_dropout=0.0)], ids=["RGCN", "CompGCN"])
+def test_a_path_by_what_leads_to_the_head_is_found(encoder, num_layers):
+    """A layer brings the head and the answer news of the entity between them; a path from the one to the other has two edges."""
+    dataset, (head, parent, tail) = family()
+    others = torch.arange(5, 20)
+    facts = [(head, 0, parent), (parent, 0, tail), *((i, 2, i + 1) for i in others.tolist())]
+    dataset = replace(dataset, graph=KnowledgeGraph(torch.tensor(facts), len(dataset.entities), len(dataset.relations)))
+    scorer = DistMult(8)
+    torch.manual_seed(1)
+    model = Model(encoder(dataset.graph, scorer.space, num_layers=num_layers), scorer)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    asked = torch.tensor([head]), torch.tensor([1])
+    for _ in range(30):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(dataset.graph, *asked), torch.tensor([tail])).backward()
+        optimizer.step()
+    importance = edge_importance(model, dataset.graph, head, 1, tail)
+    edges = dataset.graph.messages.edges
+    into, onward = (((edges.source == parent) & (edges.target == end)).nonzero().item() for end in (head, tail))
+    reasons = explain(model, dataset, head=f"person:{head}", relation="grandparent", answer=f"person:{tail}")
+    assert [(reason.kind, reason.words) for reason in reasons] == [
+        ("path", f"Person {head} -[parent]-> Person {parent} -[parent]-> Person {tail}")
+    ]
+    if num_layers == 1:
+        both = importance[0, into] + importance[0, onward]
+        assert reasons[0].weight == pytest.approx(both.item() / 2, rel=1e-5)
+
+
+def test_the_layers_at_the_head_are_walked_last_layer_first():
+    """On a chain of four edges two layers reach the middle from either end, and every edge in a layer of its own."""
+    dataset, _ = family()
+    facts = torch.tensor([(0, 0, 1), (2, 1, 1), (2, 2, 3), (4, 3, 3)])
+    dataset = replace(dataset, graph=KnowledgeGraph(facts, len(dataset.entities), len(dataset.relations)))
+    scorer = DistMult(8)
+    torch.manual_seed(5)
+    model = Model(RGCN(dataset.graph, scorer.space), scorer)
+    importance = edge_importance(model, dataset.graph, 0, 1, 4)
+    edges = dataset.graph.messages.edges
+
+    def of(layer: int, source: int, target: int) -> float:
+        return importance[layer, (edges.source == source) & (edges.target == target)].item()
+
+    weight = (of(1, 1, 0) + of(0, 2, 1) + of(0, 2, 3) + of(1, 3, 4)) / 4
+    reasons = explain(model, dataset, head="person:0", relation="grandparent", answer="person:4")
+    assert [reason.kind for reason in reasons] == ["path"]
+    assert reasons[0].weight == pytest.approx(weight, rel=1e-5)
 
 
 def test_the_path_that_explains_a_fact_comes_first_for_a_table_too(planted):
@@ -172,6 +222,7 @@ class Walks(Encoder):
     """An answer's score is the number of ways from the head to it in three layers, times a factor."""
 
     num_layers = 3
+    from_head = True
 
     def __init__(self, factor: float) -> None:
         super().__init__()
