@@ -94,8 +94,12 @@ class NBFNetLookup:
         self.encoder = encoder
         self.num_entities = graph.num_entities
         self.messages = graph.messages
-        self.degree = degrees(*self.messages.of_layer(0))
+        part = graph.part_of
+        whole = self.messages if part is None else part.graph.messages
+        self.degree = degrees(*whole.of_layer(0))
         self.scales = degree_scales(self.degree, encoder.query.weight.dtype)
+        if part is not None:
+            self.degree, self.scales = self.degree[part.entities], self.scales[part.entities]
         self.shift: Shift | None = None
 
     @property
