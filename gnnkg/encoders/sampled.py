@@ -50,6 +50,10 @@ class Sampled(Encoder):
         self.inductive = self.encoder.inductive
         self.from_head = self.encoder.from_head
 
+    @property
+    def title(self) -> str:
+        return f"{self.encoder.title} inside Sampled"
+
     def forward(self, graph: KnowledgeGraph) -> Lookup:
         return SampledLookup(self, graph) if self.training else self.encoder(graph)
 
