@@ -66,6 +66,8 @@ class NBFNet(Encoder):
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         dim = space.entity_dim if dim is None else dim
+        if message == "rotate" and dim % 2:
+            raise ValueError(f"message='rotate' turns pairs of numbers: dim must be even, not {dim}")
         self.num_relations = graph.num_relations
         self.num_layers = num_layers
         self.hides = hides

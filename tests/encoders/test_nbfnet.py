@@ -225,6 +225,12 @@ def test_more_messages_than_32_bits_count_are_refused(monkeypatch: pytest.Monkey
     assert lookup._cones(asked, torch.zeros_like(asked), None) is None
 
 
+def test_vectors_of_odd_width_are_not_rotated() -> None:
+    with pytest.raises(ValueError, match="dim must be even, not 5"):
+        NBFNet(random_graph(), MLP(4, 5).space, dim=5, message="rotate")
+    NBFNet(random_graph(), MLP(4, 5).space, dim=5)
+
+
 def test_another_number_of_relations_is_refused() -> None:
     encoder = NBFNet(random_graph(), MLP(4, 5).space)
     with pytest.raises(ValueError, match="knows 3 relations, and the graph has 4"):
