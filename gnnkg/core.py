@@ -201,6 +201,9 @@ class Encoder(nn.Module, ABC):
     batch's facts, or every fact between their heads and tails"""
     inductive: bool = False
     """whether it may encode another graph than the one it was built for, with other entities and the same relations"""
+    from_head: bool = False
+    """whether messages are passed for each query anew, from its head on, so that what they say is of paths that leave it; otherwise
+    the head is encoded as every entity is, by what leads to it"""
     num_layers: int = 0
     """how many times messages are passed along the edges of the graph; layer t takes ``graph.messages.of_layer(t)``. 0: never"""
 
@@ -215,19 +218,24 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, graph: KnowledgeGraph) -> Lookup: ...
 
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return type(self).__name__
+
     def _check(self, graph: KnowledgeGraph) -> None:
         ours, theirs = self.vocabulary, graph.vocabulary
         if ours is None or theirs is None or theirs is ours:
             return
         if theirs.relations != ours.relations:
             raise ValueError(
-                f"{type(self).__name__} was made for {_told(ours.relations, 'relations')}, and this graph has "
+                f"{self.title} was made for {_told(ours.relations, 'relations')}, and this graph has "
                 f"{_told(theirs.relations, 'relations')}: the same id would mean another relation. "
                 "Dataset.for_model_of gives a data set the relation ids of the one that was trained on"
             )
         if not self.inductive and theirs.entities != ours.entities:
             raise ValueError(
-                f"{type(self).__name__} has a vector of its own for each entity that it was trained on, "
+                f"{self.title} has a vector of its own for each entity that it was trained on, "
                 f"{_told(ours.entities, 'entities')}, and none for those of this graph, {_told(theirs.entities, 'entities')}. "
                 "New entities need an inductive encoder, which computes vectors from the graph, such as NBFNet"
             )

@@ -54,12 +54,27 @@ class Messages(NamedTuple):
         return Messages(self.edges, weight if weight is None or weight.dim() == 1 else weight[layer])
 
 
+class Degrees(NamedTuple):
+    """How many edges of one direction leave each entity, and how many reach it."""
+
+    leave: Int[Tensor, " N"]
+    reach: Int[Tensor, " N"]
+
+    def of(self, entities: Int[Tensor, " X"]) -> Degrees:
+        return Degrees(self.leave[entities], self.reach[entities])
+
+
 class Origin(NamedTuple):
     """Which entities of another graph a part of it has."""
 
     entities: Int[Tensor, " N"]
-    num_entities: int
-    """of the other graph"""
+    graph: KnowledgeGraph
+    """the other graph, whole"""
+
+    @property
+    def num_entities(self) -> int:
+        """Of the other graph."""
+        return self.graph.num_entities
 
 
 class Known(NamedTuple):
@@ -133,6 +148,13 @@ def both_directions(facts: Facts, num_relations: int) -> Edges:
 
 def _adjacency(edges: Edges, num_entities: int, num_relations: int) -> Adjacency:
     return Adjacency.of(edges.head, edges.relation, edges.tail, num_entities, num_relations)
+
+
+def _degrees(messages: Messages) -> Degrees:
+    edges, weight = messages
+    here = slice(None) if weight is None else weight != 0
+    leave, reach = (torch.bincount(ends[here], minlength=edges.num_nodes) for ends in (edges.source, edges.target))
+    return Degrees(leave, reach)
 
 
 def _places(keys: Int[Tensor, " M"], wanted: Int[Tensor, " X"]) -> Int[Tensor, " Y"]:
@@ -239,7 +261,7 @@ class KnowledgeGraph:
             moved._weight = self._weight[..., self._kept_edges].to(device)
         moved.annotations = None if self.annotations is None else self.annotations.to(device)
         if self.part_of is not None:
-            moved.part_of = Origin(self.part_of.entities.to(device), self.part_of.num_entities)
+            moved.part_of = Origin(self.part_of.entities.to(device), self.part_of.graph.to(device))
         return moved
 
     @cached_property
@@ -353,6 +375,11 @@ class KnowledgeGraph:
         kept = self._kept.float()
         return Messages(forwards, kept[forwards.order]), Messages(backwards, kept[backwards.order])
 
+    def degrees_by_direction(self, layer: int = 0) -> tuple[Degrees, Degrees]:
+        """How many edges of ``messages_by_direction`` each entity has whose weight in a layer is not 0."""
+        forwards, backwards = (way.of_layer(layer) for way in self.messages_by_direction)
+        return _degrees(forwards), _degrees(backwards)
+
     def subgraph(self, entities: Int[Tensor, " X"]) -> tuple[KnowledgeGraph, Int[Tensor, " X"]]:
         """The graph induced by some entities, renumbered 0, 1, ... in ascending order of their old ids, and those ids.
 
@@ -407,8 +434,8 @@ class KnowledgeGraph:
     def part(self, entities: Int[Tensor, " n"], edges: Int[Tensor, " e"]) -> KnowledgeGraph:
         """Some entities, renumbered in their order, and some edges of ``messages`` between them, with their weights.
 
-        ``part_of`` holds the entities' ids in this graph, by which an encoder finds vectors for them. An edge may be there in one
-        direction only: messages are weighted, and ``facts`` are those of which either direction is there.
+        ``part_of`` holds the entities' ids in this graph, by which an encoder finds vectors for them and their degrees. An edge
+        may be there in one direction only: messages are weighted, and ``facts`` are those of which either direction is there.
         """
         whole, num_facts = self._whole, len(self._whole.facts)
         order = whole.messages.edges.order
@@ -420,9 +447,9 @@ class KnowledgeGraph:
         graph = KnowledgeGraph(facts, len(entities), self.num_relations, self.vocabulary)
         graph.annotations = self.annotations
         graph.part_of = (
-            Origin(entities, self.num_entities)
+            Origin(entities, self)
             if self.part_of is None
-            else Origin(self.part_of.entities[entities], self.part_of.num_entities)
+            else Origin(self.part_of.entities[entities], self.part_of.graph)
         )
         weight = self.messages.weight
         given = torch.zeros(*([] if weight is None else weight.shape[:-1]), 2 * len(rows), device=self.device)

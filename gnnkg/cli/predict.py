@@ -12,6 +12,9 @@ from collections.abc import Sequence
 
 from gnnkg.cli._shared import command
 
+FEW = 3
+"""so many answers are explained without a progress bar"""
+
 
 def run(argv: Sequence[str]) -> int:
     parser = command("predict", __doc__, "run", "--on")
@@ -29,6 +32,9 @@ def run(argv: Sequence[str]) -> int:
     if arguments.paths is not None and not arguments.explain:
         raise ValueError("--paths is how many reasons --explain gives: add --explain")
 
+    from rich.console import Console
+    from rich.progress import Progress
+
     from gnnkg.cli import console
     from gnnkg.evaluation import explained, prediction
     from gnnkg.evaluation.explanation import explain
@@ -40,7 +46,11 @@ def run(argv: Sequence[str]) -> int:
     reasons = None
     if arguments.explain:
         paths = 3 if arguments.paths is None else arguments.paths
-        reasons = [explain(model, dataset, **question, answer=answer.identifier, paths=paths) for answer in answers]
+        with Progress(console=Console(stderr=True), disable=len(answers) <= FEW, transient=True) as bar:
+            reasons = [
+                explain(model, dataset, **question, answer=answer.identifier, paths=paths)
+                for answer in bar.track(answers, description="explaining")
+            ]
     if arguments.format == "table":
         relation = dataset.relation_labels[dataset.relation_id(arguments.relation)]
         entity = dataset.entity_labels[dataset.entity_id(arguments.head or arguments.tail)]

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gnnkg.core import Encoder, Hidden, Space
@@ -23,9 +23,11 @@ class CompGCN(Encoder):
 
     phi: h - z ("sub"), h * z ("mult"), circular correlation ("corr"). Vashishth et al., "Composition-based Multi-Relational Graph
     Convolutional Networks", ICLR 2020. "in" edges are the facts as stated, "out" their inverses, each with a matrix of its own; d_u
-    counts the edges of that direction that leave u, d_v those that reach v. ``dropout`` acts on in and out, ``hidden_dropout`` on
-    the result; in training only. Entities and relations start at width ``dim`` (None: the scorer's entity width) from Xavier's
-    normal values or as ``init`` says, 2R relations.
+    counts the edges of that direction that leave u, d_v those that reach v. In a part of a graph, as ``Sampled`` encodes it, they
+    are those of the whole, and the sum over the edges that are there is scaled up to all that reach v.
+
+    ``dropout`` acts on in and out, ``hidden_dropout`` on the result; in training only. Entities and relations start at width
+    ``dim`` (None: the scorer's entity width) from Xavier's normal values or as ``init`` says, 2R relations.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class CompGCN(Encoder):
     def forward(self, graph: KnowledgeGraph) -> TableLookup:
         entity, relation = self.table.rows(graph), self.table.relation
         for number, (layer, turn) in enumerate(zip(self.layers, self.relations, strict=True)):
-            ways = [way.of_layer(number) for way in graph.messages_by_direction]
+            ways = _ways(graph, number)
             entity = self.hidden_dropout(layer(entity, relation, ways))
             relation = turn(relation)
         return TableLookup(self.table, entity, relation)
@@ -77,6 +79,7 @@ class _Layer(nn.Module):
     def forward(
         self, entity: Float[Tensor, "N D"], relation: Float[Tensor, "R D"], ways: list[Messages]
     ) -> Float[Tensor, "N O"]:
+        """``ways``: the edges of both directions, with their weights / sqrt(d_u d_v)."""
         total = self.loop(compose(self.composition, entity, self.loop_relation))
         for linear, messages, vectors in zip(self.ways, ways, relation.chunk(2), strict=True):
             total = total + self.dropout(linear(_received(self.composition, entity, vectors, *messages)))
@@ -102,8 +105,7 @@ def _received(
     edges: Adjacency,
     weight: Float[Tensor, " E"] | None,
 ) -> Float[Tensor, "N D"]:
-    """The sum of phi(h_u, z_r) / sqrt(d_u d_v) over the edges that come in at each entity."""
-    weight = _normalised(edges, weight)
+    """The weighted sum of phi(h_u, z_r) over the edges that come in at each entity."""
     if composition == "sub":
         return propagate(entity.unsqueeze(1), -relation, edges, weight, message="add").squeeze(1)
     if composition == "mult":
@@ -115,15 +117,22 @@ def _received(
     return torch.fft.irfft(torch.complex(re, im), n=entity.shape[1])
 
 
-def _normalised(edges: Adjacency, weight: Float[Tensor, " E"] | None) -> Float[Tensor, " E"]:
-    """Each edge's weight / sqrt(d_u d_v)."""
-    here = torch.ones(len(edges), device=edges.device) if weight is None else weight
-    present = (here.detach() != 0).float()
-    leave, reach = (
-        torch.zeros(edges.num_nodes, device=edges.device).index_add_(0, end, present)
-        for end in (edges.source, edges.target)
-    )
-    return here * (leave[edges.source] * reach[edges.target]).clamp(min=1).rsqrt()
+def _ways(graph: KnowledgeGraph, layer: int) -> list[Messages]:
+    """The edges of both directions, each with its weight / sqrt(d_u d_v), and in a part scaled up."""
+    ways, seen, part = graph.messages_by_direction, graph.degrees_by_direction(layer), graph.part_of
+    of_whole = seen if part is None else [each.of(part.entities) for each in part.graph.degrees_by_direction(layer)]
+    normalised = [_normalised(way.of_layer(layer), *each) for way, each in zip(ways, of_whole, strict=True)]
+    if part is None:
+        return [Messages(*way) for way in normalised]
+    some, every = (one.reach + other.reach for one, other in (seen, of_whole))
+    up = every / some.clamp(min=1)
+    return [Messages(edges, weight * up[edges.target]) for edges, weight in normalised]
+
+
+def _normalised(messages: Messages, leave: Int[Tensor, " N"], reach: Int[Tensor, " N"]) -> tuple[Adjacency, Tensor]:
+    edges, weight = messages
+    root = (leave[edges.source] * reach[edges.target]).clamp(min=1).float().rsqrt()
+    return edges, root if weight is None else weight * root
 
 
 def _xavier(entity: Tensor, relation: Tensor) -> None:

@@ -18,7 +18,10 @@ from gnnkg.ops.rows import rows
 from gnnkg.ops.update import update
 
 SPARSE = 0.4
-"""the part of all states and messages below which it takes less time to compute those alone"""
+"""the part of all states and messages below which it takes less time to compute those alone; they are not, where their plan, of
+PLANNED bytes a message in all layers together, takes more memory than the states of all entities in all layers"""
+PLANNED = 56
+"""bytes that a plan holds for each message: its source, relation, target, edge and place by source, and the first two in 32 bits"""
 
 
 class NBFNet(Encoder):
@@ -38,10 +41,11 @@ class NBFNet(Encoder):
     backward pass: about a third more time, for a fraction of the memory.
 
     ``sparse``: compute only the states that the asked scores depend on (``gnnkg.ops.cones``), to the same result but for
-    rounding; None: where that takes less time. On CPU.
+    rounding; None: where that takes less time, and no more memory. On CPU.
     """
 
     inductive = True
+    from_head = True
 
     def __init__(
         self,
@@ -62,6 +66,8 @@ class NBFNet(Encoder):
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         dim = space.entity_dim if dim is None else dim
+        if message == "rotate" and dim % 2:
+            raise ValueError(f"message='rotate' turns pairs of numbers: dim must be even, not {dim}")
         self.num_relations = graph.num_relations
         self.num_layers = num_layers
         self.hides = hides
@@ -93,8 +99,12 @@ class NBFNetLookup:
         self.encoder = encoder
         self.num_entities = graph.num_entities
         self.messages = graph.messages
-        self.degree = degrees(*self.messages.of_layer(0))
+        part = graph.part_of
+        whole = self.messages if part is None else part.graph.messages
+        self.degree = degrees(*whole.of_layer(0))
         self.scales = degree_scales(self.degree, encoder.query.weight.dtype)
+        if part is not None:
+            self.degree, self.scales = self.degree[part.entities], self.scales[part.entities]
         self.shift: Shift | None = None
 
     @property
@@ -144,8 +154,17 @@ class NBFNetLookup:
         if self.encoder.dependent:
             kinds, kind = torch.unique(relation, return_inverse=True)
         cones = Cones(self.messages.edges, head, kind, len(kinds), candidates, len(layers))
+        if cones.num_messages >= 2**31:
+            if sparse:
+                raise ValueError(
+                    f"NBFNet(sparse=True) counts messages in 32 bits, and a batch of {len(head):,} queries has "
+                    f"{cones.num_messages:,}: give it fewer queries, or leave sparse out"
+                )
+            return None
         every = len(layers) * len(head) * (self.num_entities + len(self.messages.edges))
-        less = cones.num_states + cones.num_messages < SPARSE * every and cones.num_messages < 2**31
+        vector = self.boundaries.shape[1] * self.boundaries.element_size()
+        small = PLANNED * cones.num_messages <= len(layers) * len(head) * self.num_entities * vector
+        less = small and cones.num_states + cones.num_messages < SPARSE * every
         return (cones, kinds) if sparse or less else None
 
     def _states_of(

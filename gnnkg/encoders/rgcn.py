@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -68,13 +69,19 @@ class RGCN(Encoder):
         return TableLookup(self.table, entity)
 
 
+_GROUPS: WeakKeyDictionary[Adjacency, Tensor] = WeakKeyDictionary()
+"""of edges that have been asked for: which share target and relation, so that training sorts them once"""
+
+
 def _normalised(messages: Messages) -> Float[Tensor, " E"]:
     """Each edge's weight over the number of edges of its relation that come in at its target."""
     edges, weight = messages
-    key = edges.target * edges.num_relations + edges.relation
-    _, group = torch.unique(key, return_inverse=True)
-    here = torch.ones(len(edges), device=key.device) if weight is None else weight
-    count = torch.zeros(len(edges), device=key.device).index_add_(0, group, (here.detach() != 0).float())
+    if edges not in _GROUPS:
+        key = edges.target * edges.num_relations + edges.relation
+        _GROUPS[edges] = torch.unique(key, return_inverse=True)[1]
+    group = _GROUPS[edges]
+    here = torch.ones(len(edges), device=edges.device) if weight is None else weight
+    count = torch.zeros(len(edges), device=edges.device).index_add_(0, group, (here.detach() != 0).float())
     return here / count[group].clamp(min=1)
 
 

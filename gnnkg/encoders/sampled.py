@@ -18,9 +18,16 @@ class Sampled(Encoder):
     entities at their other ends are reached too. In evaluation the whole graph is encoded, which without gradients takes a
     fraction of the memory.
 
-    How sampled vectors differ from whole ones: an encoder counts the edges that it sees. A mean over the edges of a relation
-    (R-GCN) is estimated without bias in a single layer, and is exact where no entity has more than ``fanout`` edges. CompGCN's and
-    NBFNet's factors of degrees are those of the part, also where every edge around a query is drawn. The tests measure both.
+    How sampled vectors differ from whole ones: a part keeps the degrees that its entities have in the whole graph. Where no entity
+    has more than ``fanout`` edges, R-GCN, CompGCN and NBFNet give what they give on the whole graph, but for CompGCN's batch
+    statistics, which are those of the entities reached (GCN and DiagonalGAT count the pairs of the part). Elsewhere a mean over the
+    edges of a relation (R-GCN) and a sum that is scaled up (CompGCN) are estimated without bias in a single layer. By how much the
+    vectors of 16 candidates of 8 queries on CoDEx-S differ, relative to their length, before any training:
+
+        fanout   R-GCN, 2 layers   CompGCN, 1 layer   CompGCN, 2 layers   NBFNet, 2 layers
+        5        .14               .25                .20                 .25
+        20       .035              .09                .07                 .19
+
     Draws are seeded by torch's generator.
     """
 
@@ -41,6 +48,11 @@ class Sampled(Encoder):
         self.num_layers = self.encoder.num_layers
         self.hides = self.encoder.hides
         self.inductive = self.encoder.inductive
+        self.from_head = self.encoder.from_head
+
+    @property
+    def title(self) -> str:
+        return f"{self.encoder.title} inside Sampled"
 
     def forward(self, graph: KnowledgeGraph) -> Lookup:
         return SampledLookup(self, graph) if self.training else self.encoder(graph)

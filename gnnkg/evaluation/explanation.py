@@ -77,10 +77,15 @@ def explain(
     NeurIPS 2021): every edge has a weight of 1 in every layer, the importance of an edge in a layer is the gradient
     of the answer's score by that weight, and a path's is the mean of its edges'. The paper has their sum, in which a long
     detour wins that shares but its last edges with the path that counts. Paths have at most T
-    edges, in layers that follow one another or leave some out; see ``heaviest_paths``.
+    edges, in layers that follow one another or leave some out; see ``heaviest_paths``. A path whose weight is not positive
+    speaks for nothing, and is left out.
 
-    Where no path leads to the answer, or the model is shallow, the reasons are supporting facts instead, and their kind says so:
-    known facts of the same relation whose ends the model places near those of the answer, and short paths, by the probability
+    An encoder that does not start ``from_head`` encodes the head too, by the messages that come in there. A path between head and
+    answer then has up to 2T edges: against the messages from the head to some entity that both are encoded from, the head's
+    last layer first, and with them from there to the answer.
+
+    Where no such path leads to the answer, or the model is shallow, the reasons are supporting facts instead, and their kind says
+    so: known facts of the same relation whose ends the model places near those of the answer, and short paths, by the probability
     that a random walk from the head which follows the relations of the path takes it: the product over its steps of 1 / how many
     edges of the relation leave the entity.
 
@@ -135,7 +140,13 @@ def _gradient_paths(
 ) -> list[Path]:
     importance = edge_importance(model, graph, head, relation, answer)
     edges, present = graph.messages.edges, _present(graph)
-    return heaviest_paths(edges, importance, head, answer, count, max(beam, count), mean=True, present=present)
+    if not model.encoder.from_head:
+        there, back = edges.place.chunk(2)  # of each fact
+        against = torch.empty_like(edges.place)
+        against[there], against[back] = back, there
+        importance = torch.cat([importance.flip(0)[:, against], importance])
+    found = heaviest_paths(edges, importance, head, answer, count, max(beam, count), mean=True, present=present)
+    return [path for path in found if path.weight > 0]
 
 
 def _similar_facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -74,9 +75,10 @@ def heaviest_paths(
         moving = walks.of(end != answer)
         usable = within[left][edges.target]
         usable = torch.nonzero(usable if present is None else usable & present).squeeze(1)
-        both = zip(walks.of(within[left][end]), _extended(moving, edges, weight[layer], usable), strict=True)
-        walks = _distinct(_Walks(*(torch.cat(columns) for columns in both)))
-        walks = _heaviest(walks, walks.end * (num_layers + 1) + walks.length, max(beam, count) if not left else beam)
+        staying, keep = walks.of(within[left][end]), beam if left else max(beam, count)
+        both = [staying, *_extended(moving, staying, edges, weight[layer], usable, keep)]
+        walks = _distinct(_Walks(*(torch.cat(columns) for columns in zip(*both, strict=True))))
+        walks = _heaviest(walks, walks.end * (num_layers + 1) + walks.length, keep)
     walks = walks.of(walks.length > 0)
     total = _best_sum(walks, weight)
     walks = walks._replace(weight=total / walks.length if mean else total)
@@ -103,9 +105,39 @@ def _within_reach(
     return within
 
 
-def _extended(walks: _Walks, edges: Adjacency, weight: Float[Tensor, " E"], usable: Int[Tensor, " U"]) -> _Walks:
-    """Every walk with every usable edge out of its end, unless that leads to where it has been."""
-    end = walks.end
+def _extended(
+    walks: _Walks,
+    staying: _Walks,
+    edges: Adjacency,
+    weight: Float[Tensor, " E"],
+    usable: Int[Tensor, " U"],
+    keep: int,
+) -> Iterator[_Walks]:
+    """Walks with a usable edge out of their end that does not lead to where they have been; those of each length together.
+
+    Those are left out that are lighter than ``keep`` others of their length and end, all extended ones or all ``staying``.
+    """
+    for length in torch.unique(walks.length).tolist():
+        some, rivals = walks.of(walks.length == length), staying.of(staying.length == length + 1)
+        walk, edge = _pairs(some.end, edges, usable)
+        total, target = some.weight[walk] + weight[edge], edges.target[edge]
+        left = total >= _floor(rivals.weight, rivals.end, keep, edges.num_nodes)[target]
+        walk, edge, total, target = (column[left] for column in (walk, edge, total, target))
+        for been in some.entities[:, : length + 1].unbind(1):
+            new = been[walk] != target
+            walk, edge, total, target = (column[new] for column in (walk, edge, total, target))
+        left = total >= _floor(total, target, keep, edges.num_nodes)[target]
+        walk, edge, total, target = (column[left] for column in (walk, edge, total, target))
+        old = some.of(walk)
+        old.entities[:, length + 1], old.edges[:, length] = target, edge
+        key = (old.key ^ edge) * _PRIME + 1  # wraps around
+        yield _Walks(total, key, old.length + 1, old.entities, old.edges)
+
+
+def _pairs(
+    end: Int[Tensor, " P"], edges: Adjacency, usable: Int[Tensor, " U"]
+) -> tuple[Int[Tensor, " X"], Int[Tensor, " X"]]:
+    """Every walk with every usable edge out of its end."""
     by_end = torch.argsort(end, stable=True)
     count = torch.bincount(end, minlength=edges.num_nodes)
     first = count.cumsum(0) - count
@@ -113,17 +145,21 @@ def _extended(walks: _Walks, edges: Adjacency, weight: Float[Tensor, " E"], usab
     repeats = count[source]
     offset = torch.arange(int(repeats.sum()), device=edges.device)
     offset = offset + torch.repeat_interleave(first[source] - repeats.cumsum(0) + repeats, repeats)
-    walk, edge = by_end[offset], torch.repeat_interleave(usable, repeats)
-    new = (walks.entities[walk] != edges.target[edge].unsqueeze(1)).all(1)
-    walk, edge = walk[new], edge[new]
-    old, last = walks.of(walk), walks.length[walk].unsqueeze(1)
-    return _Walks(
-        old.weight + weight[edge],
-        (old.key ^ edge) * _PRIME + 1,  # wraps around
-        old.length + 1,
-        old.entities.scatter(1, last + 1, edges.target[edge].unsqueeze(1)),
-        old.edges.scatter(1, last, edge.unsqueeze(1)),
-    )
+    return by_end[offset], torch.repeat_interleave(usable, repeats)
+
+
+def _floor(weight: Float[Tensor, " P"], group: Int[Tensor, " P"], keep: int, num_groups: int) -> Float[Tensor, " G"]:
+    """The weight of the last that is kept of each group; -inf where there are not so many."""
+    count = torch.bincount(group, minlength=num_groups)
+    floor = weight.new_full((num_groups,), -torch.inf)
+    crowded = (count >= keep)[group]
+    weight, group = weight[crowded], group[crowded]
+    order = torch.argsort(weight, descending=True)
+    order = order[torch.argsort(group[order], stable=True)]
+    full = torch.nonzero(count >= keep).squeeze(1)
+    last = count[full].cumsum(0) - count[full] + keep - 1
+    floor[full] = weight[order[last]]
+    return floor
 
 
 def _distinct(walks: _Walks) -> _Walks:

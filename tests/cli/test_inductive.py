@@ -107,6 +107,19 @@ def test_a_model_of_free_vectors_says_that_it_cannot(data, tmp_path, capsys):
     assert main(["evaluate", str(path), "--on", str(data["left"])]) == 0  # the same entities
 
 
+@pytest.mark.parametrize(
+    ("encoder", "title"),
+    [
+        ("CompGCN", "CompGCN"),
+        ("{class_path: Sampled, init_args: {encoder: CompGCN, fanout: 2}}", "CompGCN inside Sampled"),
+    ],
+)
+def test_the_encoder_that_knows_its_entities_by_name_is_named(encoder, title, data, tmp_path, capsys):
+    path = train(data, encoder, tmp_path / "run")
+    assert main(["evaluate", str(path), "--on", str(data["right"])]) == 2
+    assert f": {title} has a vector of its own for each entity" in capsys.readouterr().err
+
+
 def test_evaluate_says_where_the_new_entities_are(inductive, monkeypatch, capsys):
     known = manifest("grail/fb237_v1")
     assert known is not None

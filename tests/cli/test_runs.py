@@ -124,6 +124,15 @@ def test_predict_explains_its_answers(trained, capsys):
     assert "-[next]-> Person" in out
 
 
+@pytest.mark.parametrize(("top", "shown"), [("2", False), ("5", True)])
+def test_predict_shows_how_many_answers_are_explained(top, shown, trained, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main(["predict", str(trained), *ASKED, "--top", top]) == 0
+    captured = capsys.readouterr()
+    assert ("explaining" in captured.err) == shown
+    assert "explaining" not in captured.out
+
+
 def test_predict_explains_its_answers_to_programs(trained, capsys):
     everybody = [*ASKED, "--top", "20"]
     assert main(["predict", str(trained), *everybody, "--format", "jsonl", "--paths", "20"]) == 0

@@ -121,6 +121,14 @@ def refuses(encoder: Encoder, graph: KnowledgeGraph) -> bool:
 
 
 @every_encoder_and_space
+def test_from_head(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
+    """What passes messages from the head gives other vectors to entities when another head is asked about; others do not."""
+    encoder = make(graph, make_scorer().space).eval()
+    one, another = (encoder(graph)(torch.tensor([head]), torch.tensor([0])).tail for head in (1, 2))
+    assert torch.equal(one, another) != encoder.from_head
+
+
+@every_encoder_and_space
 def test_removed_facts_are_gone(make: MakeEncoder, make_scorer: Callable[[], Scorer], graph: KnowledgeGraph) -> None:
     """A graph less some facts is encoded as one that never had them, also by an encoder that has seen the whole."""
     encoder = make(graph, make_scorer().space).eval()

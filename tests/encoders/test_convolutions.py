@@ -78,6 +78,20 @@ def test_circular_correlation(width: int) -> None:
     assert_close(compose("corr", entity, relation), torch.tensor(by_hand, dtype=torch.float64))
 
 
+def test_edges_are_grouped_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every layer and step, also of graphs that lack some facts."""
+    graph, found, unique = random_graph(), [], torch.unique
+    monkeypatch.setattr(torch, "unique", lambda *given, **how: found.append(given) or unique(*given, **how))
+    encoder = RGCN(graph, DistMult(10).space, num_layers=3)
+    for _ in range(2):
+        encoder(graph)
+    assert len(found) == 1
+    less = graph.without(*graph.facts[:3].unbind(1))
+    found.clear()
+    encoder(less)
+    assert not found
+
+
 def test_edge_dropout_drops_edges_in_training_only() -> None:
     graph, asked = random_graph(), torch.arange(6)
     encoder = RGCN(graph, DistMult(6).space, edge_dropout=0.5)

@@ -207,6 +207,30 @@ def test_where_less_is_needed_less_is_computed_unasked() -> None:
     assert cones.num_states < 0.3 * 4 * 6 * 40
 
 
+def test_a_plan_larger_than_all_states_is_not_made_unasked() -> None:
+    """Wide vectors are dear to compute for every entity; of narrow ones the plan would be the larger part."""
+    graph = random_graph(num_entities=40, num_facts=40)
+    asked = torch.arange(6)
+    for dim, sparse in ((64, True), (1, False)):
+        lookup = NBFNet(graph, MLP(4, 5).space, num_layers=4, dim=dim, dependent=False)(graph)
+        assert (lookup._cones(asked, torch.zeros_like(asked), asked.unsqueeze(1)) is not None) == sparse
+
+
+def test_more_messages_than_32_bits_count_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, asked = random_graph(num_entities=40, num_facts=20), torch.arange(6)
+    monkeypatch.setattr(Cones, "num_messages", 2**31)
+    with pytest.raises(ValueError, match=r"a batch of 6 queries has 2,147,483,648: give it fewer queries"):
+        NBFNet(graph, MLP(4, 5).space, sparse=True)(graph)(asked, torch.zeros_like(asked))
+    lookup = NBFNet(graph, MLP(4, 5).space)(graph)
+    assert lookup._cones(asked, torch.zeros_like(asked), None) is None
+
+
+def test_vectors_of_odd_width_are_not_rotated() -> None:
+    with pytest.raises(ValueError, match="dim must be even, not 5"):
+        NBFNet(random_graph(), MLP(4, 5).space, dim=5, message="rotate")
+    NBFNet(random_graph(), MLP(4, 5).space, dim=5)
+
+
 def test_another_number_of_relations_is_refused() -> None:
     encoder = NBFNet(random_graph(), MLP(4, 5).space)
     with pytest.raises(ValueError, match="knows 3 relations, and the graph has 4"):

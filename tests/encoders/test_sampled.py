@@ -18,9 +18,10 @@ CompGCNWithoutDropout = partial(CompGCN, dropout=0.0, hidden_dropout=0.0)
 
 
 def difference(make, graph, fanout: int, draws: int = 1) -> float:
-    """How far the mean of sampled vectors is from the whole graph's, relative to their length."""
+    """How far the mean of sampled vectors is from the whole graph's, relative to their length; batch statistics apart."""
     torch.manual_seed(1)
     sampled = Sampled(graph, DistMult(8).space, make, fanout)
+    sampled.encoder.eval()
     head, relation, own = torch.tensor([1, 5, 3]), torch.tensor([0, 1, 1]), torch.tensor([2, 2, 7])
     candidates = Candidates(torch.tensor([[4, 6, 6, 9]]), own)
     with torch.no_grad():
@@ -31,19 +32,36 @@ def difference(make, graph, fanout: int, draws: int = 1) -> float:
     return float((drawn.mean(0) - exact).norm() / exact.norm())
 
 
-def test_every_edge_drawn_is_the_whole_graph_for_a_mean_over_edges() -> None:
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("encoder", [RGCN, CompGCN, NBFNet])
+def test_every_edge_drawn_is_the_whole_graph(encoder, num_layers) -> None:
     graph = random_graph(num_entities=40, num_facts=90)
-    assert difference(RGCN, graph, ALL) < 1e-6
-    assert difference(RGCN, graph.without(*graph.facts[:9].unbind(1)), ALL) < 1e-6
-    # ... while factors of degrees count the edges of the part
-    assert 1e-3 < difference(partial(NBFNet, num_layers=2), graph, ALL) < 0.5
+    make = partial(encoder, num_layers=num_layers)
+    assert difference(make, graph, ALL) < 1e-6
+    assert difference(make, graph.without(*graph.facts[:9].unbind(1)), ALL) < 1e-6
 
 
-def test_a_mean_over_edges_is_estimated_without_bias() -> None:
+@pytest.mark.parametrize("encoder", [RGCN, CompGCN])
+def test_a_mean_or_a_sum_over_edges_is_estimated_without_bias(encoder) -> None:
     graph = random_graph(num_relations=1, num_facts=90)
-    make = partial(RGCN, num_layers=1)
+    make = partial(encoder, num_layers=1)
     one, many = difference(make, graph, 4), difference(make, graph, 4, draws=400)
     assert many < one / 5
+
+
+@pytest.mark.parametrize("encoder", [RGCN, CompGCN, NBFNet])
+def test_more_edges_are_closer_to_the_whole_graph(encoder) -> None:
+    graph = random_graph(num_entities=60, num_facts=900)
+    few, more = (difference(partial(encoder, num_layers=2), graph, fanout) for fanout in (2, 20))
+    assert more < 0.7 * few < 1
+
+
+def test_a_part_of_a_part_has_the_degrees_of_the_whole() -> None:
+    graph = random_graph()
+    every = torch.arange(graph.num_entities), torch.arange(2 * len(graph.facts))
+    part = graph.part(*every)
+    half = part.part(torch.arange(4), torch.tensor([], dtype=torch.int64))
+    assert half.part_of.graph is graph
 
 
 def test_a_part_has_the_drawn_edges_only() -> None:

@@ -25,6 +25,7 @@ class BellmanFord(Encoder):
     """The states of all entities as seen from a head, by T layers of message passing; the head's boundary enters each."""
 
     hides = "facts"
+    from_head = True
 
     def __init__(self, graph: KnowledgeGraph, space: Space, num_layers: int = 3) -> None:
         super().__init__()

@@ -5,13 +5,16 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
-from gnnkg.core import Candidates, Model
+from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Model, Vectors
 from gnnkg.data.load import load
 from gnnkg.data.names import UnknownName
 from gnnkg.encoders import RGCN, CompGCN, NBFNet, Table
 from gnnkg.evaluation.explanation import edge_importance, explain
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.message import propagate
 from gnnkg.scorers import MLP, DistMult
 from tests.evaluation.planted import BellmanFord, family, trained
 
@@ -44,6 +47,55 @@ def test_the_path_that_explains_a_fact_comes_first(planted, name):
         assert all(step.backwards == ("tail" in question) for step in first.steps)
         assert others
         assert first.weight > 1.2 * others[0].weight
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("encoder", [RGCN, partial(CompGCN, dropout=0.0, hidden_dropout=0.0)], ids=["RGCN", "CompGCN"])
+def test_a_path_by_what_leads_to_the_head_is_found(encoder, num_layers):
+    """A layer brings the head and the answer news of the entity between them; a path from the one to the other has two edges."""
+    dataset, (head, parent, tail) = family()
+    others = torch.arange(5, 20)
+    facts = [(head, 0, parent), (parent, 0, tail), *((i, 2, i + 1) for i in others.tolist())]
+    dataset = replace(dataset, graph=KnowledgeGraph(torch.tensor(facts), len(dataset.entities), len(dataset.relations)))
+    scorer = DistMult(8)
+    torch.manual_seed(1)
+    model = Model(encoder(dataset.graph, scorer.space, num_layers=num_layers), scorer)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    asked = torch.tensor([head]), torch.tensor([1])
+    for _ in range(30):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(dataset.graph, *asked), torch.tensor([tail])).backward()
+        optimizer.step()
+    importance = edge_importance(model, dataset.graph, head, 1, tail)
+    edges = dataset.graph.messages.edges
+    into, onward = (((edges.source == parent) & (edges.target == end)).nonzero().item() for end in (head, tail))
+    reasons = explain(model, dataset, head=f"person:{head}", relation="grandparent", answer=f"person:{tail}")
+    assert [(reason.kind, reason.words) for reason in reasons] == [
+        ("path", f"Person {head} -[parent]-> Person {parent} -[parent]-> Person {tail}")
+    ]
+    if num_layers == 1:
+        both = importance[0, into] + importance[0, onward]
+        assert reasons[0].weight == pytest.approx(both.item() / 2, rel=1e-5)
+
+
+def test_the_layers_at_the_head_are_walked_last_layer_first():
+    """On a chain of four edges two layers reach the middle from either end, and every edge in a layer of its own."""
+    dataset, _ = family()
+    facts = torch.tensor([(0, 0, 1), (2, 1, 1), (2, 2, 3), (4, 3, 3)])
+    dataset = replace(dataset, graph=KnowledgeGraph(facts, len(dataset.entities), len(dataset.relations)))
+    scorer = DistMult(8)
+    torch.manual_seed(5)
+    model = Model(RGCN(dataset.graph, scorer.space), scorer)
+    importance = edge_importance(model, dataset.graph, 0, 1, 4)
+    edges = dataset.graph.messages.edges
+
+    def of(layer: int, source: int, target: int) -> float:
+        return importance[layer, (edges.source == source) & (edges.target == target)].item()
+
+    weight = (of(1, 1, 0) + of(0, 2, 1) + of(0, 2, 3) + of(1, 3, 4)) / 4
+    reasons = explain(model, dataset, head="person:0", relation="grandparent", answer="person:4")
+    assert [reason.kind for reason in reasons] == ["path"]
+    assert reasons[0].weight == pytest.approx(weight, rel=1e-5)
 
 
 def test_the_path_that_explains_a_fact_comes_first_for_a_table_too(planted):
@@ -164,6 +216,42 @@ def test_where_no_path_leads_supporting_facts_are_named_as_such(planted):
     assert explain(network, apart, head="person:0", relation="likes", answer="person:9") == []
     empty = replace(dataset, graph=KnowledgeGraph(alone.facts[:0], 25, 4))
     assert explain(network, empty, head="person:0", relation="likes", answer="person:9") == []
+
+
+class Walks(Encoder):
+    """An answer's score is the number of ways from the head to it in three layers, times a factor."""
+
+    num_layers = 3
+    from_head = True
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor([factor]))
+
+    def forward(self, graph: KnowledgeGraph):
+        def lookup(head, relation, candidates=EVERY_ENTITY):
+            states = torch.zeros(graph.num_entities, 1, 1).index_fill(0, head, 1)
+            for layer in range(self.num_layers):
+                edges, weight = graph.messages.of_layer(layer)
+                states = states + propagate(states, torch.ones(edges.num_relations, 1), edges, weight)
+            tail = states.transpose(0, 1)
+            return Vectors(
+                torch.ones(1, 1),
+                self.factor.unsqueeze(0),
+                tail if candidates.table is None else tail[:, candidates.table[0]],
+            )
+
+        return lookup
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.0, -1.0])
+def test_only_what_speaks_for_an_answer_is_a_reason(factor):
+    dataset, (head, _, tail) = family()
+    model = Model(Walks(factor), DistMult(1))
+    reasons = explain(model, dataset, head=f"person:{head}", relation="grandparent", answer=f"person:{tail}")
+    kinds = {reason.kind for reason in reasons}
+    assert kinds == ({"path"} if factor > 0 else {"similar fact", "short path"})
+    assert all(reason.weight > 0 for reason in reasons if reason.kind == "path")
 
 
 def test_similar_facts_by_hand():

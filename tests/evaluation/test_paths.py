@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnnkg.evaluation import paths
 from gnnkg.evaluation.paths import heaviest_paths
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.message import Adjacency
@@ -84,6 +85,33 @@ def test_a_narrow_beam_gives_paths_and_their_weights(seed, beam):
     for path in found:
         assert path.weight == pytest.approx(everything[path.steps], abs=1e-5)
     assert bool(found) == bool(everything)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 4), st.booleans(), st.booleans())
+def test_walks_left_out_early_would_have_been_dropped(seed, num_layers, beam, mean, ties):
+    """The same paths as where every walk takes every edge, and is dropped only then."""
+    graph = random_graph(num_entities=8, num_relations=2, num_facts=25, seed=seed)
+    edges = graph.messages.edges
+    weight = torch.randn(num_layers, len(edges), generator=torch.Generator().manual_seed(seed))
+    weight = weight.round() if ties else weight
+    found = heaviest_paths(edges, weight, 0, 1, 3, beam, mean)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "_floor", lambda weight, group, keep, num: torch.full((num,), -torch.inf))
+        assert heaviest_paths(edges, weight, 0, 1, 3, beam, mean) == found
+
+
+def test_walks_of_a_full_entity_are_left_out_before_they_are_made(monkeypatch):
+    """On a hub: one of the hundred ways to it is kept, and no more are made."""
+    facts = (
+        [(0, 0, middle) for middle in range(1, 101)] + [(middle, 0, 101) for middle in range(1, 101)] + [(101, 0, 102)]
+    )
+    edges = KnowledgeGraph(torch.tensor(facts), 103, 1).messages.edges
+    weight = torch.randn(3, len(edges), generator=torch.Generator().manual_seed(1))
+    made, distinct = [], paths._distinct
+    monkeypatch.setattr(paths, "_distinct", lambda walks: made.append(len(walks.key)) or distinct(walks))
+    assert heaviest_paths(edges, weight, 0, 102, 1, 1)
+    assert made == [100, 1, 1]
 
 
 def chain(*facts: Step) -> Adjacency:
