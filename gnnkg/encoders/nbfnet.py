@@ -19,9 +19,11 @@ from gnnkg.ops.update import update
 
 SPARSE = 0.4
 """the part of all states and messages below which it takes less time to compute those alone; they are not, where their plan, of
-PLANNED bytes a message in all layers together, takes more memory than the states of all entities in all layers"""
+PLANNED bytes a message in all layers together, takes more memory than what all layers keep of all entities"""
 PLANNED = 56
 """bytes that a plan holds for each message: its source, relation, target, edge and place by source, and the first two in 32 bits"""
+KEPT = 7
+"""vectors that a layer keeps of each state for the backward pass: the state, what it receives by PNA (four), and two sums"""
 
 
 class NBFNet(Encoder):
@@ -163,7 +165,8 @@ class NBFNetLookup:
             return None
         every = len(layers) * len(head) * (self.num_entities + len(self.messages.edges))
         vector = self.boundaries.shape[1] * self.boundaries.element_size()
-        small = PLANNED * cones.num_messages <= len(layers) * len(head) * self.num_entities * vector
+        kept = len(layers) * len(head) * self.num_entities * vector * (1 if self.encoder.recompute else KEPT)
+        small = PLANNED * cones.num_messages <= kept
         less = small and cones.num_states + cones.num_messages < SPARSE * every
         return (cones, kinds) if sparse or less else None
 
