@@ -133,7 +133,7 @@ def _attacked(arguments: argparse.Namespace, name: str, certificate: Any, loaded
     with Progress(disable=arguments.quiet or arguments.json) as bar:
         if arguments.delete is None:
             task = bar.add_task("attacking", total=min(arguments.attack, int((certificate.radii() > 0).sum())))
-            trial = attack(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
+            trial = attack(model, dataset, certificate, most=arguments.attack, report=lambda *_: bar.advance(task))
             told = {"smoothing": certificate.smoothing.to_dict(), "deviation": certificate.deviation}
         else:
             task = bar.add_task("attacking", total=len(certified(certificate, arguments.attack)))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
-from gnnkg.evaluation.certification.bound import Side, side
+from gnnkg.evaluation.certification.bound import Side, settled
 from gnnkg.evaluation.certification.fact_certificate import FactCertificate
 from gnnkg.evaluation.events import InTop
 from gnnkg.evaluation.fact_attacks import (
@@ -260,16 +260,10 @@ class _One:
         return (torch.rand(number, len(pool.start), generator=draw) >= self.certificate.deletion).to(pool.start)
 
     def _side(self, event: InTop, pool: Pool, point: Tensor, draw: torch.Generator) -> tuple[Side, int]:
-        """On which side of 1/2 the event's probability lies, and by how many draws. Each look has its share of the doubt."""
-        looks = [FIRST_DRAWS]
-        while looks[-1] < self.fresh_draws:
-            looks.append(min(2 * looks[-1], self.fresh_draws))
-        doubt = (1 - self.certificate.confidence) / len(looks)
-        held, done, query = 0, 0, torch.zeros(1, dtype=torch.long, device=point.device)
-        for number in looks:
-            for left in self._left(pool, number - done, draw):
-                held += int(event.holds((point * left).unsqueeze(0), query))
-            done, found = number, side(held, number, doubt)
-            if found != "open":
-                return found, done
-        return "open", done
+        """On which side of 1/2 the event's probability lies, and by how many draws."""
+        query = torch.zeros(1, dtype=torch.long, device=point.device)
+
+        def held(number: int) -> int:
+            return sum(int(event.holds((point * left).unsqueeze(0), query)) for left in self._left(pool, number, draw))
+
+        return settled(held, FIRST_DRAWS, self.fresh_draws, 1 - self.certificate.confidence)
