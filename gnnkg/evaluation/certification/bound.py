@@ -41,8 +41,8 @@ def side(successes: int, draws: int, doubt: float) -> Side:
 def settled(held: Callable[[int], int], first: int, most: int, doubt: float) -> tuple[Side, int]:
     """On which side of 1/2 a probability lies, and after how many draws.
 
-    ``held``: how often the event happens in so many more draws. It is looked at after ``first`` draws, then after twice as many, and
-    so on, and after ``most`` at last. Each look has its share of the doubt.
+    ``held``: how often the event happens in so many more draws. It is looked at after ``first`` draws, then after twice as many,
+    and so on, and after ``most`` at last. Each look has its share of the doubt.
     """
     looks = [min(first, most)]
     while looks[-1] < most:
