@@ -20,6 +20,7 @@ from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.certification.bound import Side, settled
 from gnnkg.evaluation.certification.fact_certificate import FactCertificate
+from gnnkg.evaluation.certification.trial import of_query
 from gnnkg.evaluation.events import InTop
 from gnnkg.evaluation.fact_attacks import (
     KINDS,
@@ -178,10 +179,12 @@ def attack_certified(
     candidates: int = 64,
     fresh_draws: int = 16_000,
     filter: Sequence[str] = ("train", "valid", "test"),
-    step: Callable[[], None] = lambda: None,
+    known_rows: Sequence[Tried] = (),
+    report: Callable[[Sequence[Tried], int], None] | None = None,
 ) -> CertificateTrial:
-    """Attacks certified answers, or the first ``most`` that stand deletions and additions each; ``step`` is called after each.
+    """Attacks certified answers, or the first ``most`` that stand deletions and additions each.
 
+    ``known_rows``: what an earlier call with the same arguments has found, as ``report`` was given it after each answer.
     Where an answer seems to turn, fresh draws decide: until they do, and ``fresh_draws`` at most. The model, the data set and the
     filter are to be those of the certificate. Raises ValueError where nothing is certified.
     """
@@ -192,11 +195,13 @@ def attack_certified(
     one = _One(
         model, dataset.graph.to(device), dataset.known(*filter).to(device), certificate, tries, candidates, fresh_draws
     )
-    draw, rows = torch.Generator().manual_seed(certificate.seed), []
+    rows = list(known_rows)
     with evaluating(model):
-        for kind, place, allowed in attacked:
-            rows.append(one.tried(certificate.queries[place], kind, allowed, draw))
-            step()
+        for kind, place, allowed in attacked[len(rows) :]:
+            query = certificate.queries[place]
+            rows.append(one.tried(query, kind, allowed, of_query(certificate.seed, KINDS.index(kind), *query)))
+            if report is not None:
+                report(rows, len(attacked))
     return CertificateTrial(
         dataset=certificate.dataset,
         split=certificate.split,
