@@ -36,13 +36,19 @@ def number_or_all(option: str, text: str) -> int | None:
     return None if text == "all" else int(text)
 
 
+def number_word(value: float) -> str:
+    """A number in the name of a file; no other number has the same."""
+    short = f"{value:g}"
+    return (short if float(short) == value else repr(value)).replace("e+", "e")
+
+
 def not_default(parser: argparse.ArgumentParser, arguments: argparse.Namespace, settings: Sequence[str]) -> list[str]:
     """What is set otherwise than by default, in words for the name of a file."""
 
     def word(value: object) -> str:
         if isinstance(value, list):
             return " ".join(map(word, value))
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return number_word(value) if isinstance(value, float) else str(value)
 
     given = vars(arguments).items()
     return [f"{name} {word(value)}" for name, value in given if name in settings and value != parser.get_default(name)]

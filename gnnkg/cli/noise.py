@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnkg.cli._shared import command, not_default, tell
+from gnnkg.cli._shared import command, not_default, number_word, tell
 
 
 def run(argv: Sequence[str]) -> int:
@@ -102,7 +102,7 @@ def run(argv: Sequence[str]) -> int:
         shifts = score_shifts(model, dataset, asked, found.sigma, **draws)
         result["shifts"] = {"facts": len(asked), "values": shifts.to_dict()}
         table = Group(found, shifts_table(shifts))
-    spread = "per-entity" if arguments.per_entity else "own" if sigma is None else f"{sigma:.4g}"
+    spread = "per-entity" if arguments.per_entity else "own" if sigma is None else number_word(sigma)
     parts = [arguments.split, arguments.target, spread]
     parts += [arguments.part] * (arguments.part != "vector")
     parts += [arguments.noise] * (arguments.noise != "gaussian")

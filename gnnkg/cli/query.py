@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnkg.cli._shared import command, measured_as, tell
+from gnnkg.cli._shared import command, measured_as, number_word, tell
 
 
 def run(argv: Sequence[str]) -> int:
@@ -135,6 +135,11 @@ def _file(arguments: argparse.Namespace, benchmark: str, executor: Any) -> str:
     words += [f"{arguments.queries} queries"] * (arguments.queries is not None)
     words += [str(executor)] * (executor != Beam())
     if any(arguments.alpha):
-        words += [arguments.noise, "alpha", *(f"{alpha:g}" for alpha in arguments.alpha), f"{arguments.seeds} seeds"]
-        words += [f"sigma div {arguments.sigma_div:g}"] * (arguments.sigma_div != 3.0)
+        words += [
+            arguments.noise,
+            "alpha",
+            *(number_word(alpha) for alpha in arguments.alpha),
+            f"{arguments.seeds} seeds",
+        ]
+        words += [f"sigma div {number_word(arguments.sigma_div)}"] * (arguments.sigma_div != 3.0)
     return measured_as(f"queries-{benchmark}", arguments, words)

@@ -60,6 +60,9 @@ REFUSED = [
     (['?x: "Person 3" next ?x'], "expected an arrow such as -relation-> or <-relation- at position 16"),
     (['?x: "Persn 3" -next-> ?x'], "no entity is called 'Persn 3'; closest: Person 3"),
     (["--benchmark", "q2b"], "no query set 'q2b' is known for family: there is none"),
+    (["--benchmark", "sampled", "--alpha", "0", "0"], "repeats one"),
+    (["--benchmark", "sampled", "--alpha", "1", "1.0000001"], "repeats one"),
+    (["--benchmark", "sampled", "--structures", "2p", "2p"], "named once each"),
     (["--benchmark", "sampled", "--structures", "4p"], "structures are 1p, 2p"),
 ]
 

@@ -150,12 +150,14 @@ def evaluate_queries(
 
     ``alphas``: strengths of noise on the anchors, h + alpha sigma u (``Perturbed``), each with every seed; only the first hop from
     an anchor reads the moved vector. No figure depends on ``memory`` (bytes) or on which queries are asked together.
-    Raises ValueError for a negative or missing alpha, and where the executor cannot answer for the model.
+    Raises ValueError for a negative, missing or repeated alpha, and where the executor cannot answer for the model.
     """
     if not alphas or not all(0 <= alpha < math.inf for alpha in alphas) or not seeds:
         raise ValueError(
             f"noise has strengths of 0 or more, and seeds; not alphas {list(alphas)} and seeds {list(seeds)}"
         )
+    if len({f"{alpha:g}" for alpha in alphas}) < len(alphas):
+        raise ValueError(f"strengths of noise differ in six digits; {list(alphas)} repeats one")
     begin = time.perf_counter()
     executor = executor or Beam()
     graph = dataset.graph
