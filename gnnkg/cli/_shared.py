@@ -6,7 +6,11 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gnnkg.evaluation.noisy import Part, Target
+    from gnnkg.noise import Family
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "run": {"metavar": "RUN", "type": Path, "help": "a run directory"},
@@ -36,13 +40,19 @@ def number_or_all(option: str, text: str) -> int | None:
     return None if text == "all" else int(text)
 
 
+def number_word(value: float) -> str:
+    """A number in the name of a file; no other number has the same."""
+    short = f"{value:g}"
+    return (short if float(short) == value else repr(value)).replace("e+", "e")
+
+
 def not_default(parser: argparse.ArgumentParser, arguments: argparse.Namespace, settings: Sequence[str]) -> list[str]:
     """What is set otherwise than by default, in words for the name of a file."""
 
     def word(value: object) -> str:
         if isinstance(value, list):
             return " ".join(map(word, value))
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return number_word(value) if isinstance(value, float) else str(value)
 
     given = vars(arguments).items()
     return [f"{name} {word(value)}" for name, value in given if name in settings and value != parser.get_default(name)]
@@ -54,6 +64,26 @@ def measured_as(kind: str, arguments: argparse.Namespace, words: Sequence[str]) 
     from gnnkg.run import result_name
 
     return "-".join([kind, result_name(arguments.split, arguments.on), *([file_name(*words)] if words else [])])
+
+
+def sigma_of(
+    run: Path,
+    family: Family,
+    divisor: float,
+    quantile: float = 0.9973,
+    part: Part = "vector",
+    target: Target = "query",
+) -> float:
+    """The spread of a run's vectors, for noise of this family on this part. Raises as ``load_run`` and ``noisy_part``."""
+    from gnnkg.evaluation.noisy import noisy_part
+    from gnnkg.evaluation.ranks import evaluating
+    from gnnkg.experiment import load_run
+    from gnnkg.noise import spread
+
+    _, dataset, model, _ = load_run(run)
+    with evaluating(model):
+        vectors, _ = noisy_part(model, dataset.graph, part, target, family)
+        return float(spread(vectors, divisor, quantile))
 
 
 def tell(as_json: bool, result: dict[str, Any], table: object, *files: Path) -> None:

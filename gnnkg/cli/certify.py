@@ -4,13 +4,14 @@ Randomized smoothing with Gaussian noise on the head's vector as the scorer read
 the graph that the encoder reads are deleted at random instead, and what is certified is how many may be removed or added. Writes
 RUN/results/certificate-SPLIT.json and .png, or boundary-certificate-SPLIT, facts-certificate-SPLIT; with --attack also
 attacks-SPLIT.json, or facts-certificate-attacks-SPLIT.json. Settings that are not the default stand behind the split. What was
-stopped goes on when the same is asked again.
+stopped goes on when the same is asked again, attacks too; they take a finished certificate of the same weights as it is.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     Loaded = tuple[Experiment, Dataset, Model, RunDirectory]
 
 
+Show = Callable[[Iterable[Any], int, int], None]
+"""takes what is found so far, how much is done, and of how much"""
 SETTINGS = (
     "direction",
     "top",
@@ -40,6 +43,8 @@ SETTINGS = (
     "delete",
 )
 """what a certificate depends on, beside the run, the part and the split"""
+OF_NOISE = "part", "alpha", "divisor", "sigma", "all_counts"
+"""options that mean nothing where facts are deleted"""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -79,8 +84,12 @@ def run(argv: Sequence[str]) -> int:
         default=0,
         help="then attack N of the certified queries inside their radii, or within their numbers of facts (with --delete)",
     )
-    parser.add_argument("--fresh", action="store_true", help="forget what an unfinished certification has found")
+    parser.add_argument("--fresh", action="store_true", help="forget what was found before")
     arguments = parser.parse_args(argv)
+    if arguments.delete is not None:
+        for name in not_default(parser, arguments, OF_NOISE):
+            option = "--" + name.split()[0].replace("_", "-")
+            raise ValueError(f"{option} is about noise on vectors: it does not go with --delete")
     words = not_default(parser, arguments, SETTINGS)
     num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"
@@ -103,43 +112,53 @@ def run(argv: Sequence[str]) -> int:
     kind = "certificate" if of_head else "boundary-certificate" if arguments.delete is None else "facts-certificate"
     loaded = load_run(arguments.run, arguments.on, measured=True)
     try:
-        certificate, name = _certified(arguments, measured_as(kind, arguments, words), work, loaded)
+        name = measured_as(kind, arguments, words)
+        certificate, about = _certified(arguments, name, work, loaded)
+        if arguments.json:
+            result = loaded[3].result(name)
+            print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+        else:
+            console().print(certificate)
+            print(f"written to {arguments.run / 'results' / name}.json and .png")
+        if arguments.attack:
+            kind = "attacks" if arguments.delete is None else "facts-certificate-attacks"
+            _attacked(arguments, measured_as(kind, arguments, words), certificate, about, loaded)
     except KeyboardInterrupt:
-        print("\nstopped; to continue, ask for the same again")
+        print("\nstopped; to continue, ask for the same again", file=sys.stderr if arguments.json else sys.stdout)
         raise
-    if arguments.json:
-        result = loaded[3].result(name)
-        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        console().print(certificate)
-        print(f"written to {arguments.run / 'results' / name}.json and .png")
-    if arguments.attack:
-        kind = "attacks" if arguments.delete is None else "facts-certificate-attacks"
-        _attacked(arguments, measured_as(kind, arguments, words), certificate, loaded)
     return 0
 
 
-def _attacked(arguments: argparse.Namespace, name: str, certificate: Any, loaded: Loaded) -> None:
+def _attacked(
+    arguments: argparse.Namespace, name: str, certificate: Any, about: dict[str, Any], loaded: Loaded
+) -> None:
     """Attacks certified queries, and keeps what came of it."""
-    from rich.progress import Progress
+    from dataclasses import astuple
 
     from gnnkg.cli import console
     from gnnkg.evaluation.certification import attack, attack_certified
-    from gnnkg.evaluation.certification.fact_trial import certified
+    from gnnkg.evaluation.certification.fact_trial import Tried
+    from gnnkg.evaluation.certification.partial import rows_of
+    from gnnkg.evaluation.certification.trial import Attacked
     from gnnkg.evaluation.provenance import provenance
 
     experiment, dataset, model, run = loaded
+    about = about | {"attack": arguments.attack}
     told: dict[str, Any] = {}
-    with Progress(disable=arguments.quiet or arguments.json) as bar:
-        if arguments.delete is None:
-            task = bar.add_task("attacking", total=min(arguments.attack, int((certificate.radii() > 0).sum())))
-            trial = attack(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
-            told = {"smoothing": certificate.smoothing.to_dict(), "deviation": certificate.deviation}
-        else:
-            task = bar.add_task("attacking", total=len(certified(certificate, arguments.attack)))
-            trial = attack_certified(model, dataset, certificate, most=arguments.attack, step=lambda: bar.advance(task))
+    if arguments.delete is None:
+        told = {"smoothing": certificate.smoothing.to_dict(), "deviation": certificate.deviation}
+    method, row = (attack, rows_of(Attacked)) if arguments.delete is None else (attack_certified, rows_of(Tried))
+
+    def work(found: Sequence[Any], show: Show) -> Any:
+        def report(rows: Sequence[Any], total: int) -> None:
+            show((astuple(each) for each in rows), len(rows), total)
+
+        return method(model, dataset, certificate, most=arguments.attack, known_rows=found, report=report)
+
+    trial, partial = _resumed(arguments, name, about, row, "attacking", work, run)
     origin = {"provenance": provenance(experiment.config, arguments.seed).to_dict()}
     path = run.write_result(name, {"trial": trial.to_dict()} | told | origin)
+    partial.unlink(missing_ok=True)
     if not arguments.json:
         console().print(str(trial) if arguments.delete is None else trial, highlight=False)
         print(f"written to {path}")
@@ -149,22 +168,28 @@ class Work(NamedTuple):
     """A kind of certificate: what it depends on, and how it is made, told and drawn."""
 
     about: dict[str, Any]
-    certify: Callable[[Model, Dataset, Sequence[Any], Callable[[Iterable[Any], int, int], None]], Any]
-    """of what was found before; it reports what is found so far, how much is done, and of how much"""
+    certify: Callable[[Model, Dataset, Sequence[Any], Show], Any]
+    """of what was found before"""
+    row: Callable[[Any], Any]
+    """of what was kept of a row"""
+    read: Callable[[Mapping[str, Any]], Any]
+    """of what was kept of a finished certificate"""
     draw: Callable[[dict[str, Any], Path], Path]
 
 
 def _noise(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
     from dataclasses import astuple
 
-    from gnnkg.evaluation.certification import Row, Smoothing, certify
+    from gnnkg.evaluation.certification import Certificate, Row, Smoothing, certify
+    from gnnkg.evaluation.certification.partial import rows_of
     from gnnkg.evaluation.certification.picture import draw
 
     named = ("alpha", "sigma", "divisor", "draws", "confidence", "top", "seed")
-    lenient = {"worst_rank": None, "give_up": False} if arguments.all_counts else {}
-    smoothing = Smoothing(**{name: getattr(arguments, name) for name in named}, **lenient)
+    worst_rank = None if arguments.all_counts else max(50, arguments.top)
+    given = {name: getattr(arguments, name) for name in named}
+    smoothing = Smoothing(**given, worst_rank=worst_rank, give_up=not arguments.all_counts)
 
-    def work(model: Model, dataset: Dataset, found: Sequence[Any], show: Callable[..., None]) -> Certificate:
+    def work(model: Model, dataset: Dataset, found: Sequence[Any], show: Show) -> Certificate:
         def report(rows: Sequence[Row], total: int) -> None:
             show((astuple(row) for row in rows), len(rows), total)
 
@@ -174,54 +199,89 @@ def _noise(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
             smoothing,
             **asked,
             part=arguments.part,
-            known_rows=[Row(*row) for row in found],
+            known_rows=found,
             report=report,
         )
 
-    return Work(smoothing.to_dict() | asked | {"part": arguments.part}, work, draw)
+    about = smoothing.to_dict() | asked | {"part": arguments.part}
+    return Work(about, work, rows_of(Row), Certificate.from_dict, draw)
 
 
 def _facts(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
     from gnnkg.evaluation.certification.fact_certificate import FactCertificate
-    from gnnkg.evaluation.certification.facts import certify_facts
+    from gnnkg.evaluation.certification.facts import certify_facts, check_settings
+    from gnnkg.evaluation.certification.partial import whole_number
     from gnnkg.evaluation.certification.picture import draw_facts
 
+    check_settings(arguments.delete, arguments.draws, arguments.confidence, arguments.top)
     given = asked | {name: getattr(arguments, name) for name in ("draws", "confidence", "top", "seed")}
 
-    def work(model: Model, dataset: Dataset, found: Sequence[Any], show: Callable[..., None]) -> FactCertificate:
+    def work(model: Model, dataset: Dataset, found: Sequence[Any], show: Show) -> FactCertificate:
         def report(successes: list[int], finished: bool) -> None:
             show(successes, successes[0], arguments.draws)
 
         return certify_facts(model, dataset, arguments.delete, **given, known_successes=found, report=report)
 
-    return Work(given | {"delete": arguments.delete}, work, draw_facts)
+    about = given | {"delete": arguments.delete}
+    return Work(about, work, whole_number, FactCertificate.from_dict, draw_facts)
 
 
-def _certified(arguments: argparse.Namespace, name: str, work: Work, loaded: Loaded) -> tuple[Any, str]:
-    """Certifies the run's best weights and keeps the result under a name."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _certified(arguments: argparse.Namespace, name: str, work: Work, loaded: Loaded) -> tuple[Any, dict[str, Any]]:
+    """Certifies the run's best weights and keeps the result under a name. The certificate, and what it is about.
 
-    from gnnkg.evaluation.certification.partial import Partial
+    For attacks, a certificate that is there already and about the same is taken.
+    """
     from gnnkg.evaluation.provenance import provenance
     from gnnkg.stored import digest
 
     experiment, dataset, model, run = loaded
     weights = digest(dict(model.state_dict()))
+    about = work.about | {"data": dataset.data_hash, "weights": weights}
+    if arguments.attack and not arguments.fresh and (run.path / "results" / f"{name}.json").exists():
+        kept = run.result(name)
+        if kept.get("about") == about:
+            return work.read(kept["certificate"]), about
+
+    def certify(found: Sequence[Any], show: Show) -> Any:
+        return work.certify(model, dataset, found, show)
+
+    certificate, partial = _resumed(arguments, name, about, work.row, "certifying", certify, run)
+    told = {"about": about, "weights": weights, "provenance": provenance(experiment.config, arguments.seed).to_dict()}
+    run.write_result(name, {"certificate": certificate.to_dict()} | told)
+    work.draw({run.path.name: certificate}, run.path / "results" / f"{name}.png")
+    partial.unlink(missing_ok=True)
+    return certificate, about
+
+
+def _resumed(
+    arguments: argparse.Namespace,
+    name: str,
+    about: Mapping[str, Any],
+    row: Callable[[Any], Any],
+    doing: str,
+    work: Callable[[Sequence[Any], Show], Any],
+    run: RunDirectory,
+) -> tuple[Any, Path]:
+    """What ``work`` makes, going on where it was stopped; and the file of what is done, to be removed once the result is kept."""
+    from dataclasses import replace
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gnnkg.evaluation.certification.partial import Partial
+
     file = run.path / "results" / f"{name}.partial.json"
     if arguments.fresh:
         file.unlink(missing_ok=True)
-    unfinished = Partial(file, work.about | {"data": dataset.data_hash, "weights": weights})
+    unfinished = Partial(file, about, row)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, disable=arguments.quiet or arguments.json) as bar:
-        task = bar.add_task("certifying", total=None)
+        task = bar.add_task(doing, total=None)
 
         def show(found: Iterable[Any], done: int, total: int) -> None:
             unfinished.keep(found, finished=done == total)
             bar.update(task, completed=done, total=total)
 
-        certificate = work.certify(model, dataset, unfinished.found, show)
-    told = {"weights": weights, "provenance": provenance(experiment.config, arguments.seed).to_dict()}
-    run.write_result(name, {"certificate": certificate.to_dict()} | told)
-    work.draw({run.path.name: certificate}, run.path / "results" / f"{name}.png")
-    file.unlink(missing_ok=True)
-    return certificate, name
+        made = work(unfinished.found, show)
+    if hasattr(made, "wall_seconds"):
+        made = replace(made, wall_seconds=made.wall_seconds + unfinished.seconds)
+    return made, file

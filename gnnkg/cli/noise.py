@@ -7,12 +7,11 @@ beside; settings that are not the default stand in the names.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnkg.cli._shared import command, not_default, tell
+from gnnkg.cli._shared import command, not_default, number_word, sigma_of, tell
 
 
 def run(argv: Sequence[str]) -> int:
@@ -71,7 +70,8 @@ def run(argv: Sequence[str]) -> int:
     sigma, whose = arguments.sigma, ""
     if arguments.sigma_of is not None:
         whose = str(arguments.sigma_of)
-        sigma = _sigma_of(arguments.sigma_of, arguments)
+        measured = {name: getattr(arguments, name) for name in ("divisor", "quantile", "part", "target")}
+        sigma = sigma_of(arguments.sigma_of, arguments.noise, **measured)
     draws: dict[str, Any] = {
         "alphas": arguments.alpha,
         "seeds": arguments.seeds,
@@ -102,7 +102,7 @@ def run(argv: Sequence[str]) -> int:
         shifts = score_shifts(model, dataset, asked, found.sigma, **draws)
         result["shifts"] = {"facts": len(asked), "values": shifts.to_dict()}
         table = Group(found, shifts_table(shifts))
-    spread = "per-entity" if arguments.per_entity else "own" if sigma is None else f"{sigma:.4g}"
+    spread = "per-entity" if arguments.per_entity else "own" if sigma is None else number_word(sigma)
     parts = [arguments.split, arguments.target, spread]
     parts += [arguments.part] * (arguments.part != "vector")
     parts += [arguments.noise] * (arguments.noise != "gaussian")
@@ -114,15 +114,3 @@ def run(argv: Sequence[str]) -> int:
     picture = draw({arguments.run.name: found}, path.with_suffix(".png"))
     tell(arguments.json, directory.result(name), table, path, picture)
     return 0
-
-
-def _sigma_of(path: Path, arguments: argparse.Namespace) -> float:
-    from gnnkg.evaluation.noisy import noisy_part
-    from gnnkg.evaluation.ranks import evaluating
-    from gnnkg.experiment import load_run
-    from gnnkg.noise import spread
-
-    _, dataset, model, _ = load_run(path)
-    with evaluating(model):
-        vectors, _ = noisy_part(model, dataset.graph, arguments.part, arguments.target, arguments.noise)
-        return float(spread(vectors, arguments.divisor, arguments.quantile))

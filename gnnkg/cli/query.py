@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnkg.cli._shared import command, measured_as, tell
+from gnnkg.cli._shared import command, measured_as, number_word, sigma_of, tell
 
 
 def run(argv: Sequence[str]) -> int:
@@ -47,6 +47,9 @@ def run(argv: Sequence[str]) -> int:
     measured.add_argument("--seeds", metavar="N", type=int, default=1, help="draws of the noise (default: 1)")
     measured.add_argument("--noise", choices=("gaussian", "laplacian", "uniform"), default="gaussian")
     measured.add_argument("--sigma-div", metavar="X", type=float, default=3.0, help="sigma = Q.9973 / X (default: 3)")
+    scale = measured.add_mutually_exclusive_group()
+    scale.add_argument("--sigma", metavar="X", type=float, help="a given sigma")
+    scale.add_argument("--sigma-of", metavar="RUN2", type=Path, help="the sigma of another run: equal absolute noise")
     arguments = parser.parse_args(argv)
 
     if (arguments.query is None) == (arguments.benchmark is None):
@@ -55,6 +58,10 @@ def run(argv: Sequence[str]) -> int:
         )
     if arguments.executor == "chain" and arguments.beam is not None:
         raise ValueError("--beam is for the beam search: in closed form no entity between is chosen")
+
+    given = arguments.sigma is not None or arguments.sigma_of is not None
+    if given and (arguments.query is not None or not any(arguments.alpha)):
+        raise ValueError("--sigma and --sigma-of are of noise: they go with --benchmark and an --alpha above 0")
 
     from gnnkg.evaluation.memory import parse_size
     from gnnkg.evaluation.multihop import Beam, Chain
@@ -107,6 +114,9 @@ def _measure(
         name, root = (None, folder) if folder.is_dir() else (arguments.benchmark, None)
         benchmark = load_queries(dataset, name, arguments.split, structures, root, arguments.queries)
         name = name or folder.resolve().name
+    sigma = arguments.sigma
+    if arguments.sigma_of is not None:
+        sigma = sigma_of(arguments.sigma_of, arguments.noise, arguments.sigma_div)
     evaluation = evaluate_queries(
         model,
         dataset,
@@ -116,18 +126,19 @@ def _measure(
         seeds=range(arguments.seeds),
         family=arguments.noise,
         divisor=arguments.sigma_div,
+        sigma=sigma,
         memory=memory,
         name=name,
         split=arguments.split,
     )
     origin = provenance(experiment.config, experiment.seed)
     result = {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()}
-    path = directory.write_result(_file(arguments, name, executor), result)
+    path = directory.write_result(_file(arguments, name, executor, sigma), result)
     tell(arguments.json, result, evaluation, path)
     return 0
 
 
-def _file(arguments: argparse.Namespace, benchmark: str, executor: Any) -> str:
+def _file(arguments: argparse.Namespace, benchmark: str, executor: Any, sigma: float | None) -> str:
     """The name of a measurement's file: all that its figures depend on, but for defaults."""
     from gnnkg.evaluation.multihop import Beam
 
@@ -135,6 +146,14 @@ def _file(arguments: argparse.Namespace, benchmark: str, executor: Any) -> str:
     words += [f"{arguments.queries} queries"] * (arguments.queries is not None)
     words += [str(executor)] * (executor != Beam())
     if any(arguments.alpha):
-        words += [arguments.noise, "alpha", *(f"{alpha:g}" for alpha in arguments.alpha), f"{arguments.seeds} seeds"]
-        words += [f"sigma div {arguments.sigma_div:g}"] * (arguments.sigma_div != 3.0)
+        words += [
+            arguments.noise,
+            "alpha",
+            *(number_word(alpha) for alpha in arguments.alpha),
+            f"{arguments.seeds} seeds",
+        ]
+        if sigma is not None:
+            words += [f"sigma {number_word(sigma)}"]
+        elif arguments.sigma_div != 3.0:
+            words += [f"sigma div {number_word(arguments.sigma_div)}"]
     return measured_as(f"queries-{benchmark}", arguments, words)

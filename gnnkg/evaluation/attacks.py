@@ -6,13 +6,15 @@ longer than the radius. That none was found proves nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gnnkg.evaluation.events import Event
+from gnnkg.evaluation.events import Event, Smoothed
 
 
 @dataclass(frozen=True)
@@ -54,21 +56,8 @@ def by_gradient(
     along its line by so many halvings, and the ball of the query shrinks to what was found.
     """
     search = _Search(event, head, radius, halvings)
-    fixed = event.rivals(head, search.query, 1 + restarts)
-    for start in range(restarts):
-        turned = start % 2 == 1  # against a rival of its own
-        against = fixed[:, (start + 1) // 2] if turned else None
-        point = torch.zeros_like(head)
-        if start and not turned:
-            point = search.radius.unsqueeze(1) * torch.rand(len(head), 1, generator=generator).to(head)
-            point = point * _directions(head, generator)
-        for _ in range(steps):
-            slope = event.slope(head + point, search.query, against)
-            length = slope.norm(dim=1, keepdim=True)
-            down = torch.where(length > 0, slope / length.clamp(min=torch.finfo(head.dtype).tiny), 0)
-            point = search.project(point - 2.5 / steps * search.radius.unsqueeze(1) * down)
-            search.offer(point)
-        search.offer(search.onto_sphere(point))
+    for point in search.walk(steps, restarts, generator):
+        search.offer(point)
     return search.result()
 
 
@@ -101,26 +90,47 @@ def worst(
     return found.or_worse(by_random_directions(event, head, radius, directions, generator=generator))
 
 
-class _Search:
-    """The smallest perturbation so far of each query, none longer than its radius."""
+def lowest(
+    event: Smoothed,
+    head: Float[Tensor, "B D"],
+    radius: float | Float[Tensor, " B"],
+    steps: int = 20,
+    restarts: int = 4,
+    directions: int = 100,
+    generator: torch.Generator | None = None,
+) -> tuple[Float[Tensor, " B"], Float[Tensor, "B D"]]:
+    """The smallest share of the draws that was found at a distance of ``radius``, and the perturbation of this length that it has.
 
-    def __init__(self, event: Event, head: Tensor, radius: float | Tensor, halvings: int) -> None:
+    By the steps of ``by_gradient`` and by random directions; nothing is shortened. Shortening a success until the draws are
+    about to change their mind finds the point at which fresh draws are least likely to agree.
+    """
+    ball = _Ball(event, head, radius)
+    least, best = torch.full_like(ball.head[:, 0], torch.inf), torch.zeros_like(ball.head)
+    anywhere = (_directions(head, generator) for _ in range(directions))
+    for tried in chain(ball.walk(steps, restarts, generator), anywhere):
+        point = ball.onto_sphere(tried)
+        share = event.share(ball.head + point, ball.query)
+        better = share < least
+        least[better], best[better] = share[better], point[better]
+    return least, best
+
+
+class _Ball:
+    """The perturbations of each query that are no longer than its radius, and how a gradient walks among them."""
+
+    def __init__(self, event: Event, head: Tensor, radius: float | Tensor) -> None:
         limit = torch.as_tensor(radius, dtype=head.dtype, device=head.device).expand(len(head))
         if not ((limit > 0) & limit.isfinite()).all():
             raise ValueError("a radius must be above 0, and finite")
         self.event = event
         self.head = head.detach()
         self.query: Int[Tensor, " B"] = torch.arange(len(head), device=head.device)
-        self.halvings = halvings
-        self.held = event.holds(self.head, self.query)
-        self.best = torch.zeros_like(self.head)
-        self.distance = torch.where(self.held, torch.inf, 0.0).to(head.dtype)
         self.limit = limit
 
     @property
     def radius(self) -> Float[Tensor, " B"]:
-        """Of the ball that is searched: up to what was found, and inside of it after rounding."""
-        return torch.minimum(self.limit, self.distance) * (1 - 8 * torch.finfo(self.distance.dtype).eps)
+        """Inside of the ball after rounding."""
+        return self.limit * (1 - 8 * torch.finfo(self.limit.dtype).eps)
 
     def project(self, point: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
         length = point.norm(dim=1)
@@ -129,6 +139,40 @@ class _Search:
     def onto_sphere(self, point: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
         length = point.norm(dim=1)
         return point * (self.radius / length.clamp(min=torch.finfo(point.dtype).tiny)).unsqueeze(1)
+
+    def walk(self, steps: int, restarts: int, generator: torch.Generator | None) -> Iterator[Float[Tensor, "B D"]]:
+        """The points that ``by_gradient`` tries: those of each start's steps, and the last once more, on the sphere."""
+        fixed = self.event.rivals(self.head, self.query, 1 + restarts)
+        for start in range(restarts):
+            turned = start % 2 == 1  # against a rival of its own
+            against = fixed[:, (start + 1) // 2] if turned else None
+            point = torch.zeros_like(self.head)
+            if start and not turned:
+                point = self.radius.unsqueeze(1) * torch.rand(len(point), 1, generator=generator).to(point)
+                point = point * _directions(self.head, generator)
+            for _ in range(steps):
+                slope = self.event.slope(self.head + point, self.query, against)
+                length = slope.norm(dim=1, keepdim=True)
+                down = torch.where(length > 0, slope / length.clamp(min=torch.finfo(slope.dtype).tiny), 0)
+                point = self.project(point - 2.5 / steps * self.radius.unsqueeze(1) * down)
+                yield point
+            yield self.onto_sphere(point)
+
+
+class _Search(_Ball):
+    """The smallest perturbation so far of each query, none longer than its radius."""
+
+    def __init__(self, event: Event, head: Tensor, radius: float | Tensor, halvings: int) -> None:
+        super().__init__(event, head, radius)
+        self.halvings = halvings
+        self.held = event.holds(self.head, self.query)
+        self.best = torch.zeros_like(self.head)
+        self.distance = torch.where(self.held, torch.inf, 0.0).to(head.dtype)
+
+    @property
+    def radius(self) -> Float[Tensor, " B"]:
+        """Of the ball that is searched: up to what was found, and inside of it after rounding."""
+        return torch.minimum(self.limit, self.distance) * (1 - 8 * torch.finfo(self.distance.dtype).eps)
 
     def offer(self, point: Float[Tensor, "B D"]) -> None:
         """Keeps what ends the event, shortened: every length that is kept was tried."""

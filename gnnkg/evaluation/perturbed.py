@@ -119,8 +119,11 @@ def noise_test(
     settings out of range; as ``noisy_part`` where noise on the part would change nothing.
     """
     begin = time.perf_counter()
-    if not alphas or not all(0 <= a < math.inf for a in alphas) or len(set(alphas)) < len(alphas) or seeds < 1:
-        raise ValueError(f"alphas are different numbers from 0, and seeds at least 1, not {list(alphas)} and {seeds}")
+    told = {f"{alpha:g}" for alpha in alphas}
+    if not alphas or not all(0 <= a < math.inf for a in alphas) or len(told) < len(alphas) or seeds < 1:
+        raise ValueError(
+            f"alphas are numbers from 0 that differ in six digits, and seeds at least 1, not {list(alphas)} and {seeds}"
+        )
     if sigma is not None and (not 0 < sigma < math.inf or per_entity):
         raise ValueError(f"a sigma that is given is one number above 0, for all entities; it is {sigma}")
     split, facts = (split, dataset.facts(split)) if facts is None else (f"{len(facts):,} facts of {split}", facts)

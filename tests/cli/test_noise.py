@@ -38,6 +38,14 @@ def test_noise_says_how_far_scores_move(run, capsys):
     assert len(kept["shifts"]["values"]["1"]["scatter"]["values"]) == 2
 
 
+def test_sigmas_that_are_close_have_files_of_their_own(run):
+    few = ["--alpha", "0", "1", "--seeds", "1", "--quiet"]
+    for sigma in ("0.5", "0.500001", "1000000", "0.000001"):
+        before = set((run / "results").iterdir())
+        assert main(["noise", str(run), *few, "--sigma", sigma]) == 0
+        assert len(set((run / "results").iterdir()) - before) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

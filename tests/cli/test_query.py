@@ -50,6 +50,39 @@ def test_measurements_that_differ_lie_side_by_side(run, capsys):
     capsys.readouterr()
 
 
+def test_noise_of_a_given_sigma_or_of_another_run_s_is_the_same_absolute_noise(run, trained, capsys):
+    few = [
+        "query",
+        str(run),
+        "--benchmark",
+        "sampled",
+        "--queries",
+        "4",
+        "--structures",
+        "1p",
+        "--alpha",
+        "2",
+        "--json",
+    ]
+
+    def rows(*options: str) -> tuple[list, str]:
+        assert main([*few, *options]) == 0
+        found = json.loads(capsys.readouterr().out)["evaluation"]
+        return [row["by_seed"] for row in found["rows"]], found["noise"]
+
+    own, said = rows()
+    assert "sigma = Q.9973 / 3" in said
+    assert rows("--sigma-of", str(trained))[0] == own, "a run of the same weights"
+    files = set((run / "results").iterdir())
+    small, said = rows("--sigma", "1e-9")
+    assert "alpha * 1e-09 * gaussian noise" in said
+    assert "sigma = given" in said
+    (new,) = set((run / "results").iterdir()) - files
+    assert new.stem.endswith("sigma-1e-09")
+    assert main([*few, "--alpha", "0"]) == 0
+    assert small == [row["by_seed"] for row in json.loads(capsys.readouterr().out)["evaluation"]["rows"]]
+
+
 REFUSED = [
     ([], "give a written query, or --benchmark"),
     ([QUERY, "--benchmark", "sampled"], "one of the two"),
@@ -60,6 +93,11 @@ REFUSED = [
     (['?x: "Person 3" next ?x'], "expected an arrow such as -relation-> or <-relation- at position 16"),
     (['?x: "Persn 3" -next-> ?x'], "no entity is called 'Persn 3'; closest: Person 3"),
     (["--benchmark", "q2b"], "no query set 'q2b' is known for family: there is none"),
+    (["--benchmark", "sampled", "--alpha", "0", "0"], "repeats one"),
+    (["--benchmark", "sampled", "--alpha", "1", "1.0000001"], "repeats one"),
+    (["--benchmark", "sampled", "--structures", "2p", "2p"], "named once each"),
+    (["--benchmark", "sampled", "--alpha", "1", "--sigma", "0"], "a number above 0, not 0"),
+    (["--benchmark", "sampled", "--sigma", "1"], "an --alpha above 0"),
     (["--benchmark", "sampled", "--structures", "4p"], "structures are 1p, 2p"),
 ]
 

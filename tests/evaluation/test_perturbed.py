@@ -190,10 +190,11 @@ def test_means_and_deviations_and_there_and_back_again(dataset):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"alphas": [-1.0]}, "alphas are different numbers from 0"),
-        ({"alphas": [math.nan]}, "alphas are different numbers from 0"),
+        ({"alphas": [-1.0]}, "alphas are numbers from 0 that differ"),
+        ({"alphas": [math.nan]}, "alphas are numbers from 0 that differ"),
         ({"sigma": math.inf}, "one number above 0"),
-        ({"alphas": [1.0, 1.0]}, "alphas are different numbers from 0"),
+        ({"alphas": [1.0, 1.0000001]}, "alphas are numbers from 0 that differ"),
+        ({"alphas": [1.0, 1.0]}, "alphas are numbers from 0 that differ"),
         ({"seeds": 0}, "seeds at least 1"),
         ({"sigma": 0.0}, "above 0"),
         ({"facts": torch.zeros(0, 3, dtype=torch.long)}, "no facts to rank"),

@@ -30,8 +30,10 @@ STRUCTURES: dict[str, Query] = {
 
 
 def known_structures(names: Sequence[str]) -> list[str]:
-    """The names, each once, in the order of STRUCTURES. Raises ValueError for one that there is not."""
+    """The names in the order of STRUCTURES. Raises ValueError for one that there is not, and for one that is repeated."""
     unknown = [name for name in names if name not in STRUCTURES]
     if unknown:
         raise ValueError(f"structures are {', '.join(STRUCTURES)}, not {unknown[0]!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"structures are named once each, not as in {' '.join(names)}")
     return [name for name in STRUCTURES if name in names]

@@ -10,6 +10,7 @@ the radius; the chance that p_ lies above the true probability is at most a.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,25 @@ def side(successes: int, draws: int, doubt: float) -> Side:
     if lower_bounds(np.array(successes), draws, 1 - doubt) > 0.5:
         return "above"
     return "below" if lower_bounds(np.array(draws - successes), draws, 1 - doubt) > 0.5 else "open"
+
+
+def settled(held: Callable[[int], int], first: int, most: int, doubt: float) -> tuple[Side, int]:
+    """On which side of 1/2 a probability lies, and after how many draws.
+
+    ``held``: how often the event happens in so many more draws. It is looked at after ``first`` draws, then after twice as many,
+    and so on, and after ``most`` at last. Each look has its share of the doubt.
+    """
+    looks = [min(first, most)]
+    while looks[-1] < most:
+        looks.append(min(2 * looks[-1], most))
+    found, done = 0, 0
+    for number in looks:
+        found += held(number - done)
+        done = number
+        which = side(found, done, doubt / len(looks))
+        if which != "open":
+            return which, done
+    return "open", done
 
 
 def radii(lower: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ class Certificate:
     """subtracted from each lower bound for the rivals that were pruned"""
     rows: tuple[Row, ...]
     wall_seconds: float
-    """of the call that finished it"""
+    """of the call that made it; ``gnnkg certify`` adds what was spent before it was stopped"""
 
     @property
     def guarantee(self) -> str:

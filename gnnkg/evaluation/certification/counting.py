@@ -10,7 +10,7 @@ known of the scorer's ``curvature`` saves most of the rest:
                computed where the tangent reaches the truth's score
 
 Scores are float32. Where a rival is as near to the truth as float32 may have erred, float64 decides. How much it errs is measured
-on some of the query's own draws and taken 16 times.
+for every rival, on some of the query's own draws, and taken 16 times.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ FIRST, SECOND, BLOCK = 64, 448, 2048
 SAFETY = 16
 PROBES = 4
 """draws on which float32 is compared with float64"""
+PAIRS = 2**14
+"""comparisons that float64 decides at once"""
 
 
 class Counted(NamedTuple):
@@ -75,7 +77,7 @@ class Counter:
         stopped = draws.meet(rivals[:FIRST]) or draws.meet(rivals[FIRST:done])
         rest = rivals[done:]
         if not stopped and self.budget and self.scorer.curvature == "affine" and len(rest):
-            kept = rest[pruned(chances(self.scorer, question, draws.responses, rest), self.budget)]
+            kept = rest[pruned(chances(self.precise, question, draws.responses, rest), self.budget)]
             rest, left_out = kept, len(rest) - len(kept)
         for block in rest.split(BLOCK):
             stopped = stopped or draws.meet(block, self.scorer.curvature == "concave")
@@ -91,29 +93,25 @@ class _Draws:
         if scorer.curvature is None:
             self.queries = question.queries(scorer, noise)
         else:  # affine in the noise, and then D queries say what all of them are: TuckER's and RESCAL's are dear
-            self.responses = responses(scorer, question, counter.deviation)
-            clean = self.responses[:1]
-            self.queries = torch.addmm(clean, noise / counter.deviation, self.responses[1:] - clean)
+            self.responses = responses(counter.precise, question, counter.deviation)
+            clean, changes = self.responses[:1], self.responses[1:] - self.responses[:1]
+            self.queries = torch.addmm(clean.to(noise), noise / counter.deviation, changes.to(noise))
+        self.probes = torch.arange(0, len(noise), max(1, len(noise) // PROBES), device=noise.device)
+        self.exact_queries = self._exact_queries(self.probes)
         self.own = question.match(scorer, self.queries, truth)[:, 0]
         self.alive = torch.arange(len(noise), device=noise.device)
         self.ahead = torch.zeros_like(self.alive)
         self.close = 0
-        self.slack = self._rounding(truth)
+        self.own_error = self._score_error(self.own[self.probes].unsqueeze(1), truth)
 
-    def _rounding(self, truth: Float[Tensor, "1 D"]) -> float:
-        """How far a difference of two float32 scores may be from the true one."""
-        tails = torch.cat([truth, self.question.table[self.question.rivals[:FIRST]]])
-        some = torch.arange(0, len(self.noise), max(1, len(self.noise) // PROBES), device=self.noise.device)
-        exact = self._exact(some, tails.double().unsqueeze(0))
-        error = _largest(self.question.match(self.counter.scorer, self.queries[some], tails) - exact)
-        largest = _largest(exact)
-        return float(2 * (SAFETY * error + 4 * torch.finfo(self.own.dtype).eps * largest + TIE * (1 + largest)))
+    def _exact_queries(self, rows: Int[Tensor, " X"]) -> Float[Tensor, "X Q"]:
+        """In float64."""
+        heads = self.question.head.double() + self.noise[rows].double()
+        return self.counter.precise.query(heads, self.question.relation.double().expand(len(rows), -1))
 
-    def _exact(self, rows: Int[Tensor, " X"], tails: Float[Tensor, "S K D"]) -> Float[Tensor, "X K"]:
-        """Scores in float64."""
-        precise, question = self.counter.precise, self.question
-        relation = question.relation.double().expand(len(rows), -1)
-        return precise.match(precise.query(question.head.double() + self.noise[rows].double(), relation), tails)
+    def _score_error(self, scores: Float[Tensor, "P K"], tails: Float[Tensor, "K D"]) -> Float[Tensor, " K"]:
+        """How far the scores of each candidate may be from the true ones, by those of the probes."""
+        return _error(scores, self.counter.precise.match(self.exact_queries, tails.double().unsqueeze(0)))
 
     def meet(self, rivals: Int[Tensor, " K"], by_tangent: bool = False) -> bool:
         """Compares the remaining draws with these rivals; whether too few remain."""
@@ -126,30 +124,52 @@ class _Draws:
     def _meet(self, rows: Int[Tensor, " X"], rivals: Int[Tensor, " K"], by_tangent: bool) -> None:
         scorer, question = self.counter.scorer, self.question
         tails = question.table[rivals]
-        own, slack = self.own[rows].unsqueeze(1), self.slack
+        own = self.own[rows].unsqueeze(1)
         if by_tangent:
-            query = self.responses[:1]
-            at_clean, slopes = tangents(scorer, query, tails)
-            highest = torch.addmm(at_clean, self.queries[rows] - query, slopes.t())
-            near = ~(highest.amax(1) < own[:, 0] - slack)
+            highest, slack = self._highest(rows, tails)
+            near = ~(highest.amax(1) < own[:, 0] - slack.amax())
             columns = (~(highest[near] < own[near] - slack)).any(0)
             if columns.any():
                 self._meet(rows[near], rivals[columns], by_tangent=False)
             return
+        slack = self.own_error + self._score_error(question.match(scorer, self.queries[self.probes], tails), tails)
         scores = question.match(scorer, self.queries[rows], tails)
-        near = (~(scores.amax(1) < own[:, 0] - slack)).nonzero()[:, 0]  # NaN is near
+        near = (~(scores.amax(1) < own[:, 0] - slack.amax())).nonzero()[:, 0]  # NaN is near
         scores, own, rows = scores[near], own[near], rows[near]
         above = ~(scores <= own + slack)
         self.ahead[rows] += above.sum(1)
         undecided = (self.ahead[rows] < self.counter.top).unsqueeze(1)
         pair, place = (undecided & ~above & ~(scores < own - slack)).nonzero().unbind(1)
-        if len(pair):
-            both = torch.stack([tails[place], question.table[question.truth].expand(len(pair), -1)], 1).double()
-            exact = self._exact(rows[pair], both)  # the rival and the truth
-            self.ahead.index_add_(0, rows[pair], beats(exact[:, 0], exact[:, 1]).long())
-            self.close += len(pair)
+        self.close += len(pair)
+        for pairs, places in zip(rows[pair].split(PAIRS), place.split(PAIRS), strict=True) if len(pair) else ():
+            truth = question.table[question.truth].expand(len(pairs), -1)
+            both = torch.stack([tails[places], truth], 1).double()
+            exact = self.counter.precise.match(self._exact_queries(pairs), both)  # the rival and the truth
+            self.ahead.index_add_(0, pairs, beats(exact[:, 0], exact[:, 1]).long())
+
+    def _highest(
+        self, rows: Int[Tensor, " X"], tails: Float[Tensor, "K D"]
+    ) -> tuple[Float[Tensor, "X K"], Float[Tensor, " K"]]:
+        """The tangents of the candidates' scores under some draws, and how far from the truth's score they tell nothing."""
+        clean = self.responses[:1]
+        at_clean, slopes = tangents(self.counter.precise, clean, tails.double())
+        fast = at_clean.to(tails), clean.to(tails), slopes.t().to(tails)
+
+        def under(queries: Tensor, values: Tensor, origin: Tensor, rise: Tensor) -> Tensor:
+            return torch.addmm(values, queries - origin, rise)
+
+        exact = under(self.exact_queries, at_clean, clean, slopes.t())
+        error = _error(under(self.queries[self.probes], *fast), exact)
+        return under(self.queries[rows], *fast), self.own_error + error
 
 
-def _largest(values: Tensor) -> Tensor:
-    """The largest absolute value that is a number; 0 where there is none."""
-    return values.abs().nan_to_num(nan=0.0, posinf=0.0).amax()
+def _error(found: Float[Tensor, "P K"], exact: Float[Tensor, "P K"]) -> Float[Tensor, " K"]:
+    """How far each column may be from the exact values; one whose errors are small by chance is given the usual one."""
+    errors, largest = _largest(found - exact), _largest(exact)
+    errors = torch.maximum(errors, errors.median())
+    return (SAFETY * errors + 4 * torch.finfo(found.dtype).eps * largest + TIE * (1 + largest)).to(found)
+
+
+def _largest(values: Float[Tensor, "P K"]) -> Float[Tensor, " K"]:
+    """The largest absolute value of each column that is a number; 0 where there is none."""
+    return values.abs().nan_to_num(nan=0.0, posinf=0.0).amax(0)

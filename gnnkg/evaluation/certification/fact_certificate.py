@@ -14,7 +14,8 @@ Bojchevski, Gasteiger, Guennemann, "Efficient Robustness Certificates for Discre
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -94,6 +95,18 @@ class FactCertificate:
         told = {"guarantee": GUARANTEE, "part": "facts", "figures": self.figures}
         columns = {"removed": self.removed().tolist(), "added": self.added().tolist()}
         return told | asdict(self) | columns
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FactCertificate:
+        """What ``to_dict`` gave. Raises ValueError where a field is missing."""
+        named = [each.name for each in fields(cls)]
+        missing = [name for name in named if name not in values]
+        if missing:
+            raise ValueError(f"a certificate has the fields {', '.join(named)}; missing: {', '.join(missing)}")
+        given = {name: values[name] for name in named}
+        given["queries"] = tuple(map(tuple, values["queries"]))
+        given["successes"] = tuple(values["successes"])
+        return cls(**given)
 
     @property
     def figures(self) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
-from gnnkg.evaluation.certification.bound import Side, side
+from gnnkg.evaluation.certification.bound import Side, settled
 from gnnkg.evaluation.certification.fact_certificate import FactCertificate
+from gnnkg.evaluation.certification.trial import of_query
 from gnnkg.evaluation.events import InTop
 from gnnkg.evaluation.fact_attacks import (
     KINDS,
@@ -178,10 +179,12 @@ def attack_certified(
     candidates: int = 64,
     fresh_draws: int = 16_000,
     filter: Sequence[str] = ("train", "valid", "test"),
-    step: Callable[[], None] = lambda: None,
+    known_rows: Sequence[Tried] = (),
+    report: Callable[[Sequence[Tried], int], None] | None = None,
 ) -> CertificateTrial:
-    """Attacks certified answers, or the first ``most`` that stand deletions and additions each; ``step`` is called after each.
+    """Attacks certified answers, or the first ``most`` that stand deletions and additions each.
 
+    ``known_rows``: what an earlier call with the same arguments has found, as ``report`` was given it after each answer.
     Where an answer seems to turn, fresh draws decide: until they do, and ``fresh_draws`` at most. The model, the data set and the
     filter are to be those of the certificate. Raises ValueError where nothing is certified.
     """
@@ -192,11 +195,13 @@ def attack_certified(
     one = _One(
         model, dataset.graph.to(device), dataset.known(*filter).to(device), certificate, tries, candidates, fresh_draws
     )
-    draw, rows = torch.Generator().manual_seed(certificate.seed), []
+    rows = list(known_rows)
     with evaluating(model):
-        for kind, place, allowed in attacked:
-            rows.append(one.tried(certificate.queries[place], kind, allowed, draw))
-            step()
+        for kind, place, allowed in attacked[len(rows) :]:
+            query = certificate.queries[place]
+            rows.append(one.tried(query, kind, allowed, of_query(certificate.seed, KINDS.index(kind), *query)))
+            if report is not None:
+                report(rows, len(attacked))
     return CertificateTrial(
         dataset=certificate.dataset,
         split=certificate.split,
@@ -260,16 +265,10 @@ class _One:
         return (torch.rand(number, len(pool.start), generator=draw) >= self.certificate.deletion).to(pool.start)
 
     def _side(self, event: InTop, pool: Pool, point: Tensor, draw: torch.Generator) -> tuple[Side, int]:
-        """On which side of 1/2 the event's probability lies, and by how many draws. Each look has its share of the doubt."""
-        looks = [FIRST_DRAWS]
-        while looks[-1] < self.fresh_draws:
-            looks.append(min(2 * looks[-1], self.fresh_draws))
-        doubt = (1 - self.certificate.confidence) / len(looks)
-        held, done, query = 0, 0, torch.zeros(1, dtype=torch.long, device=point.device)
-        for number in looks:
-            for left in self._left(pool, number - done, draw):
-                held += int(event.holds((point * left).unsqueeze(0), query))
-            done, found = number, side(held, number, doubt)
-            if found != "open":
-                return found, done
-        return "open", done
+        """On which side of 1/2 the event's probability lies, and by how many draws."""
+        query = torch.zeros(1, dtype=torch.long, device=point.device)
+
+        def held(number: int) -> int:
+            return sum(int(event.holds((point * left).unsqueeze(0), query)) for left in self._left(pool, number, draw))
+
+        return settled(held, FIRST_DRAWS, self.fresh_draws, 1 - self.certificate.confidence)

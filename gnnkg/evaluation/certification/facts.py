@@ -11,6 +11,7 @@ from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.asked import Direction, choose
 from gnnkg.evaluation.certification.fact_certificate import FactCertificate
+from gnnkg.evaluation.certification.settings import Smoothing
 from gnnkg.evaluation.ranks import evaluating
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.ranking import rank_counts
@@ -35,6 +36,13 @@ def refuse_without_messages(model: Model) -> None:
         )
 
 
+def check_settings(deletion: float, draws: int, confidence: float, top: int) -> None:
+    """Raises ValueError for settings out of range, and where so few draws could not certify anything."""
+    if not 0 < deletion < 1:
+        raise ValueError(f"facts are deleted with a probability between 0 and 1, not {deletion}")
+    Smoothing(draws=draws, confidence=confidence, top=top, worst_rank=None)
+
+
 def certify_facts(
     model: Model,
     dataset: Dataset,
@@ -57,15 +65,18 @@ def certify_facts(
     was all; ``known_successes`` takes such a list over. All queries share the draws, each of which encodes the graph once; ties
     count against the truth. Filter and weights stay as they are: facts are changed after training.
 
-    Raises ValueError for an encoder that passes no messages along facts.
+    Raises ValueError for an encoder that passes no messages along facts, and as ``check_settings``.
     """
-    if not 0 < deletion < 1:
-        raise ValueError(f"facts are deleted with a probability between 0 and 1, not {deletion}")
+    check_settings(deletion, draws, confidence, top)
     refuse_without_messages(model)
     device = next(model.parameters(), dataset.graph.facts).device
     graph, known = dataset.graph.to(device), dataset.known(*filter).to(device)
     queries, subset = choose(dataset.facts(split), graph.num_relations, direction, num_queries, seed)
     done, *counts = known_successes or [0, *[0] * len(queries)]
+    if len(counts) != len(queries) or not 0 <= done <= draws:
+        raise ValueError(
+            f"what is known is of {len(counts)} queries and {done} draws, not of {len(queries)} queries and {draws} draws at most"
+        )
     successes = torch.tensor(counts)
     with evaluating(model):
         for number in range(done, draws):

@@ -7,34 +7,47 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnkg.core import Scorer
-from gnnkg.evaluation.certification.question import Question
+from gnnkg.evaluation.certification.question import TIE, Question
+
+BLOCK = 2048
+"""rivals whose gradients are held at once"""
 
 
-def responses(scorer: Scorer, question: Question, deviation: float) -> Float[Tensor, "X Q"]:
-    """The query without noise, and D more, with ``deviation`` added to one component of the head each."""
-    steps = deviation * torch.eye(len(question.head), dtype=question.head.dtype, device=question.head.device)
-    return question.queries(scorer, torch.cat([torch.zeros_like(steps[:1]), steps]))
+def responses(precise: Scorer, question: Question, deviation: float) -> Float[Tensor, "X Q"]:
+    """The query without noise, and D more, with ``deviation`` added to one component of the head each. Float64, as ``precise``."""
+    head = question.head.double()
+    steps = deviation * torch.eye(len(head), dtype=head.dtype, device=head.device)
+    heads = head + torch.cat([torch.zeros_like(steps[:1]), steps])
+    return precise.query(heads, question.relation.double().expand(len(heads), -1))
 
 
 def chances(
-    scorer: Scorer, question: Question, responses: Float[Tensor, "X Q"], rivals: Int[Tensor, " K"]
+    precise: Scorer, question: Question, responses: Float[Tensor, "X Q"], rivals: Int[Tensor, " K"]
 ) -> Float[Tensor, " K"]:
-    """The probability with which each rival scores as much as the truth or more under Gaussian noise; in float64.
+    """At most the probability with which each rival scores as much as the truth or more under Gaussian noise, if below 1/2.
 
     For scores that are affine in the head: rival minus truth is then normal, with the clean difference as its mean, and as its
-    standard deviation the length of its changes under ``responses``.
+    standard deviation the length of its changes under ``responses``. Means and gradients are those of ``precise``, in float64;
+    only the product of gradients and changes is in the precision of the question, and what it may round is added to the deviation.
     """
-    own = question.match(scorer, responses, question.table[question.truth].unsqueeze(0))
-    ahead = question.match(scorer, responses, question.table[rivals]) - own  # (1 + D, K)
-    spread = (ahead[1:] - ahead[0]).norm(dim=0).double()
-    found = torch.special.ndtr(ahead[0].double() / spread)
-    return found.nan_to_num(nan=1.0)  # a rival that is no number, or the same as the truth
+    clean, changes = responses[:1], responses[1:] - responses[:1]
+    own, own_slope = tangents(precise, clean, question.table[question.truth].unsqueeze(0).double())
+    fast = question.table.dtype
+    unit = (len(clean[0]) + 4) * torch.finfo(fast).eps * changes.norm()
+    found = []
+    for some in rivals.split(BLOCK):
+        scores, slopes = tangents(precise, clean, question.table[some].double())
+        slopes = slopes - own_slope
+        moved = (slopes.to(fast) @ changes.to(fast).t()).double().norm(dim=1)
+        spread = moved + unit * slopes.norm(dim=1)
+        found.append(torch.special.ndtr((scores - own + TIE * (1 + own.abs())) / spread))
+    return torch.cat(found).nan_to_num(nan=1.0)  # a rival that is no number
 
 
 def pruned(chances: Float[Tensor, " K"], budget: float) -> Int[Tensor, " X"]:
     """The places of the rivals that must stay: the others win with a probability of ``budget`` at most, all together."""
     sizes, order = chances.sort()
-    # a hundredth more, for what float32 has rounded in the means and deviations
+    # a hundredth more, for the noise, which is drawn in float32
     return order[int((1.01 * sizes.cumsum(0) <= budget).sum()) :].sort().values
 
 

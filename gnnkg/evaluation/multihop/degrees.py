@@ -15,7 +15,7 @@ from torch.nn import functional
 
 Scale = Literal["softmax", "sigmoid", "minmax"]
 """of the scores of a query's N candidates: their share, exp(s) / sum exp; each by itself, 1 / (1 + exp(-s)); or from 0 for
-the worst to 1 for the best"""
+the worst to 1 for the best of those that are finite"""
 Logic = Literal["product", "min"]
 """a and b: a b, or the smaller; a or b: a + b - a b, or the larger"""
 
@@ -28,8 +28,11 @@ def degrees(scores: Float[Tensor, "B N"], scale: Scale) -> Float[Tensor, "B N"]:
     if scale == "sigmoid":
         return functional.logsigmoid(scores)
     if scale == "minmax":
-        low, high = scores.aminmax(dim=1, keepdim=True)
-        return torch.where(high > low, (scores - low) / (high - low), torch.ones_like(scores)).log()
+        finite = scores.isfinite()
+        low = scores.masked_fill(~finite, torch.inf).amin(1, keepdim=True)
+        high = scores.masked_fill(~finite, -torch.inf).amax(1, keepdim=True)
+        found = torch.where(high > low, (scores - low) / (high - low), torch.ones_like(scores))
+        return torch.where(finite, found, (scores > 0).to(scores)).log()
     raise ValueError(f"scores are scaled by softmax, sigmoid or minmax, not {scale!r}")
 
 

@@ -63,8 +63,8 @@ def padded(rows: Tensor) -> Tensor:
 class Perturbed:
     """A lookup whose heads are moved: h + alpha sigma u, with a u of variance 1 for each entity, drawn once from a seed.
 
-    sigma is the spread of the entities' own vectors. What is drawn for an entity depends on the seed alone, not on who is asked
-    when. Candidates are not moved. Raises ValueError where the scorer does not read the head.
+    sigma is the spread of the entities' own vectors, or given. What is drawn for an entity depends on the seed alone, not on who is
+    asked when. Candidates are not moved. Raises ValueError where the scorer does not read the head.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Perturbed:
         family: Family = "gaussian",
         divisor: float = 3.0,
         device: torch.device | str = "cpu",
+        sigma: float | None = None,
     ) -> None:
         if not scorer.reads_head:
             raise ValueError(
@@ -83,7 +84,7 @@ class Perturbed:
             )
         vectors = entity_vectors(lookup, device)
         self.lookup = lookup
-        self.sigma = float(spread(vectors, divisor))
+        self.sigma = float(spread(vectors, divisor)) if sigma is None else sigma
         noise = unit_noise(
             tuple(vectors.shape), family, torch.Generator().manual_seed(seed)
         )  # the same on every device

@@ -142,6 +142,7 @@ def evaluate_queries(
     seeds: Sequence[int] = (0,),
     family: Family = "gaussian",
     divisor: float = 3.0,
+    sigma: float | None = None,
     memory: int | None = None,
     name: str = "queries",
     split: str = "test",
@@ -150,25 +151,32 @@ def evaluate_queries(
 
     ``alphas``: strengths of noise on the anchors, h + alpha sigma u (``Perturbed``), each with every seed; only the first hop from
     an anchor reads the moved vector. No figure depends on ``memory`` (bytes) or on which queries are asked together.
-    Raises ValueError for a negative or missing alpha, and where the executor cannot answer for the model.
+    ``sigma``: a given one, in place of the spread of the model's vectors; a common one makes models comparable.
+
+    Raises ValueError for a negative, missing or repeated alpha, a sigma that is not above 0, and where the executor cannot answer
+    for the model.
     """
     if not alphas or not all(0 <= alpha < math.inf for alpha in alphas) or not seeds:
         raise ValueError(
             f"noise has strengths of 0 or more, and seeds; not alphas {list(alphas)} and seeds {list(seeds)}"
         )
+    if len({f"{alpha:g}" for alpha in alphas}) < len(alphas):
+        raise ValueError(f"strengths of noise differ in six digits; {list(alphas)} repeats one")
+    if sigma is not None and not 0 < sigma < math.inf:
+        raise ValueError(f"a sigma that is given is a number above 0, not {sigma}")
     begin = time.perf_counter()
     executor = executor or Beam()
     graph = dataset.graph
     device = next(model.parameters(), graph.facts).device
     rows: list[Row] = []
-    sigma = 0.0
+    used = 0.0
     with evaluating(model):
         lookup = model.encoder(graph.to(device))
         links = {(0.0, seeds[0]): Links(model.scorer, lookup, graph.num_entities, device, memory)}
         for alpha in alphas:
             for seed in seeds if alpha else ():
-                moved = Perturbed(model.scorer, lookup, alpha, seed, family, divisor, device)
-                sigma = moved.sigma
+                moved = Perturbed(model.scorer, lookup, alpha, seed, family, divisor, device, sigma)
+                used = moved.sigma
                 links[alpha, seed] = Links(model.scorer, lookup, graph.num_entities, device, memory, moved)
         for structure, asked in benchmark.items():
             _means(links[0.0, seeds[0]], executor, asked.of([0]))  # kernels are compiled when they are first called
@@ -180,11 +188,8 @@ def evaluate_queries(
                 metrics = dict(zip(METRICS, means.mean(0).tolist(), strict=True))
                 hard = sum(map(len, asked.hard))
                 rows.append(Row(structure, alpha, metrics, tuple(means[:, 0].tolist()), len(asked), hard, seconds))
-    noise = (
-        f"anchors moved by alpha * {sigma:.4g} * {family} noise of variance 1, sigma = Q.9973 / {divisor:g}"
-        if sigma
-        else ""
-    )
+    whose = f"Q.9973 / {divisor:g}" if sigma is None else "given"
+    noise = f"anchors moved by alpha * {used:.4g} * {family} noise of variance 1, sigma = {whose}" if used else ""
     return QueryEvaluation(
         dataset=dataset.name,
         data_hash=dataset.data_hash,

@@ -62,6 +62,8 @@ def test_parts_are_two_hops_at_least(node):
 
 
 def test_structures_are_known_by_name():
-    assert known_structures(["2u", "1p", "2u"]) == ["1p", "2u"]
+    assert known_structures(["2u", "1p"]) == ["1p", "2u"]
+    with pytest.raises(ValueError, match="named once each"):
+        known_structures(["2u", "1p", "2u"])
     with pytest.raises(ValueError, match=r"structures are 1p, 2p, .*, not '2in'"):
         known_structures(["1p", "2in"])

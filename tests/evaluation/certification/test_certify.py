@@ -9,11 +9,12 @@ import pytest
 import torch
 from rich.console import Console
 
+from gnnkg.checkpoint import DamagedFile
 from gnnkg.core import Model, Vectors
 from gnnkg.encoders import NBFNet, Table
 from gnnkg.evaluation.certification import Certificate, Row, Smoothing, attack, certify, reference
 from gnnkg.evaluation.certification.bound import lower_bounds, radii
-from gnnkg.evaluation.certification.partial import Partial
+from gnnkg.evaluation.certification.partial import Partial, rows_of
 from gnnkg.evaluation.certification.picture import draw
 from gnnkg.evaluation.certification.question import Question, draws
 from gnnkg.noise import spread
@@ -117,6 +118,21 @@ def test_what_was_stopped_goes_on_as_if_it_had_not_been(model, dataset, tmp_path
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(ValueError, match=r"x.json is damaged"):
         Partial(tmp_path / "x.json", FEW.to_dict())
+
+
+@pytest.mark.parametrize("rows", [[[1, 2, 3]], [7], [[0, 0, "x", 1, 3, True, 0, 0]], None])
+def test_rows_of_another_shape_are_damage(tmp_path, rows):
+    (tmp_path / "x.json").write_text(json.dumps({"about": {}, "found": rows}))
+    with pytest.raises(DamagedFile, match=r"x.json is damaged .*: remove it to begin anew"):
+        Partial(tmp_path / "x.json", {}, rows_of(Row))
+
+
+def test_seconds_add_up(tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps({"about": {}, "seconds": 50.0, "found": [1]}))
+    Partial(tmp_path / "x.json", {}).keep([1, 2], finished=True)
+    again = Partial(tmp_path / "x.json", {})
+    assert again.found == [1, 2]
+    assert 50 < again.seconds < 60
 
 
 def test_a_scorer_that_does_not_read_the_head_is_refused(dataset):

@@ -102,13 +102,49 @@ def test_pruning_leaves_rivals_out_and_no_draw_notices():
 def test_chances_are_those_of_the_closed_form():
     """DistMult: f_c - f_t = sum_d (h_d + s u_d) r_d (c_d - t_d) is normal."""
     scorer = DistMult(6)
-    question = random_question(scorer, 2, 1)
-    found = chances(scorer, question, responses(scorer, question, 0.4), question.rivals)
+    precise, question = copy.deepcopy(scorer).double(), random_question(scorer, 2, 1)
+    found = chances(precise, question, responses(precise, question, 0.4), question.rivals)
     for place, rival in enumerate(question.rivals.tolist()):
         slope = question.relation * (question.table[rival] - question.table[question.truth])
         mean, deviation = float(question.head @ slope), 0.4 * float(slope.norm())
         expected = 0.5 * math.erfc(-mean / deviation / math.sqrt(2))
         assert float(found[place]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_pruning_knows_rivals_that_float32_cannot_tell_from_the_truth():
+    """Scores share 1e4, beside which float32 loses what noise changes; each rival wins with a probability of Phi(-5)."""
+    draw = torch.Generator().manual_seed(0)
+    scorer, deviation = DistMult(50), 0.003
+    table = 0.01 * torch.randn(1, 50, generator=draw) + 0.01 * torch.randn(801, 50, generator=draw)
+    table[:, 0] = 1e4
+    apart = table - table[0]
+    table[1:, 1] += (-5 * deviation * apart[:, 1:].norm(dim=1) - apart[:, 1:].sum(1))[1:]
+    question = Question(torch.ones(50), torch.ones(50), table, 0, torch.arange(1, 801))
+    apart = (table - table[0]).double()[1:]
+    exact = torch.special.ndtr(apart.sum(1) / (deviation * apart.norm(dim=1)))
+    precise = copy.deepcopy(scorer).double()
+    found = chances(precise, question, responses(precise, question, deviation), question.rivals)
+    assert (found >= exact * (1 - 1e-9)).all()
+    assert (found <= 2 * exact).all()
+    gone = torch.ones(800, dtype=torch.bool)
+    gone[pruned(found, 1e-6)] = False
+    assert float(exact[gone].sum()) <= 1e-6 < float(exact.sum())
+
+
+def test_float32_is_not_trusted_with_a_weak_rival_whose_score_cancels():
+    """It meets the draws long after the strongest, and sums 1e6 - 1e6 and the little that counts."""
+    scorer = DistMult(4)
+    draw = torch.Generator().manual_seed(0)
+    strong = torch.cat([torch.zeros(20, 2), 0.5 * torch.rand(20, 2, generator=draw)], 1)
+    weak = torch.tensor([[1e6, -1e6, 0.25, 0.25]])
+    table = torch.cat([torch.tensor([[0.0, 0.0, 0.51, 0.51]]), strong, weak])
+    question = Question(torch.full((4,), 1 / 3), torch.ones(4), table, 0, torch.arange(1, 22))
+    noise = torch.cat([torch.full((400, 2), 1e-3), torch.zeros(400, 2)], 1) * draws(0, 0, 0, (400, 1))
+    noise[:, :1] += 2e-7 * draws(1, 0, 0, (400, 1))
+    expected, naive = plain(scorer, question, noise), reference.count(scorer, question, noise)
+    assert Counter(scorer, 1e-3)(question, noise).successes == expected
+    assert 0 < expected < 400
+    assert naive != expected
 
 
 def test_what_is_pruned_stays_within_the_budget():

@@ -127,3 +127,24 @@ def test_an_encoder_that_reads_no_facts_is_refused(dataset):
         certify_facts(model, dataset, 0.5)
     with pytest.raises(ValueError, match="between 0 and 1, not 1"):
         certify_facts(model, dataset, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"draws": 5}, "5 draws cannot"),
+        ({"draws": 0}, "at least 1 draw"),
+        ({"confidence": 2}, "confidence"),
+        ({"top": 0}, "top 0"),
+    ],
+)
+def test_settings_that_certify_nothing_are_refused_before_anything_is_drawn(dataset, settings, message):
+    model = Model(RGCN(dataset.graph, DistMult(4).space, num_layers=1), DistMult(4))
+    with pytest.raises(ValueError, match=message):
+        certify_facts(model, dataset, 0.5, **settings, report=lambda *_: pytest.fail("something was drawn"))
+
+
+def test_successes_of_other_queries_are_refused(dataset):
+    model = Model(RGCN(dataset.graph, DistMult(4).space, num_layers=1), DistMult(4))
+    with pytest.raises(ValueError, match="what is known is of 2 queries"):
+        certify_facts(model, dataset, 0.5, num_queries=4, known_successes=[10, 3, 4])

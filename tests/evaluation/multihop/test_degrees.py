@@ -36,6 +36,13 @@ def test_a_score_that_is_no_number_is_the_worst():
     assert torch.isfinite(found[0, 1:]).all()
 
 
+def test_the_scale_of_the_finite_scores_is_theirs_whatever_stands_beside_them():
+    scores = torch.tensor([[math.nan, 0.0, 1.0, 4.0], [-math.inf, math.inf, 1.0, 3.0], [math.nan, 2.0, 2.0, 2.0]])
+    expected = torch.tensor([[0.0, 0.0, 0.25, 1.0], [0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 1.0]])
+    assert torch.equal(degrees(scores, "minmax").exp(), expected)
+    assert torch.equal(degrees(torch.full((1, 3), math.nan), "minmax").exp(), torch.zeros(1, 3))
+
+
 @pytest.mark.parametrize(
     ("logic", "conjunction", "disjunction"),
     [("product", (0.125, 0.0, 0.25), (0.625, 0.5, 1.0)), ("min", (0.25, 0.0, 0.25), (0.5, 0.5, 1.0))],
