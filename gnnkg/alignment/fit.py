@@ -184,15 +184,17 @@ def fit_alignment(
 
 
 def _optimizer(make: Callable[[Any], Optimizer], encoder: AlignmentEncoder, objective: AlignmentObjective) -> Optimizer:
-    """Matrices decay as the optimiser says; biases, global weights and uncertainties do not."""
+    """Matrices decay as the optimiser says; biases, global weights and uncertainties do not. ValueError for settings of no use."""
     weights = list(encoder.parameters())
-    opt = make(
-        [
-            {"params": [weight for weight in weights if weight.dim() > 1]},
-            {"params": [weight for weight in weights if weight.dim() <= 1], "weight_decay": 0.0},
-            {"params": list(objective.parameters()), "weight_decay": 0.0},
-        ]
-    )
+    groups = [
+        {"params": [weight for weight in weights if weight.dim() > 1]},
+        {"params": [weight for weight in weights if weight.dim() <= 1], "weight_decay": 0.0},
+        {"params": list(objective.parameters()), "weight_decay": 0.0},
+    ]
+    try:
+        opt = make(groups)
+    except ValueError as error:  # torch's own, of a rate below 0
+        raise ValueError(f"the optimizer cannot be made: {error}") from error
     opt.param_groups[-1]["lr"] *= UNCERTAINTY_RATE
     return opt
 

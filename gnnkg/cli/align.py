@@ -92,9 +92,16 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError("--features takes the place of --names, without training; a training's are encoder.modalities")
     if arguments.train is not None and arguments.names is not None:
         raise ValueError(f"{arguments.train} says which names are read: change --encoder.modalities, not --names")
+    if not 0 <= arguments.seed < 2**32:
+        raise ValueError(f"--seed is a number from 0 to 2^32 - 1, not {arguments.seed}")
 
     from gnnkg.alignment import aligner
     from gnnkg.evaluation.provenance import commit
+    from gnnkg.stored import expect_writable, write_atomically
+
+    for file in (arguments.out, arguments.json, arguments.checkpoint):
+        if file is not None:
+            expect_writable(file)
 
     begin, code = time.perf_counter(), commit()  # of now: the files may be others when a long training ends
     data = _data(arguments, graphs, 0.1 if trains else 0.0)
@@ -105,7 +112,7 @@ def run(argv: Sequence[str]) -> int:
     else:
         makes = _features(arguments, text)
         features = None if makes is None else aligner.side_by_side(data, makes)
-        widths = arguments.width or 256, arguments.compared
+        widths = 256 if arguments.width is None else arguments.width, arguments.compared
         vectors = aligner.by_propagation(data, features, arguments.rounds, *widths, arguments.seed)
         told = {}
     told["seconds to the vectors"] = time.perf_counter() - begin
@@ -116,7 +123,7 @@ def run(argv: Sequence[str]) -> int:
         if arguments.out is None:
             print(table.to_csv(index=False), end="")
         else:
-            table.to_csv(arguments.out, index=False)
+            write_atomically(arguments.out, table.to_csv(index=False).encode())
             print(f"{len(table):,} pairs ({table['seed'].sum():,} of them seeds): {arguments.out}")
     return 0
 
