@@ -71,6 +71,33 @@ def test_seeds_of_their_own_file_are_not_tested(tmp_path):
     assert named(data, "test") == {("http://zh/A", "http://en/a"), ("http://zh/C", "http://en/c_d")}
 
 
+def test_links_for_validation_of_their_own_file_are_neither_tested_nor_learned_from(tmp_path):
+    data = from_eva(write(tmp_path, {**EVA, "dev_ent_ids": "2\t4\n"}), seeds=0.5)
+    assert named(data, "valid") == {("http://zh/C", "http://en/c_d")}
+    assert [len(data.train), len(data.test)] == [1, 1]
+    data = from_eva(write(tmp_path, {"sup_ent_ids": "5\t3\n"}))
+    assert named(data, "valid") == {("http://zh/C", "http://en/c_d")}
+    assert named(data, "train") == {("http://zh/B", "http://en/b")}
+    assert named(data, "test") == {("http://zh/A", "http://en/a")}
+
+
+def test_translated_names_lie_in_the_folder_or_beside_it(tmp_path):
+    zh_en = write(tmp_path / "zh_en", EVA)
+    write(tmp_path / "translated_ent_name", {"dbp_zh_en.json": '[[0, ["first"]], [4, ["c", "d"]]]', "fr_en.json": "[]"})
+    data = from_eva(zh_en)
+    assert data.left.texts["english_name"] == ("first", None, None)
+    assert data.right.texts["english_name"] == (None, None, "c d")
+    assert "attributes" in data.left.texts
+    write(zh_en / "translated_ent_name", {"any.json": '[[0, ["own"]]]'})
+    assert from_eva(zh_en).left.texts["english_name"] == ("own", None, None)
+    write(zh_en / "translated_ent_name", {"any.json": '{"0": ["own"]}'})
+    with pytest.raises(DataError, match=r"any.json is no list of \[id, \[word, ...\]\] as JSON"):
+        from_eva(zh_en)
+    write(zh_en / "translated_ent_name", {"other.json": "[]"})
+    with pytest.raises(DataError, match=r"translated_ent_name holds any.json, other.json: keep the one of this pair"):
+        from_eva(zh_en)
+
+
 def test_gzipped_files(tmp_path):
     write(tmp_path, {name: text for name, text in EVA.items() if name != "triples_1"})
     (tmp_path / "triples_1.gz").write_bytes(gzip.compress(EVA["triples_1"].encode()))
@@ -121,6 +148,16 @@ def test_openea(tmp_path):
     write(tmp_path, {"attr_triples_1": "A\theight\n"})
     with pytest.raises(DataError, match="attr_triples_1, line 1: expected an entity, an attribute and a value"):
         from_openea(tmp_path, fold=2)
+
+
+def test_openea_without_folds_divides_its_links(tmp_path):
+    write(tmp_path, {name: text for name, text in OPENEA.items() if "fold" not in name})
+    data = load_alignment(str(tmp_path), valid=0.0)
+    assert [len(data.train), len(data.valid), len(data.test)] == [1, 0, 2]
+    assert named(data, "train") | named(data, "test") == {("A", "a"), ("B", "b"), ("C", "c")}
+    (tmp_path / "ent_links").unlink()
+    with pytest.raises(DataError, match="has no fold 1"):
+        from_openea(tmp_path)
 
 
 def test_links_of_ones_own_by_label(tmp_path):

@@ -26,7 +26,7 @@ def load_alignment(name: str, root: Path | str | None = None, *, valid: float = 
     """Two graphs and their links by name, or from a folder in the layout of EVA or of OpenEA.
 
     The published test links stay what they are; a share ``valid`` of the published seeds becomes the validation part, drawn by
-    ``seed`` (OpenEA publishes one). Raises DataError for an unknown name, and as ``load`` does.
+    ``seed``, where none is published. Raises DataError for an unknown name, and as ``load`` does.
     """
     if name.lower() == "cldr":
         return cldr_in_two_languages(seed=seed, valid=valid)
@@ -35,7 +35,7 @@ def load_alignment(name: str, root: Path | str | None = None, *, valid: float = 
         folder = Path(name)
         if folder.is_dir():
             openea = any((folder / f"rel_triples_1{ending}").is_file() for ending in ("", ".gz"))
-            return from_openea(folder) if openea else from_eva(folder, valid=valid, seed=seed)
+            return (from_openea if openea else from_eva)(folder, valid=valid, seed=seed)
         near = ", ".join(closest(name, alignment_names())) or ", ".join(alignment_names())
         raise DataError(f"no alignment data are called {name!r}, and there is no such folder; did you mean {near}?")
     left, right = load(known.name, root), load(known.pairs_with, root)
