@@ -1,7 +1,8 @@
 """Align the entities of two graphs: which of one is which of the other.
 
 The graphs are data sets by name or folder, with a file of seeds if there are any: two columns, labels or identifiers, separated
-by a tab or a comma. Names are compared by their spelling; without seeds, names alone are the start. Or --on known links:
+by a tab or a comma, or CSV as this command writes it. Names are compared by their spelling; without seeds, names alone are the
+start. Or --on known links:
 dbp15k/zh_en, dbp15k/fr_en, srprs/en_fr_15k_V1, cldr, or a folder in the layout of EVA or OpenEA; what is found is then judged by
 its test links.
 
@@ -90,6 +91,8 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError(f"{fields[0]} is a field of a training: give --train FILE or --epochs N too")
     if arguments.features is not None and (trains or arguments.names is not None):
         raise ValueError("--features takes the place of --names, without training; a training's are encoder.modalities")
+    if trains and arguments.on is None and arguments.seeds is None and arguments.names == "none":
+        raise ValueError("without names a training needs seeds: give --seeds FILE")
     if arguments.train is not None and arguments.names is not None:
         raise ValueError(f"{arguments.train} says which names are read: change --encoder.modalities, not --names")
     if not 0 <= arguments.seed < 2**32:
@@ -108,7 +111,9 @@ def run(argv: Sequence[str]) -> int:
     text = arguments.names or "labels"
     if trains:
         training = _training(data, arguments, text, fields)
-        vectors, told = _trained(data, training, arguments.seed, arguments.checkpoint)
+        none_known = arguments.on is None and arguments.seeds is None
+        seeded = _seeded_by_names(data, arguments, text) if none_known else data
+        vectors, told = _trained(seeded, training, arguments.seed, arguments.checkpoint)
     else:
         makes = _features(arguments, text)
         features = None if makes is None else aligner.side_by_side(data, makes)
@@ -141,6 +146,17 @@ def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) ->
     seeds = read_links(arguments.seeds, left.entity_id, right.entity_id, one_to_one=True)
     train, chosen_on = carve_links(seeds, valid, arguments.seed)
     return AlignmentData(name, left, right, train, chosen_on)
+
+
+def _seeded_by_names(data: AlignmentData, arguments: argparse.Namespace, text: str) -> AlignmentData:
+    """The graphs with seeds, and a part for validation, that their names tell."""
+    from gnnkg.alignment.aligner import name_pairs, side_by_side, spelling
+    from gnnkg.data.alignment import carve_links
+
+    pairs = name_pairs(data, side_by_side(data, [spelling(text, arguments.name_width)]))
+    print(f"{len(pairs):,} pairs of names are seeds, or for validation", file=sys.stderr)
+    train, valid = carve_links(pairs, 0.1, arguments.seed)
+    return replace(data, train=train, valid=valid)
 
 
 def _features(arguments: argparse.Namespace, text: str) -> list[MakeFeature] | None:

@@ -68,6 +68,30 @@ def test_seeds_are_kept_and_stand_first(data, folders, tmp_path: Path, capsys):
     assert right_ones(data, table) > 0.2
 
 
+def test_what_was_written_can_be_seeds_again(folders, tmp_path: Path, capsys):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    assert main(["align", *folders, "--width", "64", "--rounds", "1", "--out", str(first)]) == 0
+    pairs = len(pandas.read_csv(first))
+    assert main(["align", *folders, "--width", "64", "--rounds", "1", "--seeds", str(first), "--out", str(second)]) == 0
+    assert pandas.read_csv(second)["seed"].sum() == pairs
+
+
+def test_training_with_few_seeds_or_with_names_in_place_of_seeds(data, folders, tmp_path: Path, capsys):
+    seeds = tmp_path / "seeds.csv"
+    pairs = [(data.left.entities[a], data.right.entities[b]) for a, b in data.train[:2].tolist()]
+    seeds.write_text("".join(f"{left},{right}\n" for left, right in pairs))
+    assert main(["align", *folders, "--epochs", "1", "--width", "16", "--seeds", str(seeds)]) == 0
+    capsys.readouterr()
+    out = tmp_path / "out.csv"
+    assert main(["align", *folders, "--epochs", "2", "--width", "16", "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert int(re.findall(r"([\d,]+) pairs of names are seeds", captured.err)[0].replace(",", "")) > 100
+    assert "(0 of them seeds)" in captured.out
+    assert right_ones(data, pandas.read_csv(out)) > 0.6
+    assert main(["align", *folders, "--epochs", "1", "--names", "none"]) == 2
+    assert "without names a training needs seeds" in capsys.readouterr().err
+
+
 def test_known_links_judge_it(capsys):
     assert main(["align", "--on", "cldr", "--rounds", "1", "--width", "128", "--match", "sinkhorn"]) == 0
     out = capsys.readouterr().out

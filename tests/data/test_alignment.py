@@ -170,6 +170,22 @@ def test_links_of_ones_own_by_label(tmp_path):
         read_links(file, data.left.entity_id, data.right.entity_id)
 
 
+def test_links_may_be_quoted_and_have_a_header(tmp_path):
+    names = ["Smith, Anna", 'Bob "B"', "c"]
+    rows = '"Smith, Anna","Bob ""B"""\n\nc, "c"\n'
+    for text in (rows, "left,right\n" + rows):
+        file = write(tmp_path, {"seeds.csv": text}) / "seeds.csv"
+        assert read_links(file, names.index, names.index).tolist() == [[0, 1], [2, 2]]
+    write(tmp_path, {"seeds.csv": 'left,right,score,left_identifier,right_identifier\n"A\tB",x,,c,"Smith, Anna"\n'})
+    assert read_links(file, names.index, names.index).tolist() == [[2, 0]]
+    write(tmp_path, {"seeds.csv": "left,right,score\nc,c\n"})
+    with pytest.raises(DataError, match="line 2: expected 3 fields, as the header has, found 'c,c'"):
+        read_links(file, names.index, names.index)
+    write(tmp_path, {"seeds.csv": 'c,c\n"c,c\n'})
+    with pytest.raises(DataError, match="line 2: expected fields between commas, quoted or not"):
+        read_links(file, names.index, names.index)
+
+
 def test_links_that_contradict_each_other_are_refused_where_pairs_are_wanted(tmp_path):
     file = write(tmp_path, {"seeds.csv": "0,1\n2,3\n0,1\n4,1\n"}) / "seeds.csv"
     assert len(read_links(file, int, int)) == 4
@@ -186,6 +202,10 @@ def test_carving_leaves_no_entity_in_two_parts_and_ignores_the_order():
     assert torch.equal(again[0], train)
     assert torch.equal(again[1], valid)
     assert not torch.equal(carve_links(links, 0.25, seed=2)[1], valid)
+    few = torch.tensor([[0, 0], [1, 1], [2, 2]])
+    assert [len(part) for part in carve_links(few, 0.1)] == [2, 1]
+    assert [len(part) for part in carve_links(few, 0.0)] == [3, 0]
+    assert [len(part) for part in carve_links(few[:1], 0.1)] == [1, 0]
     with pytest.raises(ValueError, match="in \\[0, 1\\)"):
         carve_links(links, 1.0)
 
