@@ -1,10 +1,9 @@
 """Align the entities of two graphs: which of one is which of the other.
 
-The graphs are data sets by name or folder, with a file of seeds if there are any: two columns, labels or identifiers, separated
-by a tab or a comma, or CSV as this command writes it. Names are compared by their spelling; without seeds, names alone are the
-start. Or --on known links:
-dbp15k/zh_en, dbp15k/fr_en, srprs/en_fr_15k_V1, cldr, or a folder in the layout of EVA or OpenEA; what is found is then judged by
-its test links.
+The graphs are data sets by name or folder, files of facts, or sides of a folder of EVA or OpenEA (FOLDER/1 FOLDER/2), with a file
+of seeds if there are any: two columns, labels or identifiers, separated by a tab or a comma, or CSV as this command writes it.
+Names are compared by their spelling; without seeds, names alone are the start. Or --on known links: dbp15k/zh_en, dbp15k/fr_en,
+srprs/en_fr_15k_V1, cldr, or a folder in the layout of EVA or OpenEA; what is found is then judged by its test links.
 
 Pairs are written as CSV, one to one: seeds, then mutual-best pairs, the surest first. Seeds and names spread over both graphs
 without training (label propagation), and so does whatever --features has in place of names, such as --features '{spelling:
@@ -134,12 +133,11 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) -> AlignmentData:
-    from gnnkg.data.alignment import AlignmentData, carve_links, load_alignment, read_links
-    from gnnkg.data.load import load
+    from gnnkg.data.alignment import AlignmentData, carve_links, load_alignment, load_side, read_links
 
     if arguments.on is not None:
         return load_alignment(arguments.on, seed=arguments.seed)
-    left, right = (load(name) for name in graphs)
+    left, right = (load_side(name) for name in graphs)
     name = f"{left.name} and {right.name}"
     if arguments.seeds is None:
         return AlignmentData(name, left, right)

@@ -55,6 +55,14 @@ def test_names_alone_start_it(data, folders, tmp_path: Path, capsys):
     assert table["score"].is_monotonic_decreasing
 
 
+def test_files_of_facts_are_graphs(tmp_path: Path, capsys):
+    for name, people in (("left", "Anna Bob Carla"), ("right", "Ana Bobb Karla")):
+        a, b, c = people.split()
+        (tmp_path / f"{name}.tsv").write_text(f"{a}\tknows\t{b}\n{b}\tknows\t{c}\n")
+    assert main(["align", str(tmp_path / "left.tsv"), str(tmp_path / "right.tsv"), "--rounds", "1"]) == 0
+    assert "Bob,Bobb," in capsys.readouterr().out
+
+
 def test_seeds_are_kept_and_stand_first(data, folders, tmp_path: Path, capsys):
     seeds = tmp_path / "seeds.csv"
     pairs = [(data.left.entities[a], data.right.entities[b]) for a, b in data.train.tolist()]

@@ -17,6 +17,7 @@ from gnnkg.data.alignment import (
     from_eva,
     from_openea,
     load_alignment,
+    load_side,
     read_links,
 )
 
@@ -245,6 +246,18 @@ def test_published_pairs(name, facts, first):
     assert len(data.graph.facts) == facts
     assert (data.left.entity_labels[data.test[1, 0]], data.right.entity_labels[data.test[1, 1]]) == first
     assert ("attributes" in data.left.texts) == name.startswith("srprs")
+
+
+def test_a_side_of_a_folder(tmp_path):
+    eva, openea = write(tmp_path / "eva", EVA), write(tmp_path / "openea", {**OPENEA, "721_5fold/1/x": ""})
+    for part in ("train", "valid", "test"):
+        write(openea, {f"721_5fold/1/{part}_links": ""})
+    assert load_side(f"{eva}/2").entity_labels == ("a", "b", "c d")
+    assert load_side(f"{openea}/1").entities == ("A", "B", "C", "D")
+    with pytest.raises(DataError, match="no data set is called"):
+        load_side(f"{eva}/3")
+    own = write(tmp_path, {"own.tsv": "x\tr\ty\n"}) / "own.tsv"
+    assert load_side(str(own)).entities == ("x", "y")
 
 
 def test_an_unknown_name():

@@ -169,6 +169,12 @@ def position(names: dict[int, str], kind: str) -> Find:
     return find
 
 
+def is_side(path: Path) -> bool:
+    """Whether ``FOLDER/1`` or ``FOLDER/2`` names a side of a folder in one of the layouts, and is no folder itself."""
+    names = (f"ent_ids_{path.name}", f"rel_triples_{path.name}")
+    return path.name in ("1", "2") and not path.exists() and any(_find(path.parent, name) for name in names)
+
+
 def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
