@@ -47,6 +47,15 @@ def test_a_file_changes_the_defaults_and_the_command_line_the_file(file):
     assert read_training(derived, {}).config["dim"] == 12
 
 
+def test_names_may_stay_clean(file):
+    changes = {"encoder.modalities.names": "TextNgrams", "encoder.noise.clean": ["names"]}
+    training = read_training(file, changes)
+    assert training.config["encoder"]["init_args"]["noise"]["clean"] == ["names"]
+    encoder, _ = train_aligner(training, cldr_in_two_languages(languages=10))
+    assert isinstance(encoder.encoder, SNAG)
+    assert [modality.noise is None for modality in encoder.encoder.modalities] == [False, True]
+
+
 def test_what_is_read_is_trained(file):
     data = cldr_in_two_languages(languages=10)
     encoder, fitted = train_aligner(read_training(file, {"encoder.modalities.names": "TextNgrams"}), data)
