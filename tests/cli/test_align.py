@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+import torch
 
 from gnnkg.cli import main
 from gnnkg.data.alignment import AlignmentData, cldr_in_two_languages
@@ -74,6 +75,57 @@ def test_seeds_are_kept_and_stand_first(data, folders, tmp_path: Path, capsys):
     assert set(zip(given["left_identifier"], given["right_identifier"], strict=True)) == set(pairs)
     assert table["seed"].iloc[: len(pairs)].all()
     assert right_ones(data, table) > 0.2
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory) -> Path:
+    """A folder in the layout of EVA, a ring on either side, and one file of vectors by the ids that both sides share."""
+    folder = tmp_path_factory.mktemp("pictured")
+    for side, first in (("1", 0), ("2", 30)):
+        names = [f"{first + i}\thttp://{side}/{'abc'[i % 3] * (i + 1)}{side}\n" for i in range(30)]
+        facts = [f"{first + i}\t7\t{first + (i + 1) % 30}\n" for i in range(30)]
+        (folder / f"ent_ids_{side}").write_text("".join(names))
+        (folder / f"triples_{side}").write_text("".join(facts))
+    (folder / "ill_ent_ids").write_text("".join(f"{i}\t{30 + i}\n" for i in range(30)))
+    torch.manual_seed(0)
+    images = torch.randn(30, 6)
+    torch.save({i: images[i % 30] for i in range(60)}, folder / "images.pth")
+    for side in "12":
+        arguments = [str(folder / "images.pth"), str(folder / f"{side}.npz"), "--dataset", str(folder / side)]
+        assert main(["convert", *arguments]) == 0
+    return folder
+
+
+def test_vectors_of_both_sides_are_compared(pictured, tmp_path: Path, capsys):
+    given = [f"--left-features=image={pictured / '1.npz'}", f"--right-features=image={pictured / '2.npz'}"]
+    graphs = [str(pictured / side) for side in "12"]
+    (seeds := tmp_path / "seeds.csv").write_text("http://1/a1,http://2/a2\n")
+    for options in (["--names", "none"], ["--features", "{image: {class_path: Given, init_args: {feature: image}}}"]):
+        capsys.readouterr()
+        assert main(["align", *graphs, "--seeds", str(seeds), "--rounds", "1", *given, *options]) == 0
+        (out := tmp_path / "out.csv").write_text(capsys.readouterr().out)
+        table = pandas.read_csv(out)
+        assert len(table) == 30
+        assert (table["left_identifier"].str[8:-1] == table["right_identifier"].str[8:-1]).mean() > 0.9
+
+    figures = tmp_path / "figures.json"
+    arguments = ["--epochs", "1", "--width", "8", "--names", "none", "--json", str(figures)]
+    assert main(["align", "--on", str(pictured), *given, *arguments]) == 0
+    assert json.loads(figures.read_text())["training"]["weights"].keys() == {"structure", "relations", "image"}
+
+
+def test_vectors_that_cannot_be_compared_are_refused(pictured, tmp_path: Path, capsys):
+    torch.save(torch.zeros(60, 2), tmp_path / "other.pth")
+    other, here = str(tmp_path / "other.npz"), ["align", *(str(pictured / side) for side in "12")]
+    assert main(["convert", str(tmp_path / "other.pth"), other, "--dataset", str(pictured / "2")]) == 0
+    left = ["--left-features", f"image={pictured / '1.npz'}"]
+    for options, said in (
+        (left, "there are features image of the left one and none of the right one"),
+        ([*left, "--right-features", f"image={other}"], "1.npz has 6 numbers an entity and"),
+        (["--left-features", "image"], "a name and a file, as in image=left.safetensors, not 'image'"),
+    ):
+        assert main([*here, *options]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_what_was_written_can_be_seeds_again(folders, tmp_path: Path, capsys):
