@@ -43,25 +43,34 @@ class Place:
     base: type = object
     late: int = 0
     """how many leading arguments of the constructor are given when the experiment is built"""
+    also: tuple[str, ...] = ()
+    """further modules with such classes"""
 
-    def classes(self) -> dict[str, type]:
-        module = importlib.import_module(self.module)
-        return {
-            name: value
-            for name, value in sorted(vars(module).items())
+    def paths(self) -> dict[str, str]:
+        """The full names of the classes, by their short ones."""
+        found = {
+            name: f"{place}.{name}"
+            for place in (self.module, *self.also)
+            for name, value in vars(importlib.import_module(place)).items()
             if inspect.isclass(value)
-            and value.__module__.startswith(self.module)
+            and value.__module__.startswith(place)
             and issubclass(value, self.base)
             and value is not self.base
             and not name.startswith("_")
         }
+        return dict(sorted(found.items()))
+
+    def classes(self) -> dict[str, type]:
+        """The classes by their short names."""
+        full = ((name, path.rpartition(".")[0]) for name, path in self.paths().items())
+        return {name: getattr(importlib.import_module(module), name) for name, module in full}
 
 
 PLACES: dict[Any, Place] = {
     MakeScorer: Place("scorer", "gnnkg.scorers", Scorer),
     MakeEncoder: Place("encoder", "gnnkg.encoders", Encoder, late=2),
     Init: Place("init", "gnnkg.encoders.init"),
-    MakeFeature: Place("feature", "gnnkg.features"),
+    MakeFeature: Place("feature", "gnnkg.features", also=("gnnkg.alignment.propagation",)),
     Sampler: Place("sampler", "gnnkg.samplers"),
     Term: Place("term", "gnnkg.terms"),
     Loss: Place("loss", "gnnkg.losses"),
@@ -147,7 +156,7 @@ def find_class(name: str, place: Place, where: str) -> tuple[str, type]:
     if "." not in name:
         known = place.classes()
         if name in known:
-            return f"{place.module}.{name}", known[name]
+            return place.paths()[name], known[name]
         raise ConfigError(
             f"{where}: there is no {place.word} {name!r}{closest(name, known)}. Known: {', '.join(known)}"
         )

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,16 @@ def _flush(path: Path, how: int) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def expect_writable(path: Path) -> None:
+    """Raises OSError, which says what to mend, where ``path`` could not be written, before anything is computed."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: make it first")
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -3,5 +3,6 @@
 encoder        the views of entities: the seam of encoders  losses        GMI, ECIA and IIR of SNAG
 pseudo_labels  seeds on probation                           fit           training on pairs
 training       a training as YAML says it                   propagation   features spread over the graph
-label_propagation   seeds spread over the graph, without training        aligner   the pairs that come of it
+origin         what a checkpoint was trained on             aligner       the pairs that come of it
+label_propagation   seeds spread over the graph, without training
 """

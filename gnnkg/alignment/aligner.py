@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from gnnkg.alignment.label_propagation import propagate_labels
 from gnnkg.core import MakeFeature
-from gnnkg.data.alignment import AlignmentData
+from gnnkg.data.alignment import AlignmentData, Links
 from gnnkg.evaluation.alignment import Similarity, csls, mutual_best, plain, sinkhorn
 from gnnkg.evaluation.alignment.correction import Correct
 from gnnkg.features import TextNgrams
@@ -70,6 +70,13 @@ def by_propagation(
     """
     found = propagate_labels(data, width, rounds=rounds, names=features, compared=compared, seed=seed)
     return EntityVectors(found.left, found.right)
+
+
+def name_pairs(data: AlignmentData, features: Float[Tensor, "N X"]) -> Links:
+    """Pairs that names alone tell: the better-scored half of the mutual-best ones by CSLS. Seeds where none are known."""
+    found = mutual_best(csls(Similarity(features[data.is_left], features[~data.is_left])))
+    kept = found.score >= found.score.median()
+    return torch.stack([found.left[kept], found.right[kept]], 1)
 
 
 def aligned_pairs(data: AlignmentData, vectors: EntityVectors, match: Match = "csls") -> pandas.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from gnnkg import checkpoint as stored
 from gnnkg.alignment.encoder import AlignmentEncoder
 from gnnkg.alignment.losses import AlignmentObjective
+from gnnkg.alignment.origin import expect_same, origin
 from gnnkg.alignment.pseudo_labels import Probation, PseudoLabels
 from gnnkg.core import FollowsEpochs
 from gnnkg.data.alignment import AlignmentData, Links
@@ -90,6 +91,7 @@ def fit_alignment(
     pseudo_labels: Probation | None = None,
     joint: Joint = "weights",
     seed: int = 0,
+    config: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
     explosion: float = 1e4,
@@ -102,9 +104,11 @@ def fit_alignment(
     ``UNCERTAINTY_RATE`` times it, and what is no matrix does not decay. With ``pseudo_labels``, pairs that the model believes in
     join the seeds. ``patience``: so many validations without a better one end it. ``stop_after`` seconds it ends after the epoch
     that is running. With a ``checkpoint`` file training continues from it, also where it ran out of time, and writes it every
-    ``checkpoint_seconds``. ``report`` is given a row a validation.
+    ``checkpoint_seconds``; it keeps ``seed``, links, graphs and ``config``, which says how encoder and losses were made and all
+    settings, and is refused where they are others. ``report`` is given a row a validation.
 
-    Raises TrainingFailed where a loss is no longer a usable number; ValueError without seeds or validation links.
+    Raises TrainingFailed where a loss is no longer a usable number; ValueError without seeds or validation links, and for a
+    checkpoint of another training.
     """
     if not len(data.train) or not len(data.valid):
         raise ValueError(
@@ -117,8 +121,10 @@ def fit_alignment(
     total = epochs * steps_per_epoch
     schedule = LambdaLR(opt, lambda step: _rate(step / total, warm_up))
     at, best, epoch = Progress(), copy.deepcopy(encoder.state_dict()), 0
+    trained_on = origin(data, seed, config or {})
     if checkpoint is not None and checkpoint.exists():
-        saved = stored.load(checkpoint)
+        saved = stored.load(checkpoint, remedy="delete it, and the training begins anew")
+        expect_same(checkpoint, saved.get("origin"), trained_on)
         parts.load_state_dict(saved["parts"])
         opt.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
@@ -168,6 +174,7 @@ def fit_alignment(
             state: dict[str, Any] = {"parts": parts.state_dict(), "optimizer": opt.state_dict(), "best": dict(best)}
             state |= {"schedule": schedule.state_dict(), "progress": vars(at), "epoch": epoch}
             state["pseudo_labels"] = None if pseudo is None else pseudo.state_dict()
+            state["origin"] = trained_on
             stored.save(checkpoint, state)
             written = time.perf_counter()
     encoder.load_state_dict(best)
@@ -177,15 +184,17 @@ def fit_alignment(
 
 
 def _optimizer(make: Callable[[Any], Optimizer], encoder: AlignmentEncoder, objective: AlignmentObjective) -> Optimizer:
-    """Matrices decay as the optimiser says; biases, global weights and uncertainties do not."""
+    """Matrices decay as the optimiser says; biases, global weights and uncertainties do not. ValueError for settings of no use."""
     weights = list(encoder.parameters())
-    opt = make(
-        [
-            {"params": [weight for weight in weights if weight.dim() > 1]},
-            {"params": [weight for weight in weights if weight.dim() <= 1], "weight_decay": 0.0},
-            {"params": list(objective.parameters()), "weight_decay": 0.0},
-        ]
-    )
+    groups = [
+        {"params": [weight for weight in weights if weight.dim() > 1]},
+        {"params": [weight for weight in weights if weight.dim() <= 1], "weight_decay": 0.0},
+        {"params": list(objective.parameters()), "weight_decay": 0.0},
+    ]
+    try:
+        opt = make(groups)
+    except ValueError as error:  # torch's own, of a rate below 0
+        raise ValueError(f"the optimizer cannot be made: {error}") from error
     opt.param_groups[-1]["lr"] *= UNCERTAINTY_RATE
     return opt
 

@@ -94,10 +94,12 @@ def propagate_labels(
     Believed are mutual-best pairs of two rounds running, and after the first round the better-scored half of them. They are found
     anew in each round, among all entities outside the seeds: links of validation and test are not read.
 
-    Raises ValueError where there are neither seeds nor names, or no round.
+    Raises ValueError where there are neither seeds nor names, no round, or nothing to be compared by.
     """
     if rounds < 1 or (not len(data.train) and names is None):
         raise ValueError("to align, a round is needed, and seeds or names to start from")
+    if compared < 1:
+        raise ValueError(f"vectors must be compared by at least 1 number, not {compared}")
     propagation = LabelPropagation(data.graph, width, steps, seed)
     beside = [] if names is None else [names_weight * functional.normalize(propagation.spread(names), dim=1)]
     free = [torch.ones(len(side.entities), dtype=torch.bool) for side in (data.left, data.right)]

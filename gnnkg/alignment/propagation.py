@@ -21,7 +21,7 @@ class Propagated:
 
     ``feature``: a part of ``gnnkg.features``. ``only_missing``: entities that have the modality keep it as it is and the others
     take A x, with nothing of their own to keep (as DESAlign fills what is missing, arXiv 2401.17859); otherwise everyone's changes
-    (MyGram's diffusion). Who has taken nothing stays absent. Raises ValueError for settings out of range.
+    (MyGram's diffusion). Who is not reached from any entity that has it stays absent. Raises ValueError for settings out of range.
     """
 
     feature: MakeFeature
@@ -41,9 +41,10 @@ class Propagated:
     def _spread(self, graph: KnowledgeGraph, feature: Feature) -> Feature:
         around, there = neighbours(graph.messages.of_layer(0)), feature.has.unsqueeze(1)
         values = own = torch.where(feature.present, feature.values, 0)
+        has = there
         for _ in range(self.steps):
             moved = spread(values, around)
             blended = own if self.only_missing else (1 - self.keep) * moved + self.keep * own
             values = torch.where(there, blended, moved)
-        has = there | values.any(1, keepdim=True)
+            has = has | (spread(has.to(values.dtype), around) > 0)
         return Feature(values, has.expand(values.shape), feature.names)

@@ -70,6 +70,16 @@ class AlignmentTraining:
     config: dict[str, Any] = field(default_factory=dict, repr=False)
     """the complete YAML that this was read from, defaults filled in"""
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "dim", "batch_size", "validate_every", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if not self.temperature > 0 or not 0 <= self.warm_up <= 1:
+            raise ValueError(
+                f"temperature must be above 0 and warm_up in [0, 1], not {self.temperature} and {self.warm_up}"
+            )
+
 
 def read_training(path: Path | None, overrides: Mapping[str, Any]) -> AlignmentTraining:
     """The training in a YAML file (None: the defaults) with some fields changed.

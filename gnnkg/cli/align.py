@@ -1,15 +1,18 @@
 """Align the entities of two graphs: which of one is which of the other.
 
-The graphs are data sets by name or folder, with a file of seeds if there are any: two columns, labels or identifiers, separated
-by a tab or a comma. Names are compared by their spelling; without seeds, names alone are the start. Or --on known links:
-dbp15k/zh_en, dbp15k/fr_en, srprs/en_fr_15k_V1, cldr, or a folder in the layout of EVA or OpenEA; what is found is then judged by
-its test links.
+The graphs are data sets by name or folder, files of facts, or sides of a folder of EVA or OpenEA (FOLDER/1 FOLDER/2), with a file
+of seeds if there are any: two columns, labels or identifiers, separated by a tab or a comma, or CSV as this command writes it.
+Names are compared by their spelling; without seeds, names alone are the start. Or --on known links: dbp15k/zh_en, dbp15k/fr_en,
+srprs/en_fr_15k_V1, cldr, or a folder in the layout of EVA or OpenEA; what is found is then judged by its test links.
 
 Pairs are written as CSV, one to one: seeds, then mutual-best pairs, the surest first. Seeds and names spread over both graphs
 without training (label propagation), and so does whatever --features has in place of names, such as --features '{spelling:
-TextNgrams, meaning: Sentences}'. --train FILE or --epochs N trains an encoder on the seeds instead, a part of which chooses the
-model. FILE names encoder, losses and settings, as recipes/alignment/snag.yaml does, and any of its fields can be changed:
---encoder.noise null, --iir false, --pseudo_labels.begin 20. `gnnkg parts` lists the classes that can be named.
+TextNgrams, meaning: Sentences}'. Vectors of one's own, such as of images, join names by --left-features image=LEFT.npz and
+--right-features image=RIGHT.npz; where --features or a FILE names what is compared, they are parts of class Given.
+
+--train FILE or --epochs N trains an encoder on the seeds instead, a part of which chooses the model. FILE names encoder, losses
+and settings, as recipes/alignment/snag.yaml does, and any of its fields can be changed: --encoder.noise null, --iir false,
+--pseudo_labels.begin 20. `gnnkg parts` lists the classes that can be named.
 """
 
 from __future__ import annotations
@@ -44,6 +47,14 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--seeds", metavar="FILE", type=Path, help="pairs that are known: two columns, comma or tab")
     parser.add_argument("--names", metavar="TEXT", help="labels (default), a text of both, or none; FILE has its own")
     parser.add_argument("--features", metavar="YAML", help="in place of names, parts by which entities are compared")
+    for side in ("left", "right"):
+        parser.add_argument(
+            f"--{side}-features",
+            metavar="NAME=FILE",
+            action="append",
+            default=[],
+            help=f"vectors of the {side} graph's entities, as gnnkg convert writes them; of both graphs by one name",
+        )
     parser.add_argument(
         "--match",
         metavar="HOW",
@@ -90,22 +101,37 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError(f"{fields[0]} is a field of a training: give --train FILE or --epochs N too")
     if arguments.features is not None and (trains or arguments.names is not None):
         raise ValueError("--features takes the place of --names, without training; a training's are encoder.modalities")
+    if trains and arguments.on is None and arguments.seeds is None and arguments.names == "none":
+        raise ValueError("without names a training needs seeds: give --seeds FILE")
     if arguments.train is not None and arguments.names is not None:
         raise ValueError(f"{arguments.train} says which names are read: change --encoder.modalities, not --names")
+    if not 0 <= arguments.seed < 2**32:
+        raise ValueError(f"--seed is a number from 0 to 2^32 - 1, not {arguments.seed}")
 
     from gnnkg.alignment import aligner
     from gnnkg.evaluation.provenance import commit
+    from gnnkg.stored import expect_writable, write_atomically
+
+    for file in (arguments.out, arguments.json, arguments.checkpoint):
+        if file is not None:
+            expect_writable(file)
 
     begin, code = time.perf_counter(), commit()  # of now: the files may be others when a long training ends
-    data = _data(arguments, graphs, 0.1 if trains else 0.0)
+    given = {side: _given(getattr(arguments, f"{side}_features"), f"--{side}-features") for side in ("left", "right")}
+    if given["left"].keys() != given["right"].keys():
+        both = " and ".join(f"{', '.join(files) or 'none'} of the {side} one" for side, files in given.items())
+        raise ValueError(f"what entities are compared by both graphs need: there are features {both}")
+    data = _with_features(_data(arguments, graphs, 0.1 if trains else 0.0), given["left"], given["right"])
     text = arguments.names or "labels"
     if trains:
-        training = _training(data, arguments, text, fields)
-        vectors, told = _trained(data, training, arguments.seed, arguments.checkpoint)
+        training = _training(data, arguments, text, fields, list(given["left"]))
+        none_known = arguments.on is None and arguments.seeds is None
+        seeded = _seeded_by_names(data, arguments, text) if none_known else data
+        vectors, told = _trained(seeded, training, arguments.seed, arguments.checkpoint)
     else:
-        makes = _features(arguments, text)
+        makes = _features(arguments, text, list(given["left"]))
         features = None if makes is None else aligner.side_by_side(data, makes)
-        widths = arguments.width or 256, arguments.compared
+        widths = 256 if arguments.width is None else arguments.width, arguments.compared
         vectors = aligner.by_propagation(data, features, arguments.rounds, *widths, arguments.seed)
         told = {}
     told["seconds to the vectors"] = time.perf_counter() - begin
@@ -116,18 +142,17 @@ def run(argv: Sequence[str]) -> int:
         if arguments.out is None:
             print(table.to_csv(index=False), end="")
         else:
-            table.to_csv(arguments.out, index=False)
+            write_atomically(arguments.out, table.to_csv(index=False).encode())
             print(f"{len(table):,} pairs ({table['seed'].sum():,} of them seeds): {arguments.out}")
     return 0
 
 
 def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) -> AlignmentData:
-    from gnnkg.data.alignment import AlignmentData, carve_links, load_alignment, read_links
-    from gnnkg.data.load import load
+    from gnnkg.data.alignment import AlignmentData, carve_links, load_alignment, load_side, read_links
 
     if arguments.on is not None:
         return load_alignment(arguments.on, seed=arguments.seed)
-    left, right = (load(name) for name in graphs)
+    left, right = (load_side(name) for name in graphs)
     name = f"{left.name} and {right.name}"
     if arguments.seeds is None:
         return AlignmentData(name, left, right)
@@ -136,20 +161,57 @@ def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) ->
     return AlignmentData(name, left, right, train, chosen_on)
 
 
-def _features(arguments: argparse.Namespace, text: str) -> list[MakeFeature] | None:
+def _seeded_by_names(data: AlignmentData, arguments: argparse.Namespace, text: str) -> AlignmentData:
+    """The graphs with seeds, and a part for validation, that their names tell."""
+    from gnnkg.alignment.aligner import name_pairs, side_by_side, spelling
+    from gnnkg.data.alignment import carve_links
+
+    pairs = name_pairs(data, side_by_side(data, [spelling(text, arguments.name_width)]))
+    print(f"{len(pairs):,} pairs of names are seeds, or for validation", file=sys.stderr)
+    train, valid = carve_links(pairs, 0.1, arguments.seed)
+    return replace(data, train=train, valid=valid)
+
+
+def _given(options: Sequence[str], name: str) -> dict[str, str]:
+    """The files of features, by their names."""
+    pairs = [option.partition("=") for option in options]
+    if wrong := next(
+        (option for option, (key, _, file) in zip(options, pairs, strict=True) if not key or not file), None
+    ):
+        raise ValueError(f"{name} is a name and a file, as in image=left.safetensors, not {wrong!r}")
+    return {key: file for key, _, file in pairs}
+
+
+def _with_features(data: AlignmentData, left: dict[str, str], right: dict[str, str]) -> AlignmentData:
+    """The graphs with features out of files, which have one width on both sides."""
+    from gnnkg.data.vectors import with_features
+
+    data = replace(data, left=with_features(data.left, left), right=with_features(data.right, right))
+    for name in left:
+        widths = [side.features[name].values.shape[1] for side in (data.left, data.right)]
+        if widths[0] != widths[1]:
+            raise ValueError(
+                f"{left[name]} has {widths[0]} numbers an entity and {right[name]} {widths[1]}: they cannot be compared"
+            )
+    return data
+
+
+def _features(arguments: argparse.Namespace, text: str, given: Sequence[str]) -> list[MakeFeature] | None:
     """What label propagation compares entities by, besides their seeds."""
     from gnnkg.alignment.aligner import Compared, spelling
     from gnnkg.config import parse_overrides
+    from gnnkg.features import Given
     from gnnkg.parts import read_as
 
     if arguments.features is None:
-        return None if text == "none" else [spelling(text, arguments.name_width)]
-    given = parse_overrides(["--features", arguments.features])
-    return list(read_as(Compared, given, "--features").features.values())
+        spelled = [] if text == "none" else [spelling(text, arguments.name_width)]
+        return [*spelled, *map(Given, given)] or None
+    compared = parse_overrides(["--features", arguments.features])
+    return list(read_as(Compared, compared, "--features").features.values())
 
 
 def _training(
-    data: AlignmentData, arguments: argparse.Namespace, text: str, fields: Sequence[str]
+    data: AlignmentData, arguments: argparse.Namespace, text: str, fields: Sequence[str], given: Sequence[str]
 ) -> AlignmentTraining:
     """A file's training, or the default one with all that the data have, as the options change it."""
     from gnnkg.alignment.training import read_training
@@ -164,6 +226,8 @@ def _training(
         if text != "none":
             ngrams = {"text": "label" if text == "labels" else text, "dim": arguments.name_width, "reduce": "random"}
             changes["encoder.modalities.names"] = {"class_path": "TextNgrams", "init_args": ngrams}
+        for name in given:
+            changes[f"encoder.modalities.{name}"] = {"class_path": "Given", "init_args": {"feature": name}}
     options = {"epochs": arguments.epochs, "dim": arguments.width, "batch_size": arguments.batch_size}
     options |= {"optimizer.lr": arguments.lr, "pseudo_labels.begin": arguments.pseudo_from}
     changes |= {name: value for name, value in options.items() if value is not None}

@@ -2,7 +2,9 @@
 
 IN is .pth or .pt (torch), .pkl, .h5, .npy, .npz or .safetensors; it is read without running code. Rows belong to published ids,
 or to names: identifiers, labels, or what --links leads to. Several vectors of one name are averaged. OUT (.safetensors or .npz)
-holds a row for each entity and which of them are there. An experiment reads it as dataset_options: {features: {NAME: OUT}}.
+holds a row for each entity and which of them are there. An experiment reads it as dataset_options: {features: {NAME: OUT}}, and
+gnnkg align as --left-features NAME=OUT or --right-features NAME=OUT: the two sides of a folder of EVA or OpenEA are FOLDER/1 and
+FOLDER/2.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="gnnkg convert", description=__doc__)
     parser.add_argument("vectors", metavar="IN", type=Path, help="the file of vectors")
     parser.add_argument("out", metavar="OUT", type=Path, help="what to write: .safetensors or .npz")
-    parser.add_argument("--dataset", metavar="NAME", required=True, help="whose entities they are: a name or a folder")
+    parser.add_argument(
+        "--dataset", metavar="NAME", required=True, help="whose entities they are: a name, a folder, or FOLDER/1"
+    )
     parser.add_argument("--key", metavar="NAME", help="which array, where IN has several")
     parser.add_argument(
         "--ids", metavar="FILE", type=Path, help="the names of published ids, such as entity2id.txt or ent_ids_1"
@@ -31,8 +35,8 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--missing-key", metavar="NAME", help="which list in missing.json (default: IN's name)")
     arguments = parser.parse_args(argv)
 
+    from gnnkg.data.alignment import load_side
     from gnnkg.data.dictionaries import read_dictionary
-    from gnnkg.data.load import load
     from gnnkg.data.vectors import (
         matched,
         published_ids,
@@ -44,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
     )
 
     out = suffixed(arguments.out)
-    dataset = load(arguments.dataset)
+    dataset = load_side(arguments.dataset)
     vectors = read_vectors(arguments.vectors, arguments.key)
     missing_key = arguments.missing_key or arguments.vectors.name
     name = out.stem

@@ -2,7 +2,7 @@
 
 A share of the rows of each modality is dropped, of one alone and of all at once, in several draws. Several runs of one data set are
 drawn into one picture, such as one with and one without noise in training. Writes RUN/results/missing-*.json of each run, and the
-picture beside that of the first.
+picture beside that of the first; settings that are not the default stand in the names.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gnnkg.cli._shared import command
+from gnnkg.cli._shared import command, not_default
 
 
 def run(argv: Sequence[str]) -> int:
@@ -43,7 +43,8 @@ def run(argv: Sequence[str]) -> int:
         named = ", ".join(f"{run.path} ({run.vocabulary.get('dataset')})" for run in runs)
         raise ValueError(f"runs of other data do not stand in one picture: {named}")
     parts = [arguments.split, *(arguments.modality or [])]
-    name = f"missing-{file_name(*parts, *([] if arguments.facts is None else [f'{arguments.facts}-facts']))}"
+    parts += [f"{arguments.facts}-facts"] * (arguments.facts is not None)
+    name = f"missing-{file_name(*parts, *not_default(parser, arguments, ('shares', 'seeds')))}"
     tests, results = {}, {}
     for path in (run.path for run in runs):
         experiment, dataset, model, directory = load_run(path, measured=True)

@@ -12,7 +12,7 @@ import io
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +54,44 @@ def read_arrays(path: Path) -> Any:
 
 
 def read_tensors(path: Path) -> Any:
-    """What ``torch.save`` wrote: tensors, and built-in values with tensors in them. Raises DataError for anything else."""
+    """What ``torch.save`` wrote: dense tensors, numpy arrays, and built-in values with these in them.
+
+    Raises DataError for anything else.
+    """
     try:
-        return _load_tensors(path)
+        found = _unwrapped(_load_tensors(path))
     except Exception as error:  # a damaged file may raise anything
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it names {named[1]}" if named else str(error).splitlines()[0]
+        refused = re.search(r"WeightsUnpickler error:\s+(.+)", str(error))
+        what = f"it names {named[1]}" if named else refused[1] if refused else str(error).splitlines()[0]
         raise DataError(
             f"{path} is no file of tensors that can be read without running code: {what}. Where you trust it, read it with "
             "torch.load and save plain tensors: torch.save({name: torch.as_tensor(array)}, path)"
         ) from error
+    if strange := next(filter(None, map(_not_dense, _tensors(found))), None):
+        kind, remedy = strange
+        raise DataError(f"{path} holds a {kind} tensor, and only dense ones are read: save tensor.{remedy} instead")
+    return found
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Those in built-in values."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(each)
+
+
+def _not_dense(tensor: Tensor) -> tuple[str, str] | None:
+    """What a tensor is whose numbers do not simply lie in its memory, and what makes it dense."""
+    if tensor.is_nested:
+        return "nested", "to_padded_tensor(0.0), or a list of its parts,"
+    if tensor.layout is not torch.strided:
+        return "sparse", "to_dense()"
+    if tensor.is_quantized:
+        return "quantised", "dequantize()"
+    return None
 
 
 def _read(path: Path, names: Mapping[tuple[str, str], Callable[..., Any]], fault: str) -> Any:
@@ -75,7 +103,11 @@ def _read(path: Path, names: Mapping[tuple[str, str], Callable[..., Any]], fault
 
 
 def _load_tensors(file: Path | io.BytesIO) -> Any:
-    return torch.load(file, map_location="cpu", weights_only=True)
+    named: list[Any] = [
+        (made, f"{module}.{name}") for (module, name), made in STAND_INS.items() if "torch" not in module
+    ]
+    with torch.serialization.safe_globals(named):
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 class _Type:
@@ -143,7 +175,7 @@ def _unwrapped(value: Any) -> Any:
         return value.values
     if isinstance(value, dict):
         return {key: _unwrapped(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return type(value)(_unwrapped(each) for each in value)
     return value
 
@@ -160,6 +192,7 @@ STAND_INS: Mapping[tuple[str, str], Callable[..., Any]] = {
     **{(f"numpy._core.{module}", name): made for (module, name), made in _OF_NUMPY.items()},  # since numpy 2
     ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): _no_bytes,
+    ("builtins", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch.storage", "_load_from_bytes"): _storage,

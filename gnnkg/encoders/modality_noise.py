@@ -37,7 +37,8 @@ class GaussModalityNoise:
     deviation are those of each column over the rows that are there; of the structure they are taken anew with each refresh, and
     no gradient runs through them. ``refresh="epoch"``: all batches of an epoch see the same noise; "step": each sees its own.
     ``structure_scale`` multiplies rho and epsilon for the structure: 1 in completion, 0.5 in alignment. ``before_messages`` noises
-    the free vectors that a structure encoder passes along the graph, as in alignment, and not what comes out of it.
+    the free vectors that a structure encoder passes along the graph, as in alignment, and not what comes out of it. ``clean``:
+    modalities without noise, as names are in alignment.
     """
 
     rho: float = 0.2
@@ -45,6 +46,7 @@ class GaussModalityNoise:
     refresh: Literal["epoch", "step"] = "epoch"
     structure_scale: float = 1.0
     before_messages: bool = False
+    clean: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("rho", "epsilon", "structure_scale"):
@@ -52,7 +54,7 @@ class GaussModalityNoise:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
 
     def scaled(self, factor: float) -> GaussModalityNoise:
-        return GaussModalityNoise(self.rho * factor, self.epsilon * factor, self.refresh)
+        return GaussModalityNoise(self.rho * factor, self.epsilon * factor, self.refresh, clean=self.clean)
 
 
 class Noise(nn.Module):

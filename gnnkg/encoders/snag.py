@@ -43,8 +43,8 @@ class SNAG(Encoder):
     excepted. A model that is to stand missing modalities learns that from it and not from noise; it is not in the paper. In
     training those entities are fused that a batch asks about, each once; in evaluation all of them, once.
 
-    Raises ValueError where there is no modality besides structure, the data set has not what one reads, or noise before messages
-    finds no free vectors.
+    Raises ValueError where there is no modality besides structure, the data set has not what one reads, noise before messages finds
+    no free vectors, or a modality that shall be without noise is none of these.
     """
 
     seen: Tensor
@@ -90,12 +90,16 @@ class SNAG(Encoder):
             )
         self.hides, self.num_layers = self.structure.hides, self.structure.num_layers
         self.names = names
-        features = [make(graph)(graph) for make in modalities.values()]
+        clean = names if noise is None else noise.clean
+        if strange := [name for name in clean if name not in names]:
+            raise ValueError(f"noise.clean names {', '.join(strange)}, and the modalities are {', '.join(names)}")
+        features = {name: make(graph)(graph) for name, make in modalities.items()}
         self.modalities = nn.ModuleList(
-            Modality(each, dim, projections, noise, missing, _name_in(graph, each)) for each in features
+            Modality(each, dim, projections, None if name in clean else noise, missing, _name_in(graph, each))
+            for name, each in features.items()
         )
         self.structure_noise = None
-        if noise is not None:
+        if noise is not None and STRUCTURE not in clean:
             structure_noise = Noise(noise.scaled(noise.structure_scale), graph.num_entities, dim)
             if noise.before_messages:
                 _free_vectors(self.structure).noise = structure_noise

@@ -10,10 +10,11 @@ from torch.testing import assert_close
 
 from gnnkg.alignment.propagation import Propagated
 from gnnkg.annotations import Feature
-from gnnkg.core import ReadFeature
+from gnnkg.core import MakeFeature, ReadFeature
 from gnnkg.encoders.gcn import spread
 from gnnkg.encoders.neighbours import neighbours
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.parts import PLACES, expand
 
 PATH = KnowledgeGraph(torch.tensor([[0, 0, 1], [1, 1, 2], [2, 1, 3]]), 5, 2)
 """0 - 1 - 2 - 3, and 4 alone"""
@@ -49,6 +50,28 @@ def test_those_without_take_from_their_neighbours_and_the_others_keep_theirs():
     assert found(steps=0).values.squeeze(1).tolist() == [1, 0, 0, 0, 0]
     with pytest.raises(ValueError, match="in \\[0, 1\\]"):
         found(keep=2.0)
+
+
+@dataclass(frozen=True)
+class OfBothEnds:
+    """1 of entity 0 and -1 of entity 2, between which they cancel out."""
+
+    def __call__(self, graph: KnowledgeGraph) -> ReadFeature:
+        values = torch.tensor([[1.0], [0.0], [-1.0]])
+        return lambda graph: Feature(values, values != 0, ("one",))
+
+
+def test_what_cancels_out_is_there():
+    path = KnowledgeGraph(torch.tensor([[0, 0, 1], [1, 0, 2]]), 3, 1)
+    between = Propagated(OfBothEnds(), steps=1)(path)(path)
+    assert between.values[1].item() == 0
+    assert between.has.tolist() == [True, True, True]
+
+
+def test_parts_know_it_by_its_name():
+    assert PLACES[MakeFeature].classes()["Propagated"] is Propagated
+    part = {"class_path": "Propagated", "init_args": {"feature": "RelationBag"}}
+    assert expand(part, MakeFeature, "feature")["class_path"] == "gnnkg.alignment.propagation.Propagated"
 
 
 def test_a_step_is_the_normalised_adjacency_with_loops():

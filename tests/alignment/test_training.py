@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from gnnkg import checkpoint
 from gnnkg.alignment.pseudo_labels import Probation
 from gnnkg.alignment.training import read_training, train_aligner
 from gnnkg.config import ConfigError
-from gnnkg.data.alignment import cldr_in_two_languages
+from gnnkg.data.alignment import AlignmentData, cldr_in_two_languages
 from gnnkg.encoders import SNAG, DiagonalGAT
 
 FILE = """
@@ -45,6 +47,15 @@ def test_a_file_changes_the_defaults_and_the_command_line_the_file(file):
     assert read_training(derived, {}).config["dim"] == 12
 
 
+def test_names_may_stay_clean(file):
+    changes = {"encoder.modalities.names": "TextNgrams", "encoder.noise.clean": ["names"]}
+    training = read_training(file, changes)
+    assert training.config["encoder"]["init_args"]["noise"]["clean"] == ["names"]
+    encoder, _ = train_aligner(training, cldr_in_two_languages(languages=10))
+    assert isinstance(encoder.encoder, SNAG)
+    assert [modality.noise is None for modality in encoder.encoder.modalities] == [False, True]
+
+
 def test_what_is_read_is_trained(file):
     data = cldr_in_two_languages(languages=10)
     encoder, fitted = train_aligner(read_training(file, {"encoder.modalities.names": "TextNgrams"}), data)
@@ -59,6 +70,31 @@ def test_what_is_read_is_trained(file):
     assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
     alone, _ = train_aligner(read_training(file, {"encoder": "DiagonalGAT"}), data)
     assert alone.names == ("structure",)
+
+
+def test_a_checkpoint_of_another_training_is_refused(file, tmp_path: Path):
+    data, kept = cldr_in_two_languages(languages=10), tmp_path / "checkpoint.safetensors"
+    train_aligner(read_training(file, {"stop_after": 0.0}), data, checkpoint=kept)
+
+    def refused(said: str, seed: int = 0, links: AlignmentData = data, **changes: object) -> None:
+        with pytest.raises(ValueError, match=rf"checkpoint.safetensors is of another training, and differs in {said}"):
+            train_aligner(read_training(file, changes), links, seed, kept)
+
+    refused(r"dim \(12 there, 24 here\): delete it", dim=24)
+    refused(r"seed \(0 there, 1 here\)", seed=1)
+    refused(r"the seeds: delete it", links=replace(data, train=data.train[1:]))
+    refused(
+        r"the left graph, the right graph, the seeds, the validation links: ",
+        links=cldr_in_two_languages(languages=10, seed=1),
+    )
+    _, fitted = train_aligner(read_training(file, {}), replace(data, test=data.test[1:]), checkpoint=kept)
+    assert fitted.history[-1]["epoch"] == 2, "more time and other test links change no training"
+
+    state = checkpoint.load(kept)
+    del state["origin"]
+    checkpoint.save(kept, state)
+    with pytest.raises(ValueError, match=r"does not say what it was trained on.*delete it"):
+        train_aligner(read_training(file, {}), data, checkpoint=kept)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+import torch
 
 from gnnkg.cli import main
 from gnnkg.data.alignment import AlignmentData, cldr_in_two_languages
@@ -55,6 +56,14 @@ def test_names_alone_start_it(data, folders, tmp_path: Path, capsys):
     assert table["score"].is_monotonic_decreasing
 
 
+def test_files_of_facts_are_graphs(tmp_path: Path, capsys):
+    for name, people in (("left", "Anna Bob Carla"), ("right", "Ana Bobb Karla")):
+        a, b, c = people.split()
+        (tmp_path / f"{name}.tsv").write_text(f"{a}\tknows\t{b}\n{b}\tknows\t{c}\n")
+    assert main(["align", str(tmp_path / "left.tsv"), str(tmp_path / "right.tsv"), "--rounds", "1"]) == 0
+    assert "Bob,Bobb," in capsys.readouterr().out
+
+
 def test_seeds_are_kept_and_stand_first(data, folders, tmp_path: Path, capsys):
     seeds = tmp_path / "seeds.csv"
     pairs = [(data.left.entities[a], data.right.entities[b]) for a, b in data.train.tolist()]
@@ -66,6 +75,81 @@ def test_seeds_are_kept_and_stand_first(data, folders, tmp_path: Path, capsys):
     assert set(zip(given["left_identifier"], given["right_identifier"], strict=True)) == set(pairs)
     assert table["seed"].iloc[: len(pairs)].all()
     assert right_ones(data, table) > 0.2
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory) -> Path:
+    """A folder in the layout of EVA, a ring on either side, and one file of vectors by the ids that both sides share."""
+    folder = tmp_path_factory.mktemp("pictured")
+    for side, first in (("1", 0), ("2", 30)):
+        names = [f"{first + i}\thttp://{side}/{'abc'[i % 3] * (i + 1)}{side}\n" for i in range(30)]
+        facts = [f"{first + i}\t7\t{first + (i + 1) % 30}\n" for i in range(30)]
+        (folder / f"ent_ids_{side}").write_text("".join(names))
+        (folder / f"triples_{side}").write_text("".join(facts))
+    (folder / "ill_ent_ids").write_text("".join(f"{i}\t{30 + i}\n" for i in range(30)))
+    torch.manual_seed(0)
+    images = torch.randn(30, 6)
+    torch.save({i: images[i % 30] for i in range(60)}, folder / "images.pth")
+    for side in "12":
+        arguments = [str(folder / "images.pth"), str(folder / f"{side}.npz"), "--dataset", str(folder / side)]
+        assert main(["convert", *arguments]) == 0
+    return folder
+
+
+def test_vectors_of_both_sides_are_compared(pictured, tmp_path: Path, capsys):
+    given = [f"--left-features=image={pictured / '1.npz'}", f"--right-features=image={pictured / '2.npz'}"]
+    graphs = [str(pictured / side) for side in "12"]
+    (seeds := tmp_path / "seeds.csv").write_text("http://1/a1,http://2/a2\n")
+    for options in (["--names", "none"], ["--features", "{image: {class_path: Given, init_args: {feature: image}}}"]):
+        capsys.readouterr()
+        assert main(["align", *graphs, "--seeds", str(seeds), "--rounds", "1", *given, *options]) == 0
+        (out := tmp_path / "out.csv").write_text(capsys.readouterr().out)
+        table = pandas.read_csv(out)
+        assert len(table) == 30
+        assert (table["left_identifier"].str[8:-1] == table["right_identifier"].str[8:-1]).mean() > 0.9
+
+    figures = tmp_path / "figures.json"
+    arguments = ["--epochs", "1", "--width", "8", "--names", "none", "--json", str(figures)]
+    assert main(["align", "--on", str(pictured), *given, *arguments]) == 0
+    assert json.loads(figures.read_text())["training"]["weights"].keys() == {"structure", "relations", "image"}
+
+
+def test_vectors_that_cannot_be_compared_are_refused(pictured, tmp_path: Path, capsys):
+    torch.save(torch.zeros(60, 2), tmp_path / "other.pth")
+    other, here = str(tmp_path / "other.npz"), ["align", *(str(pictured / side) for side in "12")]
+    assert main(["convert", str(tmp_path / "other.pth"), other, "--dataset", str(pictured / "2")]) == 0
+    left = ["--left-features", f"image={pictured / '1.npz'}"]
+    for options, said in (
+        (left, "there are features image of the left one and none of the right one"),
+        ([*left, "--right-features", f"image={other}"], "1.npz has 6 numbers an entity and"),
+        (["--left-features", "image"], "a name and a file, as in image=left.safetensors, not 'image'"),
+    ):
+        assert main([*here, *options]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_what_was_written_can_be_seeds_again(folders, tmp_path: Path, capsys):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    assert main(["align", *folders, "--width", "64", "--rounds", "1", "--out", str(first)]) == 0
+    pairs = len(pandas.read_csv(first))
+    assert main(["align", *folders, "--width", "64", "--rounds", "1", "--seeds", str(first), "--out", str(second)]) == 0
+    assert pandas.read_csv(second)["seed"].sum() == pairs
+
+
+def test_training_with_few_seeds_or_with_names_in_place_of_seeds(data, folders, tmp_path: Path, capsys):
+    seeds = tmp_path / "seeds.csv"
+    pairs = [(data.left.entities[a], data.right.entities[b]) for a, b in data.train[:2].tolist()]
+    seeds.write_text("".join(f"{left},{right}\n" for left, right in pairs))
+    assert main(["align", *folders, "--epochs", "1", "--width", "16", "--seeds", str(seeds)]) == 0
+    capsys.readouterr()
+    out = tmp_path / "out.csv"
+    assert main(["align", *folders, "--epochs", "2", "--width", "16", "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert int(re.findall(r"([\d,]+) pairs of names are seeds", captured.err)[0].replace(",", "")) > 100
+    assert "(0 of them seeds)" in captured.out
+    assert right_ones(data, pandas.read_csv(out)) > 0.6
+    assert main(["align", *folders, "--epochs", "1", "--names", "none"]) == 2
+    assert "without names a training needs seeds" in capsys.readouterr().err
 
 
 def test_known_links_judge_it(capsys):
@@ -128,6 +212,17 @@ def test_a_file_says_how_to_train_and_options_change_it(tmp_path: Path, capsys):
         (["--on", "cldr", "--epochs", "1", "--features", "{names: TextNgrams}"], "a training's are encoder.modalities"),
         (["--on", "cldr", "--features", "{names: TextNgram}"], "did you mean TextNgrams"),
         (["--on", "cldr", "--features", "TextNgrams"], "features: expected a mapping"),
+        (["--on", "cldr", "--out", "nodir/pairs.csv"], "there is no folder nodir to write pairs.csv to"),
+        (["--on", "cldr", "--json", "."], ". is a folder: name a file in it"),
+        (["--on", "cldr", "--epochs", "1", "--checkpoint", "nodir/x"], "there is no folder nodir"),
+        (["--on", "cldr", "--seed", "-1"], "--seed is a number from 0"),
+        (["--on", "cldr", "--epochs", "1", "--batch-size", "0"], "batch_size must be at least 1, not 0"),
+        (["--on", "cldr", "--epochs", "1", "--width", "0"], "dim must be at least 1, not 0"),
+        (["--on", "cldr", "--epochs", "1", "--warm_up", "2"], "warm_up in [0, 1]"),
+        (["--on", "cldr", "--epochs", "1", "--lr", "-1"], "the optimizer cannot be made: Invalid learning rate: -1.0"),
+        (["--on", "cldr", "--width", "0"], "width and steps must be at least 1, not 0 and 3"),
+        (["--on", "cldr", "--compared", "0"], "vectors must be compared by at least 1 number, not 0"),
+        (["--on", "cldr", "--name-width", "0"], "dim"),
         (["--on", "cldr", "--features", "{}"], "no features to compare entities by"),
         (["--on", "cldr", "--features", "{names: "], "--features: '{names: ' is no valid YAML"),
     ],

@@ -34,15 +34,15 @@ def test_two_runs_are_tabled_kept_and_drawn_into_one_picture(fused, tmp_path, ca
     assert out.count("relations") == 4
     assert "50%" in out
     for run in (fused, twin):
-        kept = json.loads((run / "results" / "missing-test.json").read_text())
+        kept = json.loads((run / "results" / "missing-test-shares-0-0.5-seeds-2.json").read_text())
         clean = json.loads((run / "results" / "test.json").read_text())["evaluation"]["metrics"]["mrr"]
         assert list(kept["missing"]["values"]) == ["all", "name", "relations"]
         for curve in kept["missing"]["values"].values():
             assert curve["0"]["mrr"] == {"mean": clean, "sd": None, "values": [clean]}
             assert len(curve["0.5"]["mrr"]["values"]) == 2
         assert "config" in kept["provenance"]
-    assert (fused / "results" / "missing-test.png").stat().st_size > 1000
-    assert not (twin / "results" / "missing-test.png").exists()
+    assert (fused / "results" / "missing-test-shares-0-0.5-seeds-2.png").stat().st_size > 1000
+    assert not (twin / "results" / "missing-test-shares-0-0.5-seeds-2.png").exists()
 
 
 def test_json_some_facts_and_one_modality(fused, tmp_path, capsys):
@@ -51,7 +51,7 @@ def test_json_some_facts_and_one_modality(fused, tmp_path, capsys):
     assert main(["missing", str(fused), "--json", *arguments]) == 0
     found = json.loads(capsys.readouterr().out)[str(fused)]["missing"]
     assert (found["num_facts"], list(found["values"]), list(found["values"]["name"])) == (3, ["name"], ["1"])
-    assert (fused / "results" / "missing-test-name-3-facts.json").exists()
+    assert (fused / "results" / "missing-test-name-3-facts-shares-1-seeds-1.json").exists()
     assert picture.exists()
 
 

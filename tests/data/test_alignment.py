@@ -17,6 +17,7 @@ from gnnkg.data.alignment import (
     from_eva,
     from_openea,
     load_alignment,
+    load_side,
     read_links,
 )
 
@@ -71,6 +72,33 @@ def test_seeds_of_their_own_file_are_not_tested(tmp_path):
     assert named(data, "test") == {("http://zh/A", "http://en/a"), ("http://zh/C", "http://en/c_d")}
 
 
+def test_links_for_validation_of_their_own_file_are_neither_tested_nor_learned_from(tmp_path):
+    data = from_eva(write(tmp_path, {**EVA, "dev_ent_ids": "2\t4\n"}), seeds=0.5)
+    assert named(data, "valid") == {("http://zh/C", "http://en/c_d")}
+    assert [len(data.train), len(data.test)] == [1, 1]
+    data = from_eva(write(tmp_path, {"sup_ent_ids": "5\t3\n"}))
+    assert named(data, "valid") == {("http://zh/C", "http://en/c_d")}
+    assert named(data, "train") == {("http://zh/B", "http://en/b")}
+    assert named(data, "test") == {("http://zh/A", "http://en/a")}
+
+
+def test_translated_names_lie_in_the_folder_or_beside_it(tmp_path):
+    zh_en = write(tmp_path / "zh_en", EVA)
+    write(tmp_path / "translated_ent_name", {"dbp_zh_en.json": '[[0, ["first"]], [4, ["c", "d"]]]', "fr_en.json": "[]"})
+    data = from_eva(zh_en)
+    assert data.left.texts["english_name"] == ("first", None, None)
+    assert data.right.texts["english_name"] == (None, None, "c d")
+    assert "attributes" in data.left.texts
+    write(zh_en / "translated_ent_name", {"any.json": '[[0, ["own"]]]'})
+    assert from_eva(zh_en).left.texts["english_name"] == ("own", None, None)
+    write(zh_en / "translated_ent_name", {"any.json": '{"0": ["own"]}'})
+    with pytest.raises(DataError, match=r"any.json is no list of \[id, \[word, ...\]\] as JSON"):
+        from_eva(zh_en)
+    write(zh_en / "translated_ent_name", {"other.json": "[]"})
+    with pytest.raises(DataError, match=r"translated_ent_name holds any.json, other.json: keep the one of this pair"):
+        from_eva(zh_en)
+
+
 def test_gzipped_files(tmp_path):
     write(tmp_path, {name: text for name, text in EVA.items() if name != "triples_1"})
     (tmp_path / "triples_1.gz").write_bytes(gzip.compress(EVA["triples_1"].encode()))
@@ -123,6 +151,16 @@ def test_openea(tmp_path):
         from_openea(tmp_path, fold=2)
 
 
+def test_openea_without_folds_divides_its_links(tmp_path):
+    write(tmp_path, {name: text for name, text in OPENEA.items() if "fold" not in name})
+    data = load_alignment(str(tmp_path), valid=0.0)
+    assert [len(data.train), len(data.valid), len(data.test)] == [1, 0, 2]
+    assert named(data, "train") | named(data, "test") == {("A", "a"), ("B", "b"), ("C", "c")}
+    (tmp_path / "ent_links").unlink()
+    with pytest.raises(DataError, match="has no fold 1"):
+        from_openea(tmp_path)
+
+
 def test_links_of_ones_own_by_label(tmp_path):
     data = cldr_in_two_languages(languages=20)
     file = write(tmp_path, {"seeds.csv": "Switzerland,Schweiz\n"}) / "seeds.csv"
@@ -131,6 +169,22 @@ def test_links_of_ones_own_by_label(tmp_path):
     write(tmp_path, {"seeds.csv": "Switzerland,Schweiz\nSwizerland,Schweiz\n"})
     with pytest.raises(DataError, match=r"line 2: .*Swizerland"):
         read_links(file, data.left.entity_id, data.right.entity_id)
+
+
+def test_links_may_be_quoted_and_have_a_header(tmp_path):
+    names = ["Smith, Anna", 'Bob "B"', "c"]
+    rows = '"Smith, Anna","Bob ""B"""\n\nc, "c"\n'
+    for text in (rows, "left,right\n" + rows):
+        file = write(tmp_path, {"seeds.csv": text}) / "seeds.csv"
+        assert read_links(file, names.index, names.index).tolist() == [[0, 1], [2, 2]]
+    write(tmp_path, {"seeds.csv": 'left,right,score,left_identifier,right_identifier\n"A\tB",x,,c,"Smith, Anna"\n'})
+    assert read_links(file, names.index, names.index).tolist() == [[2, 0]]
+    write(tmp_path, {"seeds.csv": "left,right,score\nc,c\n"})
+    with pytest.raises(DataError, match="line 2: expected 3 fields, as the header has, found 'c,c'"):
+        read_links(file, names.index, names.index)
+    write(tmp_path, {"seeds.csv": 'c,c\n"c,c\n'})
+    with pytest.raises(DataError, match="line 2: expected fields between commas, quoted or not"):
+        read_links(file, names.index, names.index)
 
 
 def test_links_that_contradict_each_other_are_refused_where_pairs_are_wanted(tmp_path):
@@ -149,6 +203,10 @@ def test_carving_leaves_no_entity_in_two_parts_and_ignores_the_order():
     assert torch.equal(again[0], train)
     assert torch.equal(again[1], valid)
     assert not torch.equal(carve_links(links, 0.25, seed=2)[1], valid)
+    few = torch.tensor([[0, 0], [1, 1], [2, 2]])
+    assert [len(part) for part in carve_links(few, 0.1)] == [2, 1]
+    assert [len(part) for part in carve_links(few, 0.0)] == [3, 0]
+    assert [len(part) for part in carve_links(few[:1], 0.1)] == [1, 0]
     with pytest.raises(ValueError, match="in \\[0, 1\\)"):
         carve_links(links, 1.0)
 
@@ -188,6 +246,18 @@ def test_published_pairs(name, facts, first):
     assert len(data.graph.facts) == facts
     assert (data.left.entity_labels[data.test[1, 0]], data.right.entity_labels[data.test[1, 1]]) == first
     assert ("attributes" in data.left.texts) == name.startswith("srprs")
+
+
+def test_a_side_of_a_folder(tmp_path):
+    eva, openea = write(tmp_path / "eva", EVA), write(tmp_path / "openea", {**OPENEA, "721_5fold/1/x": ""})
+    for part in ("train", "valid", "test"):
+        write(openea, {f"721_5fold/1/{part}_links": ""})
+    assert load_side(f"{eva}/2").entity_labels == ("a", "b", "c d")
+    assert load_side(f"{openea}/1").entities == ("A", "B", "C", "D")
+    with pytest.raises(DataError, match="no data set is called"):
+        load_side(f"{eva}/3")
+    own = write(tmp_path, {"own.tsv": "x\tr\ty\n"}) / "own.tsv"
+    assert load_side(str(own)).entities == ("x", "y")
 
 
 def test_an_unknown_name():

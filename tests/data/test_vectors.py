@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 import sys
@@ -60,6 +61,9 @@ WRITERS = {
     "names.pkl": lambda path: path.write_bytes(pickle.dumps(BY_NAME)),
     "tensors.pkl": lambda path: path.write_bytes(pickle.dumps({i: torch.from_numpy(TABLE[i]) for i in range(4)})),
     "names.pth": lambda path: torch.save({name: torch.from_numpy(row) for name, row in BY_NAME.items()}, path),
+    "ids.pkl.gz": lambda path: path.write_bytes(gzip.compress(pickle.dumps({i: TABLE[i] for i in range(4)}))),
+    "arrays.pth": lambda path: torch.save(BY_NAME, path),
+    "array.pt": lambda path: torch.save(TABLE.astype(np.float64), path, _use_new_zipfile_serialization=False),
     "names.npz": lambda path: np.savez(path, **BY_NAME),
 }
 
@@ -72,6 +76,24 @@ def test_every_format_gives_the_same_feature(name, tmp_path, folder, dataset):
     assert found.feature.has.all()
     assert found.feature.names == ("image 0", "image 1", "image 2")
     assert found.notes == ("4 of 4 entities have 3 numbers",)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: torch.ones(4, 3).to_sparse(), r"holds a sparse tensor.*: save tensor.to_dense\(\) instead"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "holds a nested tensor"),
+        (lambda: torch.quantize_per_tensor(torch.ones(4, 3), 0.1, 0, torch.qint8), "holds a quantised tensor"),
+        (lambda: torch.ones(4, 0), r"holds a table of shape \(4, 0\): there is no number in it"),
+        (lambda: {"a": np.ones(0), "b": np.ones(0)}, r"holds a table of shape \(2, 0\)"),
+    ],
+    ids=["sparse", "nested", "quantised", "no width", "no width by name"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_without_numbers_that_lie_there_are_refused(made, said, tmp_path):
+    torch.save(made(), tmp_path / "table.pth")
+    with pytest.raises(DataError, match=rf"table\.pth {said}"):
+        read_vectors(tmp_path / "table.pth")
 
 
 def test_several_vectors_of_one_name_are_averaged_out_of_hdf5(tmp_path, dataset):

@@ -185,6 +185,22 @@ def test_noise_is_for_training(dataset, refresh):
     assert_close(table_of(encoder.train(), dataset), clean)
 
 
+def test_some_modalities_stay_clean(dataset):
+    def noised(*clean: str, **settings: bool) -> list[bool]:
+        noise = GaussModalityNoise(1.0, 1.0, clean=clean, **settings)
+        encoder = snag(dataset, noise=noise)
+        train = encoder.train()(dataset.graph).tokens(None)[0]
+        evaluate = encoder.eval()(dataset.graph).tokens(None)[0]
+        return [not torch.equal(train[:, i], evaluate[:, i]) for i in range(3)]
+
+    assert noised() == [True, True, True]
+    assert noised("numbers") == [True, False, True]
+    assert noised("structure", "relations") == [False, True, False]
+    assert noised("structure", before_messages=True) == [False, True, True]
+    with pytest.raises(ValueError, match=r"noise.clean names number, and the modalities are structure, numbers, relat"):
+        noised("number")
+
+
 def test_structure_under_noise_learns_by_what_is_left_of_it(dataset):
     encoder = snag(dataset, noise=GaussModalityNoise(1.0, 1.0, structure_scale=0.0)).train()
     table_of(encoder, dataset).sum().backward()

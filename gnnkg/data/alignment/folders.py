@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,14 @@ from gnnkg.data.labels import label_from_identifier
 from gnnkg.data.lines import numbered, shown
 from gnnkg.data.openke import read_id_triples, with_names
 from gnnkg.data.report import Fault
+from gnnkg.data.side import json_words
 from gnnkg.data.text import read_text
 from gnnkg.data.triples import DataError
 
 ATTRIBUTES = "attributes"
 """the name of a text that holds the attributes of an entity, separated by tabs"""
+ENGLISH_NAME = "english_name"
+"""the name of a text that holds an entity's name in English"""
 
 
 def from_eva(
@@ -29,52 +32,77 @@ def from_eva(
 ) -> AlignmentData:
     """A folder as of EVA or DBP15K: ``ent_ids_1/2`` (id, URI), ``triples_1/2`` of ids that both graphs share, and links by id.
 
-    Links: where there is ``sup_ent_ids`` it holds the seeds, and those of ``ref_ent_ids`` or ``ill_ent_ids`` that are not among
-    them are for the test; otherwise a share ``seeds`` of them, drawn by ``seed``, are seeds. A share ``valid`` of the seeds becomes
-    the validation part. ``rel_ids_1/2`` (or ``rel_ids``) and ``training_attrs_1/2`` (URI, attributes) are read where there.
+    Links: ``sup_ent_ids`` holds the seeds and ``dev_ent_ids`` the validation part; those of ``ref_ent_ids`` or ``ill_ent_ids`` in
+    neither are for the test. Without the former a share ``seeds`` of these, drawn by ``seed``, are seeds; without the latter a
+    share ``valid`` of the seeds is the validation part. ``rel_ids_1/2`` (or ``rel_ids``), ``training_attrs_1/2`` (URI, attributes)
+    and ``translated_ent_name/*.json`` (id, words; in the folder, or beside it by its name) are read where there.
     """
     folder = Path(folder)
     ids = [read_dictionary(_need(folder, f"ent_ids_{side}"), "id name") for side in "12"]
     sides = [_eva_side(folder, side, names) for side, names in zip("12", ids, strict=True)]
     left, right = (position(names, "entity id") for names in ids)
     every = _find(folder, "ill_ent_ids") or _find(folder, "ref_ent_ids")
-    supervised = _find(folder, "sup_ent_ids")
+    supervised, development = (_find(folder, f"{part}_ent_ids") for part in ("sup", "dev"))
     if every is None:
         raise DataError(f"{folder} holds no links: looked for ill_ent_ids and ref_ent_ids")
-    links = read_links(every, left, right)
+    chosen_on = None if development is None else read_links(development, left, right)
+    links = _without(read_links(every, left, right), chosen_on)
     if supervised is not None:
         given = read_links(supervised, left, right)
-        train = {tuple(link) for link in given.tolist()}
-        test = links[torch.tensor([tuple(link) not in train for link in links.tolist()], dtype=torch.bool)]
+        test = _without(links, given)
     else:
-        mixed = shuffled(links, seed)
-        count = round(seeds * len(mixed))
-        given, test = mixed[:count], mixed[count:]
-    return _pair(name or folder.resolve().name, sides, given, test, valid, seed)
+        given, test = _drawn(links, seeds, seed)
+    if chosen_on is None:
+        given, chosen_on = carve_links(given, valid, seed)
+    return AlignmentData(name or folder.resolve().name, sides[0], sides[1], given, chosen_on, test)
 
 
-def from_openea(folder: Path | str, *, fold: int = 1, name: str | None = None) -> AlignmentData:
-    """A folder as of OpenEA: ``rel_triples_1/2``, ``attr_triples_1/2``, and ``721_5fold/FOLD/{train,valid,test}_links`` by name."""
+def from_openea(
+    folder: Path | str,
+    *,
+    fold: int = 1,
+    seeds: float = 0.3,
+    valid: float = 0.1,
+    seed: int = 0,
+    name: str | None = None,
+) -> AlignmentData:
+    """A folder as of OpenEA: ``rel_triples_1/2``, ``attr_triples_1/2``, and ``721_5fold/FOLD/{train,valid,test}_links`` by name.
+
+    Without ``721_5fold``, ``ent_links`` are divided as those of ``from_eva`` by ``seeds``, ``valid`` and ``seed``.
+    """
     folder = Path(folder)
     sides = []
     for side in "12":
         triples = read_text(_need(folder, f"rel_triples_{side}"), columns=("head", "relation", "tail"), header=False)
         attributes = _find(folder, f"attr_triples_{side}")
         dataset = assemble(f"{folder.name}/{side}", {"train": triples}, source=str(folder))
-        sides.append(_with_attributes(dataset, {} if attributes is None else _attributes(attributes)))
-    within = folder / "721_5fold" / str(fold)
-    if not within.is_dir():
+        sides.append(_with_text(dataset, ATTRIBUTES, {} if attributes is None else _attributes(attributes)))
+    folds = folder / "721_5fold"
+    within = folds / str(fold)
+    if not within.is_dir() and (folds.is_dir() or _find(folder, "ent_links") is None):
         raise DataError(f"{folder} has no fold {fold}: there is no folder {within}")
     left, right = (side.entity_id for side in sides)
-    train, valid, test = (
-        read_links(_need(within, f"{part}_links"), left, right) for part in ("train", "valid", "test")
-    )
-    return AlignmentData(name or folder.resolve().name, sides[0], sides[1], train, valid, test)
+    if within.is_dir():
+        train, chosen_on, test = (
+            read_links(_need(within, f"{part}_links"), left, right) for part in ("train", "valid", "test")
+        )
+    else:
+        given, test = _drawn(read_links(_need(folder, "ent_links"), left, right), seeds, seed)
+        train, chosen_on = carve_links(given, valid, seed)
+    return AlignmentData(name or folder.resolve().name, sides[0], sides[1], train, chosen_on, test)
 
 
-def _pair(name: str, sides: Sequence[Dataset], seeds: Links, test: Links, valid: float, seed: int) -> AlignmentData:
-    train, chosen_on = carve_links(seeds, valid, seed)
-    return AlignmentData(name, sides[0], sides[1], train, chosen_on, test)
+def _drawn(links: Links, share: float, seed: int) -> tuple[Links, Links]:
+    """A seeded share of the links, and the others."""
+    mixed = shuffled(links, seed)
+    count = round(share * len(mixed))
+    return mixed[:count], mixed[count:]
+
+
+def _without(links: Links, others: Links | None) -> Links:
+    """The links that are not among others."""
+    known = set() if others is None else {tuple(link) for link in others.tolist()}
+    return links[torch.tensor([tuple(link) not in known for link in links.tolist()], dtype=torch.bool)]
 
 
 def _eva_side(folder: Path, side: str, names: dict[int, str]) -> Dataset:
@@ -87,14 +115,35 @@ def _eva_side(folder: Path, side: str, names: dict[int, str]) -> Dataset:
     named = with_names(triples, names, relations)
     dataset = assemble(f"{folder.name}/{side}", {"train": named}, entities=list(names.values()), source=str(folder))
     attributes = _find(folder, f"training_attrs_{side}")
-    dataset = _with_attributes(dataset, {} if attributes is None else read_texts(attributes, "\t"))
+    dataset = _with_text(dataset, ATTRIBUTES, {} if attributes is None else read_texts(attributes, "\t"))
+    translated = _translated(folder)
+    if translated is not None:
+        try:
+            found = json_words([translated, _need(folder, f"ent_ids_{side}")])
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{translated} is no list of [id, [word, ...]] as JSON ({error})") from error
+        dataset = _with_text(dataset, ENGLISH_NAME, found)
     return replace(dataset, entity_labels=tuple(label_from_identifier(name) for name in dataset.entities))
 
 
-def _with_attributes(dataset: Dataset, attributes: dict[str, str]) -> Dataset:
-    if not attributes:
+def _with_text(dataset: Dataset, text: str, found: Mapping[str, str]) -> Dataset:
+    if not found:
         return dataset
-    return replace(dataset, texts={ATTRIBUTES: tuple(attributes.get(name) for name in dataset.entities)})
+    return replace(dataset, texts={**dataset.texts, text: tuple(found.get(name) or None for name in dataset.entities)})
+
+
+def _translated(folder: Path) -> Path | None:
+    """The names in English of a folder's entities: the one file in its own ``translated_ent_name``, or beside it by its name."""
+    own = _json_files(folder / "translated_ent_name")
+    if len(own) > 1:
+        raise DataError(f"{own[0].parent} holds {', '.join(path.name for path in own)}: keep the one of this pair")
+    name = folder.resolve().name
+    beside = _json_files(folder.resolve().parent / "translated_ent_name")
+    return next(iter(own or [path for path in beside if path.name.split(".")[0].endswith(name)]), None)
+
+
+def _json_files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.json"), *folder.glob("*.json.gz")])
 
 
 def _attributes(path: Path) -> dict[str, str]:
@@ -118,6 +167,12 @@ def position(names: dict[int, str], kind: str) -> Find:
         return place[text]
 
     return find
+
+
+def is_side(path: Path) -> bool:
+    """Whether ``FOLDER/1`` or ``FOLDER/2`` names a side of a folder in one of the layouts, and is no folder itself."""
+    names = (f"ent_ids_{path.name}", f"rel_triples_{path.name}")
+    return path.name in ("1", "2") and not path.exists() and any(_find(path.parent, name) for name in names)
 
 
 def _find(folder: Path, name: str) -> Path | None:

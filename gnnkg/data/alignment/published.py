@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gnnkg.data.alignment.folders import from_eva, from_openea, position
+from gnnkg.data.alignment.folders import from_eva, from_openea, is_side, position
 from gnnkg.data.alignment.languages import cldr_in_two_languages
 from gnnkg.data.alignment.links import Find, carve_links, read_links
 from gnnkg.data.alignment.pair import AlignmentData
 from gnnkg.data.cache import locate, verified
+from gnnkg.data.dataset import Dataset
 from gnnkg.data.dictionaries import read_dictionary
-from gnnkg.data.load import load
+from gnnkg.data.files import from_files
+from gnnkg.data.load import BUNDLED, load
 from gnnkg.data.manifest import Source, manifest, manifest_names
 from gnnkg.data.names import closest
 from gnnkg.data.triples import DataError
@@ -26,7 +28,7 @@ def load_alignment(name: str, root: Path | str | None = None, *, valid: float = 
     """Two graphs and their links by name, or from a folder in the layout of EVA or of OpenEA.
 
     The published test links stay what they are; a share ``valid`` of the published seeds becomes the validation part, drawn by
-    ``seed`` (OpenEA publishes one). Raises DataError for an unknown name, and as ``load`` does.
+    ``seed``, where none is published. Raises DataError for an unknown name, and as ``load`` does.
     """
     if name.lower() == "cldr":
         return cldr_in_two_languages(seed=seed, valid=valid)
@@ -35,7 +37,7 @@ def load_alignment(name: str, root: Path | str | None = None, *, valid: float = 
         folder = Path(name)
         if folder.is_dir():
             openea = any((folder / f"rel_triples_1{ending}").is_file() for ending in ("", ".gz"))
-            return from_openea(folder) if openea else from_eva(folder, valid=valid, seed=seed)
+            return (from_openea if openea else from_eva)(folder, valid=valid, seed=seed)
         near = ", ".join(closest(name, alignment_names())) or ", ".join(alignment_names())
         raise DataError(f"no alignment data are called {name!r}, and there is no such folder; did you mean {near}?")
     left, right = load(known.name, root), load(known.pairs_with, root)
@@ -48,6 +50,20 @@ def load_alignment(name: str, root: Path | str | None = None, *, valid: float = 
     num_test = known.links["test"]
     train, chosen_on = carve_links(links[num_test:], valid, seed)
     return AlignmentData(known.name.rpartition("/")[0], left, right, train, chosen_on, links[:num_test])
+
+
+def load_side(name: str, root: Path | str | None = None) -> Dataset:
+    """One of the graphs of an alignment: a data set by name or folder, a file of facts, or a side of an alignment's folder.
+
+    The sides are called as those of published pairs: ``FOLDER/1`` and ``FOLDER/2``. Raises as ``load`` does.
+    """
+    path, published = Path(name), name.lower() == BUNDLED or manifest(name) is not None
+    if path.is_file() and not published:
+        return from_files(path, name=path.name.split(".")[0])
+    if is_side(path) and not published:
+        data = load_alignment(str(path.parent))
+        return data.left if path.name == "1" else data.right
+    return load(name, root)
 
 
 def _by_published_id(name: str, root: Path, entities: tuple[str, ...]) -> Find:

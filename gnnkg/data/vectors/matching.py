@@ -144,6 +144,9 @@ def published_ids(name: str, dataset: Dataset) -> dict[int, str] | None:
         shape = known.shapes.get("entities")
         return read_dictionary(verified(locate(known), known.files["entities"], known.name), shape)  # type: ignore[arg-type]
     path = find_dictionary(Path(name)) if Path(name).is_dir() else None
+    if path is None and not Path(name).exists():  # a side of a folder of EVA
+        side = Path(name).parent / f"ent_ids_{Path(name).name}"
+        path = next((each for each in (side, side.with_name(f"{side.name}.gz")) if each.is_file()), None)
     if path is not None:
         return read_dictionary(path, dictionary_shape(path))
     if all(each.isdecimal() for each in dataset.entities):

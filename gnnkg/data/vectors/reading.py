@@ -38,26 +38,26 @@ class Vectors:
 def read_vectors(path: Path | str, key: str | None = None) -> Vectors:
     """The vectors of a file: one array (X, F), or a mapping of ids or names to vectors (F,), or to several each, (n, F).
 
-    ``.pth`` and ``.pt`` by torch, ``.pkl``, ``.h5``, ``.npy``, ``.npz``, ``.safetensors``. ``key`` names the array where the
-    file has several. Several vectors of one key (MMRNS has one a sentence or a patch) are averaged; a key with none is left out.
+    ``.pth`` and ``.pt`` by torch, ``.pkl`` (gzipped too), ``.h5``, ``.npy``, ``.npz``, ``.safetensors``. ``key`` names the array
+    where the file has several. Several vectors of one key (MMRNS has one a sentence or a patch) are averaged; a key with none is
+    left out.
 
     Raises DataError, which names file, key and shape, for anything that is no such table, and for NaN and infinite numbers;
     ImportError, with the command that mends it, for .h5 without h5py.
     """
     path = Path(path)
-    if path.suffix not in READERS:
-        raise DataError(
-            f"{path}: vectors are read from {', '.join(READERS)}, not from {path.suffix or 'such a file'!r}"
-        )
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    if suffix not in READERS:
+        raise DataError(f"{path}: vectors are read from {', '.join(READERS)}, not from {suffix or 'such a file'!r}")
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    found = READERS[path.suffix](path)
+    found = READERS[suffix](path)
     if key is not None:
         if not isinstance(found, Mapping) or key not in found:
             there = _listed(found) if isinstance(found, Mapping) else "one array without a name"
             raise DataError(f"{path} has no array {key!r}; it has {there}")
         found = found[key]
-    elif isinstance(found, Mapping) and len(found) == 1 and path.suffix not in (".h5", ".hdf5"):
+    elif isinstance(found, Mapping) and len(found) == 1 and suffix not in (".h5", ".hdf5"):
         (only,) = found.values()
         found = only if np.ndim(only) == 2 else found
     if isinstance(found, Mapping):
@@ -113,6 +113,8 @@ def _numbers(value: Any, where: str) -> np.ndarray:
 
 
 def _checked(vectors: Vectors) -> Vectors:
+    if not vectors.values.size:
+        raise DataError(f"{vectors.source} holds a table of shape {vectors.values.shape}: there is no number in it")
     finite = np.asarray(np.isfinite(vectors.values).all(1))
     if not finite.all():
         row = int(finite.argmin())
@@ -168,6 +170,8 @@ READERS: Mapping[str, Callable[[Path], Any]] = {
     ".pt": read_tensors,
     ".pkl": read_arrays,
     ".pickle": read_arrays,
+    ".pkl.gz": read_arrays,
+    ".pickle.gz": read_arrays,
     ".h5": _read_h5,
     ".hdf5": _read_h5,
     ".npy": _read_numpy,
