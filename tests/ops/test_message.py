@@ -292,6 +292,35 @@ def test_equals_dgl(kind, aggregate):
     assert_close(gradients(out, given, upstream), gradients(expected, given, upstream))
 
 
+@pytest.mark.parametrize("kind", ["mul", "rotate"])
+def test_weighted_sums_of_each_query_equal_dgl(kind):
+    """A rotation is four real products."""
+    edges = case(Shape(3, 8)).edges
+    x, boundary = (torch.randn(edges.num_nodes, 3, 8, requires_grad=True) for _ in range(2))
+    relation, weight = torch.randn(edges.num_relations, 3, 8, requires_grad=True), torch.rand(len(edges))
+    weight[2] = 0
+    weight.requires_grad_()
+    graph = dgl.graph((edges.source, edges.target), num_nodes=edges.num_nodes)
+    of_edges = weight[:, None, None] * relation[edges.relation]
+
+    def add(ours: Tensor, theirs: Tensor) -> Tensor:
+        return dgl.ops.u_mul_e_sum(graph, ours.contiguous(), theirs.contiguous())
+
+    expected = add(x, of_edges)
+    if kind == "rotate":
+        (a, b), (c, d) = x.chunk(2, -1), of_edges.chunk(2, -1)
+        expected = torch.cat([add(a, c) - add(b, d), add(a, d) + add(b, c)], -1)
+    expected = expected + boundary
+    out = propagate(x, relation, edges, weight, boundary, kind)
+    assert_close(out, expected)
+    upstream = torch.randn_like(out)
+    leaves = x, relation, boundary
+    assert_close(*(torch.autograd.grad(each, leaves, upstream, retain_graph=True) for each in (out, expected)))
+    ours, theirs = (torch.autograd.grad(each, weight, upstream)[0] for each in (out, expected))
+    present = weight != 0  # what is absent has no gradient here
+    assert_close(ours[present], theirs[present])
+
+
 PEAK = """
 import resource, sys, torch
 from gnnkg.ops.message import Adjacency, propagate
