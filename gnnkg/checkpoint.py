@@ -13,11 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gnnkg.stored import write_atomically
-
-
-class DamagedFile(ValueError):
-    """A file that cannot be read back; the message names it."""
+from gnnkg.stored import DamagedFile, write_atomically
 
 
 def save(path: Path, state: Any) -> None:

@@ -24,10 +24,9 @@ import yaml
 from torch import nn
 
 from gnnkg import checkpoint
-from gnnkg.checkpoint import DamagedFile
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.provenance import commit, hardware, versions
-from gnnkg.stored import write_atomically
+from gnnkg.stored import DamagedFile, write_atomically
 
 
 def result_name(split: str, on: str | None = None) -> str:

@@ -18,6 +18,10 @@ from torch import Tensor
 Arrays = dict[str, Tensor]
 
 
+class DamagedFile(ValueError):
+    """A file that cannot be read back; the message names it."""
+
+
 def cache_folder() -> Path:
     """The folder for what can be downloaded or computed again: ``GNNKG_CACHE``, or the platform's own place for caches."""
     if own := os.environ.get("GNNKG_CACHE"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gnnkg.checkpoint import DamagedFile
 from gnnkg.run import NotARun, RunDirectory
+from gnnkg.stored import DamagedFile
 from tests.test_train import parts, ring
 
 

@@ -38,10 +38,10 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _measured(path: Path, split: str, on: str | None) -> Evaluation | Result:
-    from gnnkg.checkpoint import DamagedFile
     from gnnkg.evaluation import Evaluation
     from gnnkg.evaluation.results import read_result
     from gnnkg.run import RunDirectory, result_name
+    from gnnkg.stored import DamagedFile
 
     if path.is_file():
         return read_result(path)

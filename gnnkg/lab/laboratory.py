@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gnnkg.checkpoint import DamagedFile
 from gnnkg.config import ConfigError
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
@@ -37,7 +36,7 @@ from gnnkg.lab.robustness import Robustness, stand
 from gnnkg.lab.suspects import suspects_found
 from gnnkg.lab.tuning import needs_optuna, tuned_fields
 from gnnkg.run import RunDirectory
-from gnnkg.stored import write_atomically
+from gnnkg.stored import DamagedFile, write_atomically
 from gnnkg.transforms import DeMix
 
 Say = Callable[[str], None]

@@ -208,11 +208,12 @@ def test_where_less_is_needed_less_is_computed_unasked() -> None:
 
 
 def test_a_plan_larger_than_all_states_is_not_made_unasked() -> None:
-    """Wide vectors are dear to compute for every entity; of narrow ones the plan would be the larger part."""
+    """Wide vectors are dear to keep for every entity; of narrow ones, of which a layer keeps but one, the plan is larger."""
     graph = random_graph(num_entities=40, num_facts=40)
     asked = torch.arange(6)
-    for dim, sparse in ((64, True), (1, False)):
-        lookup = NBFNet(graph, MLP(4, 5).space, num_layers=4, dim=dim, dependent=False)(graph)
+    for dim, recompute, sparse in ((64, True, True), (1, False, True), (1, True, False)):
+        encoder = NBFNet(graph, MLP(4, 5).space, num_layers=4, dim=dim, dependent=False, recompute=recompute)
+        lookup = encoder(graph)
         assert (lookup._cones(asked, torch.zeros_like(asked), asked.unsqueeze(1)) is not None) == sparse
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_type_hints
 
-from gnnkg.checkpoint import DamagedFile
-from gnnkg.stored import write_atomically
+from gnnkg.stored import DamagedFile, write_atomically
 
 SECONDS = 5.0
 """between two writes, at most that much work is lost"""

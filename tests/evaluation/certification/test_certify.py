@@ -9,7 +9,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from gnnkg.checkpoint import DamagedFile
 from gnnkg.core import Model, Vectors
 from gnnkg.encoders import NBFNet, Table
 from gnnkg.evaluation.certification import Certificate, Row, Smoothing, attack, certify, reference
@@ -19,6 +18,7 @@ from gnnkg.evaluation.certification.picture import draw
 from gnnkg.evaluation.certification.question import Question, draws
 from gnnkg.noise import spread
 from gnnkg.scorers import MLP, DistMult, RotatE
+from gnnkg.stored import DamagedFile
 
 FEW = Smoothing(draws=40, confidence=0.99, alpha=0.3, top=3, worst_rank=6)
 
