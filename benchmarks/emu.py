@@ -56,14 +56,10 @@ def both_terms(masks: Masks, share: Literal["batch", "query"], num_negatives: in
     return Objective(samplers.Uniform(num_negatives, share=share), {"plain": plain, "mutated": mutated})
 
 
-def way(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> tuple[str, Way]:
-    negatives = f"{num_negatives} negatives a {share}"
-    return f"{masks}, {negatives}", Way(partial(objective, masks, share, num_negatives), f"plain, {negatives}")
-
-
-def way_of_both(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> tuple[str, Way]:
-    negatives = f"{num_negatives} negatives a {share}"
-    return f"plain + {masks}, {negatives}", Way(partial(both_terms, masks, share, num_negatives), f"plain, {negatives}")
+def way(masks: Masks, share: Literal["batch", "query"], num_negatives: int, both: bool = False) -> tuple[str, Way]:
+    negatives, make = f"{num_negatives} negatives a {share}", both_terms if both else objective
+    name = f"plain + {masks}" if both else masks
+    return f"{name}, {negatives}", Way(partial(make, masks, share, num_negatives), f"plain, {negatives}")
 
 
 ALL: tuple[Masks, ...] = ("plain", "query", "negative", "pair", "stored")
@@ -72,7 +68,7 @@ WAYS = dict(
         *(way(masks, "batch", 256) for masks in ALL),
         *(way(masks, "query", 256) for masks in ("plain", "pair", "stored")),
         *(way(masks, "batch", 1024) for masks in ("plain", "query", "pair")),
-        *(way_of_both(masks, "batch", number) for number in (256, 1024) for masks in ("query", "pair")),
+        *(way(masks, "batch", number, both=True) for number in (256, 1024) for masks in ("query", "pair")),
     ]
 )
 TESTS = ("tests/ops/test_matching.py", "tests/ops/test_drawn.py", "tests/transforms")

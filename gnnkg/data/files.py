@@ -168,6 +168,11 @@ def _names(path: Path) -> list[str]:
     return read_names(path, dictionary_shape(path))
 
 
+def plain_or_gzipped(folder: Path, name: str) -> Path | None:
+    """A file of this name, or else gzipped, with ``.gz`` behind it; None where there is neither."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
 def _find(folder: Path, names: Sequence[str]) -> Path | None:
     """The one file of some names, gzipped or not; None where there is none. Raises DataError where there are several."""
     found = [

@@ -13,6 +13,7 @@ from gnnkg.data.alignment.pair import AlignmentData, Links
 from gnnkg.data.assemble import assemble
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.dictionaries import read_dictionary, read_texts
+from gnnkg.data.files import plain_or_gzipped
 from gnnkg.data.labels import label_from_identifier
 from gnnkg.data.lines import numbered, shown
 from gnnkg.data.openke import read_id_triples, with_names
@@ -41,8 +42,8 @@ def from_eva(
     ids = [read_dictionary(_need(folder, f"ent_ids_{side}"), "id name") for side in "12"]
     sides = [_eva_side(folder, side, names) for side, names in zip("12", ids, strict=True)]
     left, right = (position(names, "entity id") for names in ids)
-    every = _find(folder, "ill_ent_ids") or _find(folder, "ref_ent_ids")
-    supervised, development = (_find(folder, f"{part}_ent_ids") for part in ("sup", "dev"))
+    every = plain_or_gzipped(folder, "ill_ent_ids") or plain_or_gzipped(folder, "ref_ent_ids")
+    supervised, development = (plain_or_gzipped(folder, f"{part}_ent_ids") for part in ("sup", "dev"))
     if every is None:
         raise DataError(f"{folder} holds no links: looked for ill_ent_ids and ref_ent_ids")
     chosen_on = None if development is None else read_links(development, left, right)
@@ -74,12 +75,12 @@ def from_openea(
     sides = []
     for side in "12":
         triples = read_text(_need(folder, f"rel_triples_{side}"), columns=("head", "relation", "tail"), header=False)
-        attributes = _find(folder, f"attr_triples_{side}")
+        attributes = plain_or_gzipped(folder, f"attr_triples_{side}")
         dataset = assemble(f"{folder.name}/{side}", {"train": triples}, source=str(folder))
         sides.append(_with_text(dataset, ATTRIBUTES, {} if attributes is None else _attributes(attributes)))
     folds = folder / "721_5fold"
     within = folds / str(fold)
-    if not within.is_dir() and (folds.is_dir() or _find(folder, "ent_links") is None):
+    if not within.is_dir() and (folds.is_dir() or plain_or_gzipped(folder, "ent_links") is None):
         raise DataError(f"{folder} has no fold {fold}: there is no folder {within}")
     left, right = (side.entity_id for side in sides)
     if within.is_dir():
@@ -107,14 +108,14 @@ def _without(links: Links, others: Links | None) -> Links:
 
 def _eva_side(folder: Path, side: str, names: dict[int, str]) -> Dataset:
     triples = read_id_triples(_need(folder, f"triples_{side}"), ("head", "relation", "tail"))
-    dictionary = _find(folder, f"rel_ids_{side}") or _find(folder, "rel_ids")
+    dictionary = plain_or_gzipped(folder, f"rel_ids_{side}") or plain_or_gzipped(folder, "rel_ids")
     if dictionary is not None:
         relations = read_dictionary(dictionary, "id name")
     else:
         relations = {int(text): text for text in triples.relation.dictionary.to_pylist()}
     named = with_names(triples, names, relations)
     dataset = assemble(f"{folder.name}/{side}", {"train": named}, entities=list(names.values()), source=str(folder))
-    attributes = _find(folder, f"training_attrs_{side}")
+    attributes = plain_or_gzipped(folder, f"training_attrs_{side}")
     dataset = _with_text(dataset, ATTRIBUTES, {} if attributes is None else read_texts(attributes, "\t"))
     translated = _translated(folder)
     if translated is not None:
@@ -172,15 +173,11 @@ def position(names: dict[int, str], kind: str) -> Find:
 def is_side(path: Path) -> bool:
     """Whether ``FOLDER/1`` or ``FOLDER/2`` names a side of a folder in one of the layouts, and is no folder itself."""
     names = (f"ent_ids_{path.name}", f"rel_triples_{path.name}")
-    return path.name in ("1", "2") and not path.exists() and any(_find(path.parent, name) for name in names)
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    return path.name in ("1", "2") and not path.exists() and any(plain_or_gzipped(path.parent, name) for name in names)
 
 
 def _need(folder: Path, name: str) -> Path:
-    found = _find(folder, name)
+    found = plain_or_gzipped(folder, name)
     if found is None:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else "no folder"
         raise DataError(f"{folder} holds no {name} (or {name}.gz); found {there}")

@@ -11,7 +11,7 @@ from gnnkg.data.alignment.pair import AlignmentData
 from gnnkg.data.cache import locate, verified
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.dictionaries import read_dictionary
-from gnnkg.data.files import from_files
+from gnnkg.data.files import from_files, plain_or_gzipped
 from gnnkg.data.load import BUNDLED, load
 from gnnkg.data.manifest import Source, manifest, manifest_names
 from gnnkg.data.names import closest
@@ -36,8 +36,8 @@ def load_alignment(name: str, root: Path | str | None = None, *, valid: float = 
     if known is None or known.links is None:
         folder = Path(name)
         if folder.is_dir():
-            openea = any((folder / f"rel_triples_1{ending}").is_file() for ending in ("", ".gz"))
-            return (from_openea if openea else from_eva)(folder, valid=valid, seed=seed)
+            read = from_eva if plain_or_gzipped(folder, "rel_triples_1") is None else from_openea
+            return read(folder, valid=valid, seed=seed)
         near = ", ".join(closest(name, alignment_names())) or ", ".join(alignment_names())
         raise DataError(f"no alignment data are called {name!r}, and there is no such folder; did you mean {near}?")
     left, right = load(known.name, root), load(known.pairs_with, root)

@@ -12,7 +12,7 @@ import torch
 from gnnkg.data.cache import locate, verified
 from gnnkg.data.dataset import Dataset, Feature
 from gnnkg.data.dictionaries import read_dictionary
-from gnnkg.data.files import dictionary_shape, find_dictionary
+from gnnkg.data.files import dictionary_shape, find_dictionary, plain_or_gzipped
 from gnnkg.data.labels import label_from_identifier
 from gnnkg.data.lines import numbered, shown
 from gnnkg.data.manifest import manifest
@@ -145,8 +145,7 @@ def published_ids(name: str, dataset: Dataset) -> dict[int, str] | None:
         return read_dictionary(verified(locate(known), known.files["entities"], known.name), shape)  # type: ignore[arg-type]
     path = find_dictionary(Path(name)) if Path(name).is_dir() else None
     if path is None and not Path(name).exists():  # a side of a folder of EVA
-        side = Path(name).parent / f"ent_ids_{Path(name).name}"
-        path = next((each for each in (side, side.with_name(f"{side.name}.gz")) if each.is_file()), None)
+        path = plain_or_gzipped(Path(name).parent, f"ent_ids_{Path(name).name}")
     if path is not None:
         return read_dictionary(path, dictionary_shape(path))
     if all(each.isdecimal() for each in dataset.entities):

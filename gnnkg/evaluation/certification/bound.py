@@ -16,6 +16,9 @@ from typing import Literal
 import numpy as np
 from scipy.stats import beta, norm
 
+FIRST_DRAWS = 250
+"""after which attacks are judged for the first time whether an answer turned; then after twice as many, and so on"""
+
 
 def lower_bounds(successes: np.ndarray, draws: int, confidence: float) -> np.ndarray:
     """One-sided lower bounds on the probabilities of success. Raises ValueError where the numbers make no sense."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gnnkg.core import Model
 from gnnkg.data.dataset import Dataset
-from gnnkg.evaluation.certification.bound import Side, settled
+from gnnkg.evaluation.certification.bound import FIRST_DRAWS, Side, settled
 from gnnkg.evaluation.certification.fact_certificate import FactCertificate
 from gnnkg.evaluation.certification.trial import of_query
 from gnnkg.evaluation.events import InTop
@@ -40,8 +40,6 @@ from gnnkg.graph import KnowledgeGraph, KnownTails
 
 SEARCH_DRAWS = 40
 """by which an attack judges the smoothed model while it searches"""
-FIRST_DRAWS = 250
-"""after which it is judged for the first time whether an answer turned; then after twice as many, and so on"""
 METHODS: tuple[Method, ...] = "gradient", "random"
 MEANING = (
     "An answer seemed to turn where the draws that an attack searched with say so; it turned where fresh draws put its probability "

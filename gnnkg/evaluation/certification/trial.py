@@ -14,7 +14,7 @@ from torch import Tensor
 from gnnkg.core import Lookup, Model
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.attacks import lowest, worst
-from gnnkg.evaluation.certification.bound import Side, settled
+from gnnkg.evaluation.certification.bound import FIRST_DRAWS, Side, settled
 from gnnkg.evaluation.certification.certificate import Certificate, Row
 from gnnkg.evaluation.events import InTop, Smoothed, scores_of
 from gnnkg.evaluation.ranks import evaluating
@@ -23,8 +23,6 @@ from gnnkg.noise import unit_noise
 
 SEARCH_DRAWS = 100
 """by which an attack judges the smoothed model while it searches"""
-FIRST_DRAWS = 250
-"""after which it is judged for the first time whether an answer turned; then after twice as many, and so on"""
 
 
 @dataclass(frozen=True, slots=True)
