@@ -148,6 +148,7 @@ class Cones:
                 target=target,
                 starts=starts,
                 order=order,
+                once=True,
             )
             at_head, before_it = torch.from_numpy(heads[t]), torch.from_numpy(before[rows])
             plan.iterations.append(Iteration(torch.from_numpy(nodes[t]).long(), runs[t], before_it, edges, at_head))

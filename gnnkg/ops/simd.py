@@ -2,6 +2,10 @@
 
     v = load(table, row)        a row of a C-contiguous (n, 16) array of float32 or int32, aligned to 64 bytes
     store(table, row, v)
+    load_at(table, row, c, d), store_at(table, row, c, d, v)
+                                8 columns from c on and 8 from d on, of a matrix of float32, or of bfloat16, given as int16
+    number_at(table, row, c), store_number_at(table, row, c, number)
+                                one column of such a matrix
     at(array, i)                one number, without the look whether i counts from the end
     splat(number)               16 times the same
     v + w, v - w, v * w, v / w, v < w, v > w, v <= w, v == w, fma(u, v, w) = u * v + w
@@ -30,6 +34,7 @@ intrinsic: Any = extending.intrinsic  # their first parameter is not the caller'
 infer_global: Any = templates.infer_global
 
 LANES = 16
+HALF = LANES // 2
 LINE = 64
 """bytes of 16 numbers, and of a cache line"""
 
@@ -121,6 +126,101 @@ def store(typing: Any, table: Any, row: Any, vector: Any) -> Any:
     return types.void(table, row, vector), build
 
 
+def _address(context: Any, builder: Any, table_type: Any, table: Any, types_of: Any, place: Any) -> Any:
+    """Of table[row, column], in any layout."""
+    array = context.make_array(table_type)(context, builder, table)
+    row, column = (context.cast(builder, value, kind, types.intp) for value, kind in zip(place, types_of, strict=True))
+    stride = builder.extract_value(array.strides, 0)
+    offset = builder.add(builder.mul(row, stride), builder.mul(column, array.itemsize))
+    return builder.add(builder.ptrtoint(array.data, offset.type), offset)
+
+
+class _Run:
+    """``lanes`` numbers side by side in a matrix of float32, or of bfloat16, which NumPy lacks and is given as int16."""
+
+    def __init__(self, lanes: int, half: bool) -> None:
+        self.lanes, self.half = lanes, half
+        self.stored, self.number, self.word = (
+            self.of(kind) for kind in (ir.IntType(16) if half else ir.FloatType(), ir.FloatType(), ir.IntType(32))
+        )
+
+    def of(self, kind: Any) -> Any:
+        return kind if self.lanes == 1 else ir.VectorType(kind, self.lanes)
+
+    def same(self, value: int) -> Any:
+        return ir.Constant(self.word, value if self.lanes == 1 else [value] * self.lanes)
+
+    def load(self, builder: Any, address: Any) -> Any:
+        stored = builder.load(builder.inttoptr(address, self.stored.as_pointer()), align=1)
+        if not self.half:
+            return stored
+        return builder.bitcast(builder.shl(builder.zext(stored, self.word), self.same(16)), self.number)
+
+    def store(self, builder: Any, address: Any, value: Any) -> None:
+        if self.half:  # to the nearest, ties to even; NaN stays NaN
+            bits = builder.bitcast(value, self.word)
+            high = builder.lshr(bits, self.same(16))
+            up = builder.add(self.same(0x7FFF), builder.and_(high, self.same(1)))
+            nearest = builder.lshr(builder.add(bits, up), self.same(16))
+            unknown = builder.fcmp_unordered("uno", value, value)
+            kept = builder.select(unknown, builder.or_(high, self.same(0x40)), nearest)
+            value = builder.trunc(kept, self.stored)
+        builder.store(value, builder.inttoptr(address, self.stored.as_pointer()), align=1)
+
+
+def _halves(builder: Any, vector: Any) -> list[Any]:
+    word = ir.IntType(32)
+    orders = [ir.Constant(ir.VectorType(word, HALF), list(range(begin, begin + HALF))) for begin in (0, HALF)]
+    return [builder.shuffle_vector(vector, vector, order) for order in orders]
+
+
+@intrinsic
+def load_at(typing: Any, table: Any, row: Any, first: Any, second: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        run, (kind, at_row, *columns) = _Run(HALF, sig.args[0].dtype == types.int16), sig.args
+        low, high = (
+            run.load(builder, _address(context, builder, kind, args[0], (at_row, column), (args[1], value)))
+            for column, value in zip(columns, args[2:], strict=True)
+        )
+        order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(range(LANES)))
+        return builder.shuffle_vector(low, high, order)
+
+    return FLOATS(table, row, first, second), build
+
+
+@intrinsic
+def store_at(typing: Any, table: Any, row: Any, first: Any, second: Any, vector: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        run, (kind, at_row, *columns, _) = _Run(HALF, sig.args[0].dtype == types.int16), sig.args
+        halves = _halves(builder, args[4])
+        for column, value, half in zip(columns, args[2:4], halves, strict=True):
+            place = _address(context, builder, kind, args[0], (at_row, column), (args[1], value))
+            run.store(builder, place, half)
+        return context.get_dummy_value()
+
+    return types.void(table, row, first, second, vector), build
+
+
+@intrinsic
+def number_at(typing: Any, table: Any, row: Any, column: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        run = _Run(1, sig.args[0].dtype == types.int16)
+        return run.load(builder, _address(context, builder, sig.args[0], args[0], sig.args[1:], args[1:]))
+
+    return types.float32(table, row, column), build
+
+
+@intrinsic
+def store_number_at(typing: Any, table: Any, row: Any, column: Any, number: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        run = _Run(1, sig.args[0].dtype == types.int16)
+        place = _address(context, builder, sig.args[0], args[0], sig.args[1:3], args[1:3])
+        run.store(builder, place, args[3])
+        return context.get_dummy_value()
+
+    return types.void(table, row, column, number), build
+
+
 @intrinsic
 def splat(typing: Any, number: Any) -> Any:
     vector = VECTORS[number]
@@ -194,7 +294,7 @@ def swap(typing: Any, vector: Any) -> Any:
     """The upper half first"""
 
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        order = [(lane + LANES // 2) % LANES for lane in range(LANES)]
+        order = [(lane + HALF) % LANES for lane in range(LANES)]
         return builder.shuffle_vector(args[0], args[0], ir.Constant(ir.VectorType(ir.IntType(32), LANES), order))
 
     return vector(vector), build
@@ -261,14 +361,8 @@ def prefetch(typing: Any, table: Any, row: Any, column: Any) -> Any:
     """Asks for the cache line that table[row, column] lies in; the row may lie outside."""
 
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        array = context.make_array(sig.args[0])(context, builder, args[0])
         word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-        row, column = (
-            context.cast(builder, value, kind, types.intp) for value, kind in zip(args[1:], sig.args[1:], strict=True)
-        )
-        stride, size = builder.extract_value(array.strides, 0), array.itemsize
-        offset = builder.add(builder.mul(row, stride), builder.mul(column, size))
-        address = builder.inttoptr(builder.add(builder.ptrtoint(array.data, offset.type), offset), byte)
+        address = builder.inttoptr(_address(context, builder, sig.args[0], args[0], sig.args[1:], args[1:]), byte)
         name = "llvm.prefetch.p0"
         function = builder.module.globals.get(name)
         function = function or ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [byte, *[word] * 3]), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -77,7 +78,18 @@ class Case(NamedTuple):
         return Case(self.edges, *(copy(tensor) for tensor in self[1:]))  # type: ignore[arg-type]  # None stays None
 
     def leaves(self) -> list[Tensor]:
-        return [tensor for tensor in self[1:] if tensor is not None]
+        return list(self.named_leaves().values())
+
+    def named_leaves(self) -> dict[str, Tensor]:
+        tensors = self._asdict()
+        del tensors["edges"]
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None and tensor.requires_grad}
+
+    def other_ways(self) -> Iterator[Case]:
+        """The same, for which a backend may take other ways: no gradient of the weights, edges that are used once."""
+        yield self._replace(edges=replace(self.edges, once=True))
+        if self.weight is not None:
+            yield self._replace(weight=self.weight.detach())
 
     def call(self, kind: Message, aggregate: Aggregate) -> Tensor:
         """By the backend that serves the type of x."""
@@ -113,9 +125,12 @@ def gradients(out: Tensor, given: Case, upstream: Tensor) -> tuple[Tensor, ...]:
 def check_message(kind: Message, aggregate: Aggregate, given: Case) -> None:
     """Values and gradients of the backend that serves float32 equal the definition's in double precision."""
     fast, exact = given.to(torch.float32), given.to(torch.float64)
-    out, expected = fast.call(kind, aggregate), exact.define(kind, aggregate)
-    assert out.dtype == torch.float32
-    assert_close(out, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
+    expected = exact.define(kind, aggregate)
     upstream = torch.randn(expected.shape)
-    for ours, theirs in zip(gradients(out, fast, upstream), gradients(expected, exact, upstream), strict=True):
-        assert_close(ours, theirs, rtol=1e-3, atol=1e-3, check_dtype=False)
+    theirs = dict(zip(exact.named_leaves(), gradients(expected, exact, upstream), strict=True))
+    for way in (fast, *fast.other_ways()):
+        out = way.call(kind, aggregate)
+        assert out.dtype == torch.float32
+        assert_close(out, expected, rtol=1e-4, atol=1e-4, check_dtype=False)
+        for name, ours in zip(way.named_leaves(), gradients(out, way, upstream), strict=True):
+            assert_close(ours, theirs[name], rtol=1e-3, atol=1e-3, check_dtype=False)

@@ -38,6 +38,8 @@ class Adjacency:
     """N + 1 of them: the in-edges of v are [starts[v], starts[v + 1])"""
     order: Int[Tensor, " E"]
     """sorted edge i is edge order[i] of those given"""
+    once: bool = False
+    """whether messages pass along them once and they are gone: then no order is worth sorting for but this one"""
 
     @classmethod
     def of(
@@ -48,6 +50,7 @@ class Adjacency:
         num_nodes: int,
         num_relations: int,
         num_sources: int | None = None,
+        once: bool = False,
     ) -> Adjacency:
         """Sorts edges. Ids must be in range. ``num_sources`` where messages come from other nodes than those they reach."""
         order = torch.argsort(target, stable=True)
@@ -60,6 +63,7 @@ class Adjacency:
             target[order].contiguous(),
             _starts(target, num_nodes),
             order,
+            once,
         )
 
     def __len__(self) -> int:
@@ -79,8 +83,22 @@ class Adjacency:
         return self.starts.int(), self.source.int(), self.relation.int()
 
     @cached_property
+    def small_by_source(self) -> tuple[Int[Tensor, " starts"], Int[Tensor, " E"], Int[Tensor, " E"], Int[Tensor, " E"]]:
+        """In the order by source, as int32: the starts, target and relation of each edge, and which it is."""
+        starts, edges = _grouped(self.source, self.num_sources)
+        return starts.int(), self.target[edges].int(), self.small[2][edges], edges.int()
+
+    @cached_property
+    def small_by_relation(
+        self,
+    ) -> tuple[Int[Tensor, " starts"], Int[Tensor, " E"], Int[Tensor, " E"], Int[Tensor, " E"]]:
+        """In the order by relation, as int32: the starts, source and target of each edge, and which it is."""
+        starts, edges = _grouped(self.relation, self.num_relations)
+        return starts.int(), self.small[1][edges], self.target[edges].int(), edges.int()
+
+    @cached_property
     def by_source(self) -> Groups:
-        return Groups(_starts(self.source, self.num_sources), torch.argsort(self.source, stable=True))
+        return _grouped(self.source, self.num_sources)
 
     @cached_property
     def onward(self) -> tuple[Int[Tensor, " starts"], Int[Tensor, " E"]]:
@@ -89,7 +107,7 @@ class Adjacency:
 
     @cached_property
     def by_relation(self) -> Groups:
-        return Groups(_starts(self.relation, self.num_relations), torch.argsort(self.relation, stable=True))
+        return _grouped(self.relation, self.num_relations)
 
     @cached_property
     def place(self) -> Int[Tensor, " E"]:
@@ -97,6 +115,10 @@ class Adjacency:
         place = torch.empty_like(self.order)
         place[self.order] = torch.arange(len(self.order), device=self.device)
         return place
+
+
+def _grouped(group: Tensor, num_groups: int) -> Groups:
+    return Groups(_starts(group, num_groups), torch.argsort(group, stable=True))
 
 
 def _starts(group: Tensor, num_groups: int) -> Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 from gnnkg.ops.cpu import kernel
 from gnnkg.ops.message.reference import SMALLEST_VARIANCE
 from gnnkg.ops.simd import (
+    HALF,
     LANES,
     above,
     at,
@@ -28,13 +29,17 @@ from gnnkg.ops.simd import (
     fma,
     inlined,
     load,
+    load_at,
     nan,
+    number_at,
     prefetch,
     root,
     select,
     some,
     splat,
     store,
+    store_at,
+    store_number_at,
     strict,
     swap,
     total,
@@ -47,87 +52,49 @@ ZERO, ONE, INFINITY = np.float32(0), np.float32(1), np.float32(np.inf)
 SMALLEST = np.float32(SMALLEST_VARIANCE)
 SMALLEST_DEVIATION = np.sqrt(SMALLEST)
 HUNDRED = np.float32(100)
-HALF = LANES // 2
 AHEAD = 16
 """rows that are asked for before their turn: in a wide matrix each lies in a page of its own"""
 
 
-@kernel
+@inlined
+def straight(columns):
+    """Whether both halves of a block are columns side by side; complex numbers lie in two places."""
+    result = True
+    for lane in range(LANES):
+        half = lane // HALF * HALF
+        result &= columns[lane] == columns[half] + lane - half
+    return result
+
+
+@strict
 def take(table, columns, block):
     """block[n, lane] = table[n, columns[lane]], or 0 where the column is -1; the first block of a table of relations, too."""
-    c = columns[0]
-    straight = True
-    for lane in range(LANES):
-        straight &= columns[lane] == c + lane
-    for n in range(table.shape[0]):
-        if straight:
+    if straight(columns):
+        c, d = columns[0], columns[HALF]
+        for n in range(table.shape[0]):
             prefetch(table, n + AHEAD, c)
-            for lane in range(LANES):
-                block[n, lane] = table[n, c + lane]
-        else:
-            for lane in range(LANES):
-                block[n, lane] = table[n, columns[lane]] if columns[lane] >= 0 else ZERO
-
-
-@kernel
-def take_half(table, columns, block):
-    """The same of bfloat16, given as int16, into the bits of float32, given as int32."""
-    c = columns[0]
-    straight = True
-    for lane in range(LANES):
-        straight &= columns[lane] == c + lane
+            prefetch(table, n + AHEAD, d)
+            store(block, n, load_at(table, n, c, d))
+        return
     for n in range(table.shape[0]):
-        if straight:
-            prefetch(table, n + AHEAD, c)
-            for lane in range(LANES):
-                block[n, lane] = np.int32(table[n, c + lane]) << np.int32(16)
-        else:
-            for lane in range(LANES):
-                block[n, lane] = np.int32(table[n, columns[lane]]) << np.int32(16) if columns[lane] >= 0 else 0
+        for lane in range(LANES):
+            block[n, lane] = number_at(table, n, columns[lane]) if columns[lane] >= 0 else ZERO
 
 
-@kernel
+@strict
 def put(block, columns, table):
     """table[n, columns[lane]] = block[n, lane] where the column is not -1."""
-    c = columns[0]
-    straight = True
-    for lane in range(LANES):
-        straight &= columns[lane] == c + lane
-    for n in range(table.shape[0]):
-        if straight:
+    if straight(columns):
+        c, d = columns[0], columns[HALF]
+        for n in range(table.shape[0]):
             prefetch(table, n + AHEAD, c)
-            for lane in range(LANES):
-                table[n, c + lane] = block[n, lane]
-        else:
-            for lane in range(LANES):
-                if columns[lane] >= 0:
-                    table[n, columns[lane]] = block[n, lane]
-
-
-@kernel
-def rounded(bits):
-    """bfloat16 of a float32, both as integers: to the nearest, ties to even; NaN stays NaN."""
-    if (bits & 0x7FFFFFFF) > 0x7F800000:
-        return np.int16((bits >> 16) | 0x40)
-    return np.int16((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
-
-
-@kernel
-def put_half(block, columns, table):
-    """The same from the bits of float32, given as int32, into bfloat16, given as int16."""
-    c = columns[0]
-    straight = True
-    for lane in range(LANES):
-        straight &= columns[lane] == c + lane
+            prefetch(table, n + AHEAD, d)
+            store_at(table, n, c, d, load(block, n))
+        return
     for n in range(table.shape[0]):
-        if straight:
-            prefetch(table, n + AHEAD, c)
-            for lane in range(LANES):
-                table[n, c + lane] = rounded(block[n, lane])
-        else:
-            for lane in range(LANES):
-                if columns[lane] >= 0:
-                    table[n, columns[lane]] = rounded(block[n, lane])
+        for lane in range(LANES):
+            if columns[lane] >= 0:
+                store_number_at(table, n, columns[lane], block[n, lane])
 
 
 @kernel
@@ -161,17 +128,26 @@ def collect(first, last, blocks, columns, table):
 
 
 @kernel
-def present(starts, source, relation, weight, kept_starts, kept_source, kept_relation, kept_weight, place):
-    """The edges whose weight is not 0, and where they stand among all."""
+def present(starts, first, second, edges, weight, kept_starts, kept_first, kept_second, kept_weight, place):
+    """The edges whose weight is not 0, and where they stand among all. ``edges``: which each is; none: they are in that order."""
     count = 0
-    for v in range(starts.shape[0] - 1):
-        kept_starts[v] = count
-        for e in range(starts[v], starts[v + 1]):
+    for group in range(starts.shape[0] - 1):
+        kept_starts[group] = count
+        for i in range(starts[group], starts[group + 1]):
+            e = edges[i] if edges.shape[0] else i
             if weight[e] != ZERO:
-                kept_source[count], kept_relation[count] = source[e], relation[e]
+                kept_first[count], kept_second[count] = first[i], second[i]
                 kept_weight[count], place[count] = weight[e], e
                 count += 1
     kept_starts[-1] = count
+
+
+@strict
+def average(starts, with_boundary, gradient):
+    """The gradient of a sum of each node's messages, given that of their mean; in place."""
+    for v in range(gradient.shape[0]):
+        count = max(at(starts, v + 1) - at(starts, v) + with_boundary, 1)
+        store(gradient, v, load(gradient, v) / splat(np.float32(count)))
 
 
 @inlined
@@ -210,11 +186,19 @@ def spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_w
         store(dw, 2 * r + 1, fma(dm, swap(xv), load(dw, 2 * r + 1)))
 
 
+@inlined
+def arrived(weighted, e, target, weight, gradient):
+    """The gradient of a message of a sum."""
+    dm = load(gradient, at(target, e))
+    return dm * splat(at(weight, e)) if weighted else dm
+
+
 class Loops(NamedTuple):
     forward_sum: Any
     forward_extreme: Any
     forward_pna: Any
     backward_sum: Any
+    backward_relations: Any
     backward_extreme: Any
     backward_pna: Any
 
@@ -354,6 +338,37 @@ def loops(message: int, weighted: bool) -> Loops:
                 store(d_boundary, v, dm)
 
     @strict
+    def backward_relations(starts, source, target, weight, x, gradient, dw):
+        """The relations' gradient, of edges in groups of one relation."""
+        for r in range(starts.shape[0] - 1):
+            e, end = at(starts, r), at(starts, r + 1)
+            result = splat(ZERO)
+            other = splat(ZERO)  # two sums, as one addition would wait for the other
+            if message == ROTATE:
+                while e < end:
+                    dm, xv = arrived(weighted, e, target, weight, gradient), load(x, at(source, e))
+                    result, other = fma(dm, xv, result), fma(dm, swap(xv), other)
+                    e += 1
+                store(dw, 2 * r, result)
+                store(dw, 2 * r + 1, other)
+                continue
+            while e + 1 < end:
+                dm, after = (
+                    arrived(weighted, e, target, weight, gradient),
+                    arrived(weighted, e + 1, target, weight, gradient),
+                )
+                if message == MUL:
+                    result = fma(dm, load(x, at(source, e)), result)
+                    other = fma(after, load(x, at(source, e + 1)), other)
+                else:
+                    result, other = result + dm, other + after
+                e += 2
+            if e < end:
+                dm = arrived(weighted, e, target, weight, gradient)
+                result = fma(dm, load(x, at(source, e)), result) if message == MUL else result + dm
+            store(dw, r, result + other)
+
+    @strict
     def backward_extreme(
         starts,
         source,
@@ -429,4 +444,6 @@ def loops(message: int, weighted: bool) -> Loops:
                 up, down = select(is_highest, splat(ZERO), up), select(is_lowest, splat(ZERO), down)
                 spread(message, weighted, dm, e, source, relation, weight, x, w, dx, dw, d_weight, weight_wanted)
 
-    return Loops(forward_sum, forward_extreme, forward_pna, backward_sum, backward_extreme, backward_pna)
+    return Loops(
+        forward_sum, forward_extreme, forward_pna, backward_sum, backward_relations, backward_extreme, backward_pna
+    )
