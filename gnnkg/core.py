@@ -258,7 +258,7 @@ class Scorer(nn.Module, ABC):
     """what scores are as functions of the head's vector, in evaluation mode, where ``query`` is affine in it: affine, or concave
     (a negated distance). None: neither is known"""
     chains: bool = False
-    """whether ``query`` is where the tail should lie among the entities, so that it can be the head of a next query: h + r1 + r2"""
+    """whether ``place`` says where the tail should lie among the entities, to be the head of a next query: h + r1 + r2"""
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
@@ -269,6 +269,14 @@ class Scorer(nn.Module, ABC):
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
         """Scores of the candidates. ``mix`` mutates them without storing them; a scorer that cannot, raises ValueError."""
+
+    def place(self, query: Float[Tensor, "B Q"]) -> Float[Tensor, "B D"]:
+        """The entity vector that matches a query best, for a scorer that ``chains``: the query itself, if nothing else is said."""
+        if not self.chains:
+            raise ValueError(
+                f"relations of {type(self).__name__} are no maps between entity vectors that can be chained; use the beam search"
+            )
+        return query
 
     def forward(self, vectors: Vectors) -> Float[Tensor, "B C"]:
         mixup = vectors.blend

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gnnkg.core import Scorer, Space
 from gnnkg.ops.matching import Drawn, Mix, mutated
-from gnnkg.scorers.householder import apply, distance, distance_by_products, unit
+from gnnkg.scorers.householder import apply, distance, distance_by_products, undone, unit
 from gnnkg.scorers.spaces import initial_range
 
 
@@ -19,12 +19,15 @@ class HousE(Scorer):
     projections it is HousE-r; with ``translation``, which adds a vector before Q, HousE+, whose inverse relations are learned.
     Entities, u and translations start from U(+-(gamma + 2) / (dim / sqrt(k))).
 
+    In a chain of relations the tail's place is P'^-1 Q P h, the less sure the nearer c' comes to 1.
+
     A relation vector holds k numbers for each u of each block, unit once they are read, then c_dir and c_scale. A table of
     candidates that queries share is matched by matrix products, in parts; candidates that EMU mutates are stored, (B, K, D), unless
     the mask is one a query.
     """
 
     curvature = "concave"
+    chains = True
 
     def __init__(
         self,
@@ -70,10 +73,7 @@ class HousE(Scorer):
     def match(
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
-        target, units, shares = query.split([self.space.entity_dim, self.widths[2], self.widths[4] // 2], dim=1)
-        target = target.unflatten(1, self.blocks)
-        units = self._split(units, self.blocks[1])
-        shares = shares.unflatten(1, (self.blocks[0], -1))
+        target, units, shares = self._parts(query)
         keep = None
         if mix is not None and not isinstance(mix.keep, Drawn) and mix.keep.dim() == 2 and len(tail) < len(query):
             # q - P (m t + (1 - m) p) = (q - P (1 - m) p) - P (m t)
@@ -84,6 +84,18 @@ class HousE(Scorer):
         if len(tail) == len(query):
             return self.gamma - distance(target, tail, units, shares)
         return self.gamma - distance_by_products(target, tail, units, shares, keep)
+
+    def place(self, query: Float[Tensor, "B Q"]) -> Float[Tensor, "B D"]:
+        return undone(*self._parts(query)).flatten(1)
+
+    def _parts(self, query: Float[Tensor, "B Q"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Q P h by blocks, and the projections of the tail."""
+        target, units, shares = query.split([self.space.entity_dim, self.widths[2], self.widths[4] // 2], dim=1)
+        return (
+            target.unflatten(1, self.blocks),
+            self._split(units, self.blocks[1]),
+            shares.unflatten(1, (self.blocks[0], -1)),
+        )
 
     def _split(self, vectors: Float[Tensor, "B X"], width: int) -> Float[Tensor, "B n m width"]:
         num_blocks = self.blocks[0]

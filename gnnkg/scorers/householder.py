@@ -35,6 +35,14 @@ def transposed(
     return apply(x, units.flip(-2), shares.flip(-1))
 
 
+def undone(
+    x: Float[Tensor, "*X k"], units: Float[Tensor, "*#X m k"], shares: Float[Tensor, "*#X m"]
+) -> Float[Tensor, "*X k"]:
+    """The inverse of ``apply``. What a share of 1 projects away comes back as 0."""
+    others = torch.where(shares == 1, shares, shares / (shares - 1))
+    return transposed(x, units, others)
+
+
 def distance(
     query: Float[Tensor, "B n k"],
     tail: Float[Tensor, "S K D"],

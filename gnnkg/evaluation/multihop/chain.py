@@ -17,7 +17,7 @@ from gnnkg.evaluation.multihop.links import Links, padded
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Answers a path by one vector: h + r1 + r2 for a translation, the product of rotations for a rotation (GQE's geometry).
+    """Answers a path by one vector: h + r1 + r2 for a translation, the product of rotations or of reflections (GQE's geometry).
 
     Hamilton et al., "Embedding Logical Queries on Knowledge Graphs", NeurIPS 2018. What is asked for last, an intersection or a
     union, combines the scaled scores of its parts by fuzzy logic, as ``Beam`` does; an intersection with a hop behind it is the
@@ -37,13 +37,10 @@ class Chain:
 
     def __call__(self, links: Links, batch: QueryBatch) -> Found:
         """What is found for each query. The degrees of an only hop are in the order of the model's scores."""
-        if not links.scorer.chains:
-            name = type(links.scorer).__name__
-            raise ValueError(
-                f"relations of {name} are no maps between entity vectors that can be chained; use the beam search"
-            )
         probe = torch.zeros(2, dtype=torch.long, device=links.device)
-        if links.lookup(probe, probe).tail.shape[0] > 1:
+        vectors = links.lookup(probe, probe)
+        links.scorer.place(links.scorer.query(vectors.head, vectors.relation))  # which says where it cannot
+        if vectors.tail.shape[0] > 1:
             raise ValueError(
                 "this encoder has other entity vectors for each query, so relations cannot be chained; use the beam search"
             )
@@ -68,22 +65,27 @@ class _Chained:
         if isinstance(node, Intersection):
             parts = tuple(self.found(part) for part in node.parts)
             return Found(node, all_of([part.degree for part in parts], self.settings.logic), parts=parts)
-        target, zero = self.target(node), torch.zeros(1, dtype=torch.long, device=self.links.device)
+        assert isinstance(node, Hop)
+        query, zero = self.query(node), torch.zeros(1, dtype=torch.long, device=self.links.device)
         tail = self.links.lookup(zero, zero).tail  # (1, N, D)
         scores = [
-            self.links.scorer.match(padded(target[rows]), tail)[: len(target[rows])]
-            for rows in self.links.blocks(len(target))
+            self.links.scorer.match(padded(query[rows]), tail)[: len(query[rows])]
+            for rows in self.links.blocks(len(query))
         ]
         return Found(node, degrees(torch.cat(scores).double(), self.settings.scale))
 
-    def target(self, node: Query) -> Float[Tensor, "B D"]:
+    def place(self, node: Query) -> Float[Tensor, "B D"]:
         """The vector that the entities at a node should have."""
         assert isinstance(node, Hop | Intersection)
         if isinstance(node, Intersection):
-            return torch.stack([self.target(part) for part in node.parts]).mean(0)
+            return torch.stack([self.place(part) for part in node.parts]).mean(0)
+        return self.links.scorer.place(self.query(node))
+
+    def query(self, node: Hop) -> Float[Tensor, "B Q"]:
+        """What the scorer looks for at a hop."""
         relation = self.batch.relations[:, node.relation]
         if isinstance(node.source, Anchor):
             vectors = self.links.anchored(self.batch.anchors[:, node.source.entity], relation)
             return self.links.scorer.query(vectors.head, vectors.relation)
         step = self.links.lookup(torch.zeros_like(relation), relation).relation
-        return self.links.scorer.query(self.target(node.source), step)
+        return self.links.scorer.query(self.place(node.source), step)

@@ -15,7 +15,8 @@ from gnnkg.data.dataset import Dataset
 from gnnkg.data.multihop import STRUCTURES, Anchor, Hop, Intersection, Query, Union, answers, sample_queries
 from gnnkg.data.multihop.query import anchors, mapped, relations
 from gnnkg.evaluation.multihop import Beam, Chain, Links, Perturbed, QueryBatch
-from gnnkg.scorers import MLP, DistMult, RotatE, TransE
+from gnnkg.scorers import MLP, DistMult, HousE, RotatE, TransE
+from gnnkg.scorers.householder import apply, undone, unit
 from tests.contracts import discovered
 from tests.evaluation.toys import PerQuery, given
 from tests.random_data import random_dataset
@@ -130,7 +131,14 @@ def test_a_narrow_beam_keeps_the_best_and_says_through_whom():
         assert found.through[0, 3] == through
 
 
-SHALLOW = [TransE(dim=6), TransE(dim=6, p=2), RotatE(dim=3), DistMult(dim=6), MLP(dim=6, hidden_dim=4)]
+SHALLOW = [
+    TransE(dim=6),
+    TransE(dim=6, p=2),
+    RotatE(dim=3),
+    HousE(dim=6, house_dim=3),
+    DistMult(dim=6),
+    MLP(dim=6, hidden_dim=4),
+]
 
 
 @pytest.mark.parametrize("scorer", SHALLOW, ids=lambda scorer: type(scorer).__name__)
@@ -156,18 +164,34 @@ def test_both_executors_rank_a_single_hop_as_link_prediction_does(scorer, invers
 
 @pytest.mark.parametrize("make", discovered.scorers)
 def test_a_scorer_that_chains_walks_there_and_back(make):
-    """Its query lies in the space of entities, and the inverse relation leads from there to the head again."""
+    """Its place is an entity's that matches best, and the inverse relation leads from there to the head again."""
     scorer: Scorer = make()
-    if not scorer.chains:
-        return
     torch.manual_seed(0)
     head, relation = torch.randn(5, scorer.space.entity_dim), torch.randn(5, scorer.space.relation_dim)
-    there = scorer.query(head, relation)
+    query = scorer.query(head, relation)
+    if not scorer.chains:
+        with pytest.raises(ValueError, match=type(scorer).__name__):
+            scorer.place(query)
+        return
+    there = scorer.place(query)
     assert there.shape == head.shape
-    assert scorer.space.inverse is not None
-    back = scorer.query(there, scorer.space.inverse(relation))
-    assert torch.allclose(back, head, atol=1e-4)
-    assert scorer.match(there, there.unsqueeze(0)).argmax(1).tolist() == list(range(5))
+    assert scorer.match(query, there.unsqueeze(0)).argmax(1).tolist() == list(range(5))
+    around = there.unsqueeze(1) + 0.1 * torch.randn(5, 20, there.shape[1])
+    assert (scorer.match(query, around) < scorer.match(query, there.unsqueeze(1))).all()
+    if scorer.space.inverse is not None:
+        back = scorer.place(scorer.query(there, scorer.space.inverse(relation)))
+        assert torch.allclose(back, head, atol=1e-3)
+
+
+def test_projected_parts_of_a_chain_are_zero():
+    """A share of 1 takes away what it cannot bring back; any other comes back."""
+    units = unit(torch.randn(3, 2, 2, 4))
+    x, shares = torch.randn(3, 2, 4), torch.tensor([1.0, -0.7]).expand(3, 2, 2)
+    there = apply(x, units, shares)
+    again = apply(undone(there, units, shares), units, shares)
+    assert torch.allclose(again, there, atol=1e-5)
+    shares = torch.tensor([0.6, -0.7]).expand(3, 2, 2)
+    assert torch.allclose(undone(apply(x, units, shares), units, shares), x, atol=1e-5)
 
 
 def test_a_chain_of_translations_and_one_of_rotations_by_hand(dataset):
