@@ -34,7 +34,7 @@ from gnnkg.run import RunDirectory, result_name
 if TYPE_CHECKING:
     from gnnkg.train import Fitted
 
-CHANGES = ("carve", "carve_seed", "features", "classes", "hide", "hide_seed")
+CHANGES = ("carve", "carve_seed", "features", "texts", "classes", "hide", "hide_seed")
 """options of ``gnnkg.data.load`` that every data set takes"""
 
 Measure = Callable[[Model, Dataset], Mapping[str, float]]
@@ -107,8 +107,10 @@ def from_config(config: Mapping[str, Any], source: str = "the experiment") -> Ex
     resolved = experiment.config  # with paths that hold in any folder, so that the run finds its data
     if experiment.dataset.lower() not in dataset_names() and Path(experiment.dataset).is_dir():
         resolved["dataset"] = str(Path(experiment.dataset).resolve())
-    if isinstance(files := resolved["dataset_options"].get("features"), dict):
-        resolved["dataset_options"]["features"] = {name: str(Path(file).resolve()) for name, file in files.items()}
+    options = resolved["dataset_options"]
+    for kind in ("features", "texts"):
+        if isinstance(files := options.get(kind), dict):
+            options[kind] = {name: str(Path(file).resolve()) for name, file in files.items()}
     return experiment
 
 

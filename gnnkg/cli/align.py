@@ -8,7 +8,8 @@ srprs/en_fr_15k_V1, cldr, or a folder in the layout of EVA or OpenEA; what is fo
 Pairs are written as CSV, one to one: seeds, then mutual-best pairs, the surest first. Seeds and names spread over both graphs
 without training (label propagation), and so does whatever --features has in place of names, such as --features '{spelling:
 TextNgrams, meaning: Sentences}'. Vectors of one's own, such as of images, join names by --left-features image=LEFT.npz and
---right-features image=RIGHT.npz; where --features or a FILE names what is compared, they are parts of class Given.
+--right-features image=RIGHT.npz; where --features or a FILE names what is compared, they are parts of class Given. Texts of one's
+own (--left-texts about=LEFT.tsv and --right-texts about=RIGHT.tsv) are compared by --names about.
 
 --train FILE or --epochs N trains an encoder on the seeds instead, a part of which chooses the model. FILE names encoder, losses
 and settings, as recipes/alignment/snag.yaml does, and any of its fields can be changed: --encoder.noise null, --iir false,
@@ -24,13 +25,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gnnkg.alignment.aligner import EntityVectors
     from gnnkg.alignment.training import AlignmentTraining
     from gnnkg.core import MakeFeature
     from gnnkg.data.alignment import AlignmentData
+
+
+class Files(NamedTuple):
+    """Of each graph, by the names of what they give."""
+
+    left: dict[str, str]
+    right: dict[str, str]
+
 
 MATCHES = ("csls", "sinkhorn", "cosine")
 WAYS = ("left to right", "right to left")
@@ -48,13 +57,17 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--names", metavar="TEXT", help="labels (default), a text of both, or none; FILE has its own")
     parser.add_argument("--features", metavar="YAML", help="in place of names, parts by which entities are compared")
     for side in ("left", "right"):
-        parser.add_argument(
-            f"--{side}-features",
-            metavar="NAME=FILE",
-            action="append",
-            default=[],
-            help=f"vectors of the {side} graph's entities, as gnnkg convert writes them; of both graphs by one name",
-        )
+        for kind, told in (
+            ("features", "vectors as gnnkg convert writes them"),
+            ("texts", "lines of identifier TAB text"),
+        ):
+            parser.add_argument(
+                f"--{side}-{kind}",
+                metavar="NAME=FILE",
+                action="append",
+                default=[],
+                help=f"of the {side} graph's entities: {told}; of both graphs by one name",
+            )
     parser.add_argument(
         "--match",
         metavar="HOW",
@@ -117,19 +130,16 @@ def run(argv: Sequence[str]) -> int:
             expect_writable(file)
 
     begin, code = time.perf_counter(), commit()  # of now: the files may be others when a long training ends
-    given = {side: _given(getattr(arguments, f"{side}_features"), f"--{side}-features") for side in ("left", "right")}
-    if given["left"].keys() != given["right"].keys():
-        both = " and ".join(f"{', '.join(files) or 'none'} of the {side} one" for side, files in given.items())
-        raise ValueError(f"what entities are compared by both graphs need: there are features {both}")
-    data = _with_features(_data(arguments, graphs, 0.1 if trains else 0.0), given["left"], given["right"])
+    given, texts = _given(arguments, "features"), _given(arguments, "texts")
+    data = _with_files(_data(arguments, graphs, 0.1 if trains else 0.0), given, texts)
     text = arguments.names or "labels"
     if trains:
-        training = _training(data, arguments, text, fields, list(given["left"]))
+        training = _training(data, arguments, text, fields, list(given.left))
         none_known = arguments.on is None and arguments.seeds is None
         seeded = _seeded_by_names(data, arguments, text) if none_known else data
         vectors, told = _trained(seeded, training, arguments.seed, arguments.checkpoint)
     else:
-        makes = _features(arguments, text, list(given["left"]))
+        makes = _features(arguments, text, list(given.left))
         features = None if makes is None else aligner.side_by_side(data, makes)
         widths = 256 if arguments.width is None else arguments.width, arguments.compared
         vectors = aligner.by_propagation(data, features, arguments.rounds, *widths, arguments.seed)
@@ -172,28 +182,44 @@ def _seeded_by_names(data: AlignmentData, arguments: argparse.Namespace, text: s
     return replace(data, train=train, valid=valid)
 
 
-def _given(options: Sequence[str], name: str) -> dict[str, str]:
-    """The files of features, by their names."""
-    pairs = [option.partition("=") for option in options]
-    if wrong := next(
-        (option for option, (key, _, file) in zip(options, pairs, strict=True) if not key or not file), None
-    ):
-        raise ValueError(f"{name} is a name and a file, as in image=left.safetensors, not {wrong!r}")
-    return {key: file for key, _, file in pairs}
+def _given(arguments: argparse.Namespace, kind: str) -> Files:
+    """The files of each side that are given as --left-KIND and --right-KIND."""
+    found = Files(*(_by_name(getattr(arguments, f"{side}_{kind}"), f"--{side}-{kind}") for side in Files._fields))
+    if found.left.keys() != found.right.keys():
+        both = " and ".join(
+            f"{', '.join(files) or 'none'} of the {side} one" for side, files in found._asdict().items()
+        )
+        raise ValueError(f"what entities are compared by both graphs need: there are {kind} {both}")
+    return found
 
 
-def _with_features(data: AlignmentData, left: dict[str, str], right: dict[str, str]) -> AlignmentData:
-    """The graphs with features out of files, which have one width on both sides."""
-    from gnnkg.data.vectors import with_features
+def _by_name(options: Sequence[str], option: str) -> dict[str, str]:
+    """Files by their names."""
+    found = {}
+    for each in options:
+        name, _, file = each.partition("=")
+        if not name or not file:
+            raise ValueError(f"{option} is a name and a file, as in image=left.safetensors, not {each!r}")
+        found[name] = file
+    return found
 
-    data = replace(data, left=with_features(data.left, left), right=with_features(data.right, right))
-    for name in left:
-        widths = [side.features[name].values.shape[1] for side in (data.left, data.right)]
+
+def _with_files(data: AlignmentData, features: Files, texts: Files) -> AlignmentData:
+    """The graphs with features and texts out of files; features have one width on both sides."""
+    from gnnkg.data.given import with_features, with_texts
+
+    left, right = (
+        with_texts(with_features(side, numbers), told)
+        for side, numbers, told in zip((data.left, data.right), features, texts, strict=True)
+    )
+    for name in features.left:
+        widths = [side.features[name].values.shape[1] for side in (left, right)]
         if widths[0] != widths[1]:
             raise ValueError(
-                f"{left[name]} has {widths[0]} numbers an entity and {right[name]} {widths[1]}: they cannot be compared"
+                f"{features.left[name]} has {widths[0]} numbers an entity and {features.right[name]} {widths[1]}: they cannot "
+                f"be compared"
             )
-    return data
+    return replace(data, left=left, right=right)
 
 
 def _features(arguments: argparse.Namespace, text: str, given: Sequence[str]) -> list[MakeFeature] | None:

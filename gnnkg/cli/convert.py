@@ -1,7 +1,9 @@
-"""Make a feature of a data set out of vectors of its entities that another program has saved, such as of images or descriptions.
+"""Make a feature of a data set out of vectors of its entities that another program has saved, or out of pictures of them.
 
 IN is .pth or .pt (torch), .pkl, .h5, .npy, .npz or .safetensors; it is read without running code. Rows belong to published ids,
-or to names: identifiers, labels, or what --links leads to. Several vectors of one name are averaged. OUT (.safetensors or .npz)
+or to names: identifiers, labels, or what --links leads to. Several vectors of one name are averaged. Or IN is a folder, .tar,
+.tar.gz or .zip of pictures, each named after its entity, or in a folder of that name: they are described by colours and edges,
+or by a network of torchvision or timm whose weights you have (--network, --weights). OUT (.safetensors or .npz)
 holds a row for each entity and which of them are there. An experiment reads it as dataset_options: {features: {NAME: OUT}}, and
 gnnkg align as --left-features NAME=OUT or --right-features NAME=OUT: the two sides of a folder of EVA or OpenEA are FOLDER/1 and
 FOLDER/2.
@@ -12,6 +14,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gnnkg.data.vectors import Vectors
 
 
 def run(argv: Sequence[str]) -> int:
@@ -33,10 +39,19 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--missing", metavar="FILE", type=Path, help="missing.json: rows of IN that mean absent")
     parser.add_argument("--missing-key", metavar="NAME", help="which list in missing.json (default: IN's name)")
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="what sees pictures, such as torchvision:resnet50 or timm:vit_base_patch16_224",
+    )
+    parser.add_argument("--weights", metavar="FILE", type=Path, help="of the network: .safetensors, .pth, .pt or .bin")
     arguments = parser.parse_args(argv)
+    if (arguments.network is None) != (arguments.weights is None):
+        parser.error("--network and --weights go together: a network sees nothing without its weights")
 
     from gnnkg.data.alignment import load_side
     from gnnkg.data.dictionaries import read_dictionary
+    from gnnkg.data.pictures import holds_pictures
     from gnnkg.data.vectors import (
         matched,
         published_ids,
@@ -49,7 +64,12 @@ def run(argv: Sequence[str]) -> int:
 
     out = suffixed(arguments.out)
     dataset = load_side(arguments.dataset)
-    vectors = read_vectors(arguments.vectors, arguments.key)
+    pictured = holds_pictures(arguments.vectors)
+    if arguments.network is not None and not pictured:
+        raise ValueError(f"{arguments.vectors} is no folder and no archive of pictures, which --network is for")
+    if arguments.key is not None and pictured:
+        raise ValueError(f"--key names an array of a file, and {arguments.vectors} holds pictures")
+    vectors = _seen(arguments) if pictured else read_vectors(arguments.vectors, arguments.key)
     missing_key = arguments.missing_key or arguments.vectors.name
     name = out.stem
     feature, notes = matched(
@@ -66,3 +86,17 @@ def run(argv: Sequence[str]) -> int:
     print(f"  dataset_options: {{features: {{{name}: {out}}}}}")
     print(f"  and in SNAG's modalities: {name}: {{class_path: Given, init_args: {{feature: {name}}}}}")
     return 0
+
+
+def _seen(arguments: argparse.Namespace) -> Vectors:
+    """The vectors of pictures."""
+    import numpy as np
+
+    from gnnkg.data.images import described
+    from gnnkg.data.pictures import vectors_of_pictures
+
+    if arguments.network is None:
+        return vectors_of_pictures(arguments.vectors, lambda contents: np.stack([described(each) for each in contents]))
+    from gnnkg.data.networks import network
+
+    return vectors_of_pictures(arguments.vectors, network(arguments.network, arguments.weights))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -24,16 +21,9 @@ def described(content: bytes) -> np.ndarray:
     """A colour histogram and a histogram of gradient orientations in 4 x 4 cells, weighted by strength; the names are ``NAMES``.
 
     Each is divided by its sum and rooted, so that products of two are Bhattacharyya coefficients (Arandjelovic and Zisserman,
-    CVPR 2012); HOG after Dalal and Triggs, CVPR 2005. Transparent parts are white. Raises ValueError for what is no picture.
+    CVPR 2012); HOG after Dalal and Triggs, CVPR 2005. Raises ValueError for what is no picture.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
-            picture = opened.convert("RGBA")
-    except OSError as error:
-        raise ValueError(f"this is no picture that can be read ({error})") from error
-    white = Image.new("RGBA", picture.size, "white")
-    picture = Image.alpha_composite(white, picture).convert("RGB").resize((SIDE, SIDE))
-    pixels = np.asarray(picture, np.int64)
+    pixels = np.asarray(opened(content).resize((SIDE, SIDE)), np.int64)
     level = pixels * LEVELS // 256
     colour = np.bincount((level @ [LEVELS**2, LEVELS, 1]).ravel(), minlength=LEVELS**3)
     down, right = np.gradient(pixels.mean(2))
@@ -44,10 +34,12 @@ def described(content: bytes) -> np.ndarray:
     return np.concatenate([np.sqrt(each / max(each.sum(), 1e-12)) for each in (colour, edges)])
 
 
-def pictures(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """The pictures of a tar archive, by the stems of their file names."""
-    with tarfile.open(archive) as opened:
-        for member in opened:
-            file = opened.extractfile(member) if member.isfile() else None
-            if file is not None:
-                yield Path(member.name).stem, file.read()
+def opened(content: bytes) -> Image.Image:
+    """A file as a picture in red, green and blue; transparent parts are white. Raises ValueError for what is no picture."""
+    try:
+        with Image.open(io.BytesIO(content)) as file:
+            picture = file.convert("RGBA")
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"this is no picture that can be read ({error})") from error
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")

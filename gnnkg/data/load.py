@@ -14,6 +14,7 @@ from gnnkg.data.classes import with_classes
 from gnnkg.data.dataset import SPLITS, Dataset, Feature
 from gnnkg.data.dictionaries import read_dictionary
 from gnnkg.data.files import from_folder
+from gnnkg.data.given import with_features, with_texts
 from gnnkg.data.hidden import hide_facts
 from gnnkg.data.manifest import Manifest, manifest, manifest_names
 from gnnkg.data.names import closest
@@ -21,7 +22,6 @@ from gnnkg.data.openke import read_id_triples, read_openke, with_names
 from gnnkg.data.side import NUMBER_READERS, TEXT_READERS, feature
 from gnnkg.data.text import read_text
 from gnnkg.data.triples import DataError, Triples
-from gnnkg.data.vectors.kept import with_features
 
 BUNDLED = "cldr"
 """the data set that needs no file"""
@@ -42,6 +42,7 @@ def load(
     hide: float = 0.0,
     hide_seed: int = 0,
     features: Mapping[str, Path | str] | None = None,
+    texts: Mapping[str, Path | str] | None = None,
     classes: str | None = None,
     **options: Any,
 ) -> Dataset:
@@ -50,10 +51,10 @@ def load(
     Files are looked for under ``root`` if it is given, or else in the folders of ``GNNKG_DATASETS`` and in the user's cache,
     and downloaded where the manifest has an address; each must have the checksum of the manifest. ``published_split`` leaves
     a broken published validation split as it is. ``carve`` makes a share of the training facts the validation split of a data set
-    that has none (``carve_validation``). ``hide`` takes a share of the training facts out (``hide_facts``). ``features``:
-    files that ``gnnkg convert`` wrote, by the names of the features that they give. ``classes``: a text that lists the classes of
-    entities, which are then what is to be predicted (``with_classes``). ``options`` go to the builder of ``cldr`` or to
-    ``from_folder``.
+    that has none (``carve_validation``). ``hide`` takes a share of the training facts out (``hide_facts``). ``features``
+    and ``texts``: files of one's own, by the names of what they give (``with_features``, ``with_texts``). ``classes``: a text that
+    lists the classes of entities, which are then what is to be predicted (``with_classes``). ``options`` go to the builder of
+    ``cldr`` or to ``from_folder``.
 
     Raises DataError for an unknown name, with the closest ones; DatasetNotFound with the places that were searched;
     WrongChecksum for a file that is another; ValueError for ``carve`` where there are validation facts.
@@ -63,6 +64,7 @@ def load(
         raise ValueError(f"{dataset.name} has {len(dataset.valid):,} validation facts: there is nothing to carve")
     dataset = carve_validation(dataset, carve, carve_seed) if carve else dataset
     dataset = with_features(dataset, features) if features else dataset
+    dataset = with_texts(dataset, texts) if texts else dataset
     dataset = with_classes(dataset, classes) if classes else dataset
     return hide_facts(dataset, hide, hide_seed) if hide else dataset
 

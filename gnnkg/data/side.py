@@ -85,13 +85,14 @@ def countries(paths: Sequence[Path], aliases: Mapping[str, str]) -> Numbers:
 
 def flags(paths: Sequence[Path], aliases: Mapping[str, str]) -> Numbers:
     """Pictures of flags, ``<code of two letters>.png`` in a tar archive, described; names from ``countries.json`` as above."""
-    from gnnkg.data.images import NAMES, described, pictures  # the only reader that needs Pillow
+    from gnnkg.data.images import NAMES, described  # the only reader that needs Pillow
+    from gnnkg.data.pictures import pictures
 
     names = {country["cca2"].lower(): name for name, country in _named_countries(paths[0], aliases)}
     found: dict[tuple[str, str], list[float]] = {}
-    for stem, content in pictures(paths[1]):
-        if stem in names:
-            found |= {(names[stem], column): [float(x)] for column, x in zip(NAMES, described(content), strict=True)}
+    for code, content in pictures(paths[1]):
+        if code in names:
+            found |= {(names[code], column): [float(x)] for column, x in zip(NAMES, described(content), strict=True)}
     return found
 
 

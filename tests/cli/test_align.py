@@ -114,6 +114,22 @@ def test_vectors_of_both_sides_are_compared(pictured, tmp_path: Path, capsys):
     assert json.loads(figures.read_text())["training"]["weights"].keys() == {"structure", "relations", "image"}
 
 
+def test_texts_of_both_sides_are_compared(pictured, tmp_path: Path, capsys):
+    """The names of the two sides have nothing in common but for these texts."""
+    given = []
+    for side, name in (("1", "left"), ("2", "right")):
+        words = ("".join(f"{(7 * i + k) % 30:02}" for k in range(3)) for i in range(30))
+        lines = [f"http://{side}/{'abc'[i % 3] * (i + 1)}{side}\tthing {word}\n" for i, word in enumerate(words)]
+        (file := tmp_path / f"{name}.tsv").write_text("".join(lines))
+        given += [f"--{name}-texts", f"about={file}"]
+    graphs, out = [str(pictured / side) for side in "12"], tmp_path / "out.csv"
+    assert main(["align", *graphs, *given, "--names", "about", "--rounds", "1", "--out", str(out)]) == 0
+    table = pandas.read_csv(out)
+    assert (table["left_identifier"].str[8:-1] == table["right_identifier"].str[8:-1]).mean() > 0.9
+    assert main(["align", *graphs, *given[:2], "--names", "about"]) == 2
+    assert "there are texts about of the left one and none of the right one" in capsys.readouterr().err
+
+
 def test_vectors_that_cannot_be_compared_are_refused(pictured, tmp_path: Path, capsys):
     torch.save(torch.zeros(60, 2), tmp_path / "other.pth")
     other, here = str(tmp_path / "other.npz"), ["align", *(str(pictured / side) for side in "12")]

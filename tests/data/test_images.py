@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from gnnkg.data import side
-from gnnkg.data.images import CELLS, LEVELS, NAMES, ORIENTATIONS, described, pictures
+from gnnkg.data.images import CELLS, LEVELS, NAMES, ORIENTATIONS, described
+from gnnkg.data.pictures import pictures
 from tests.data.test_text import write
 
 

@@ -22,7 +22,6 @@ from gnnkg.data.vectors import (
     read_links,
     read_missing,
     read_vectors,
-    with_features,
     write_feature,
 )
 from gnnkg.data.vectors.reading import Vectors
@@ -252,8 +251,6 @@ def test_what_is_kept_is_read_again_by_identifier(suffix, tmp_path, folder, data
     assert loaded.features["image"].has.tolist() == [True, False, True, True]
     assert f"features.image: 3 of 4 entities, from {path}" in loaded.report.notes
     assert Given("image")(loaded.graph)(loaded.graph) is loaded.features["image"]
-    with pytest.raises(DataError, match="has a feature image itself"):
-        with_features(loaded, {"image": path})
 
 
 def test_files_that_keep_no_feature_are_told(tmp_path, dataset):

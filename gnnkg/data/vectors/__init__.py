@@ -2,10 +2,10 @@
 
 reading    read_vectors(): .pth, .pkl, .h5, .npy, .npz, .safetensors -> rows, by published id or by name
 matching   matched(): rows -> a feature of a data set's entities, with a mask of what is there
-kept       write_feature(), with_features(): the form that gnnkg reads, safetensors or npz, with the entities' identifiers
+kept       write_feature(), read_feature(): the form that gnnkg reads, safetensors or npz, with the entities' identifiers
 """
 
-from gnnkg.data.vectors.kept import read_feature, suffixed, with_features, write_feature
+from gnnkg.data.vectors.kept import read_feature, suffixed, write_feature
 from gnnkg.data.vectors.matching import matched, published_ids, read_links, read_missing
 from gnnkg.data.vectors.reading import Vectors, read_vectors
 
@@ -18,6 +18,5 @@ __all__ = [
     "read_missing",
     "read_vectors",
     "suffixed",
-    "with_features",
     "write_feature",
 ]

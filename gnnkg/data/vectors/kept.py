@@ -6,8 +6,6 @@ As .safetensors the identifiers stand in the metadata, as JSON; as .npz in the a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,23 +56,6 @@ def read_feature(path: Path | str, dataset: Dataset, name: str) -> Feature:
     found = torch.where(known.unsqueeze(1), values[rows], 0)
     names = tuple(f"{name} {i}" for i in range(values.shape[1]))
     return Feature(found, (known & present[rows]).unsqueeze(1).expand(found.shape), names)
-
-
-def with_features(dataset: Dataset, files: Mapping[str, Path | str]) -> Dataset:
-    """This data set with features out of files that ``gnnkg convert`` wrote, by the names that they shall have.
-
-    Raises DataError as ``read_feature``, and where the data set has a feature of the name already.
-    """
-    taken = sorted(files.keys() & dataset.features.keys())
-    if taken:
-        raise DataError(f"{dataset.name} has a feature {', '.join(taken)} itself: give yours another name")
-    found = {name: read_feature(path, dataset, name) for name, path in files.items()}
-    notes = (
-        f"features.{name}: {int(found[name].has.sum()):,} of {len(dataset.entities):,} entities, from {path}"
-        for name, path in files.items()
-    )
-    report = replace(dataset.report, notes=(*dataset.report.notes, *notes))
-    return replace(dataset, features={**dataset.features, **found}, report=report)
 
 
 def suffixed(path: Path | str) -> Path:

@@ -1,0 +1,113 @@
+"""Pictures as a trained network sees them: what its last linear layer would read, of a model of torchvision or timm."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from gnnkg.data.images import opened
+from gnnkg.data.plain_pickle import read_tensors
+from gnnkg.data.triples import DataError
+
+LIBRARIES = ("torchvision", "timm")
+NESTED = ("state_dict", "model")
+"""under which names training scripts keep weights among other things"""
+
+
+def network(name: str, weights: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
+    """What turns files of pictures into vectors (F,): ``name`` is ``torchvision:resnet50`` or ``timm:vit_base_patch16_224``.
+
+    ``weights``: .safetensors, or what ``torch.save`` wrote of tensors alone (.pth, .pt, .bin), read without running code. Pictures
+    are scaled, cut and normalised as the library does for that model in evaluation. Weights of the last linear layer may be there
+    or not, for any number of classes.
+
+    Raises DataError for an unknown name and for weights of another model; ImportError, with the command that mends it, where the
+    library is missing or cannot be loaded beside this torch.
+    """
+    library, _, model_name = name.partition(":")
+    if library not in LIBRARIES or not model_name:
+        raise DataError(f"a network is named torchvision:NAME or timm:NAME, such as torchvision:resnet50, not {name!r}")
+    state = _weights(weights)  # before a library is looked for
+    model, prepare = _torchvision(model_name) if library == "torchvision" else _timm(model_name)
+    head = _last_linear(model, name)
+    _fill(model, {key: value for key, value in state.items() if not key.startswith(f"{head}.")}, head, name, weights)
+    model.set_submodule(head, nn.Identity())
+    model.eval()
+
+    @torch.inference_mode()
+    def see(contents: Sequence[bytes]) -> np.ndarray:
+        seen = model(torch.stack([prepare(opened(content)) for content in contents]))
+        return seen.flatten(1).float().numpy()
+
+    return see
+
+
+def _torchvision(name: str) -> tuple[nn.Module, Callable[..., Tensor]]:
+    models = _imported("torchvision.models")
+    try:
+        return models.get_model(name, weights=None), models.get_model_weights(name).DEFAULT.transforms()
+    except ValueError as error:
+        raise DataError(f"torchvision has no model {name!r}: torchvision.models.list_models() lists them") from error
+
+
+def _timm(name: str) -> tuple[nn.Module, Callable[..., Tensor]]:
+    timm = _imported("timm")
+    if not timm.is_model(name):
+        raise DataError(f"timm has no model {name!r}: timm.list_models() lists them")
+    model = timm.create_model(name, pretrained=False)
+    data = _imported("timm.data")
+    return model, data.create_transform(**data.resolve_model_data_config(model), is_training=False)
+
+
+def _imported(module: str) -> Any:
+    library = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except (ImportError, RuntimeError) as error:  # RuntimeError: compiled for another torch
+        raise ImportError(
+            f"a network of {library} needs {library}, built for the torch that is installed ({torch.__version__}): "
+            f"pip install {library}. It says: {error}"
+        ) from error
+
+
+def _last_linear(model: nn.Module, name: str) -> str:
+    linear = [place for place, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise DataError(f"{name} has no linear layer whose input could be taken")
+    return linear[-1]
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise DataError(f"{path} is no safetensors file ({error})") from error
+    found = read_tensors(path)
+    for key in NESTED:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise DataError(f"{path} holds no weights: expected tensors by name, as model.state_dict() gives them")
+    return {str(key).removeprefix("module."): value for key, value in found.items()}
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor], head: str, name: str, path: Path) -> None:
+    try:
+        missing, strange = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # of other shapes
+        raise DataError(f"{path} is not of {name}: {' '.join(str(error).split())}") from error
+    missing = [key for key in missing if not key.startswith(f"{head}.")]
+    if missing or strange:
+        told = [f"lacks {', '.join(missing[:3])}"] * bool(missing) + [f"has {', '.join(strange[:3])}"] * bool(strange)
+        raise DataError(f"{path} is not of {name}: it {' and '.join(told)}")
