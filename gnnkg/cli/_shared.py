@@ -58,6 +58,13 @@ def not_default(parser: argparse.ArgumentParser, arguments: argparse.Namespace, 
     return [f"{name} {word(value)}" for name, value in given if name in settings and value != parser.get_default(name)]
 
 
+def one_sigma(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *measured: str) -> None:
+    """Raises ValueError where a sigma is given and also how to measure one: options that ``measured`` names."""
+    if arguments.sigma is not None and (others := not_default(parser, arguments, measured)):
+        option = "--" + others[0].split()[0].replace("_", "-")
+        raise ValueError(f"{option} is of a sigma that is measured, and --sigma gives one: leave out either")
+
+
 def measured_as(kind: str, arguments: argparse.Namespace, words: Sequence[str]) -> str:
     """The name of a measurement's file, of the options --split and --on, and of ``words`` for settings that are not the default."""
     from gnnkg.evaluation.results import file_name

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gnnkg.cli._shared import command, measured_as, not_default, number_or_all
+from gnnkg.cli._shared import command, measured_as, not_default, number_or_all, one_sigma
 
 if TYPE_CHECKING:
     from gnnkg.core import Model
@@ -90,6 +90,7 @@ def run(argv: Sequence[str]) -> int:
         for name in not_default(parser, arguments, OF_NOISE):
             option = "--" + name.split()[0].replace("_", "-")
             raise ValueError(f"{option} is about noise on vectors: it does not go with --delete")
+    one_sigma(parser, arguments, "divisor")
     words = not_default(parser, arguments, SETTINGS)
     num_queries = number_or_all("--queries", arguments.queries)
     of_head = arguments.delete is None and arguments.part == "head"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnkg.cli._shared import command, not_default, number_word, sigma_of, tell
+from gnnkg.cli._shared import command, not_default, number_word, one_sigma, sigma_of, tell
 
 
 def run(argv: Sequence[str]) -> int:
@@ -49,6 +49,7 @@ def run(argv: Sequence[str]) -> int:
         help="of N facts, how far noise moves the score of the truth, of its rivals, and of all",
     )
     arguments = parser.parse_args(argv)
+    one_sigma(parser, arguments, "divisor", "quantile")
     if arguments.shifts is not None and arguments.per_entity:
         raise ValueError("--shifts is of one sigma for all: it does not go with --per-entity")
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnkg.cli._shared import command, measured_as, number_word, sigma_of, tell
+from gnnkg.cli._shared import command, measured_as, number_word, one_sigma, sigma_of, tell
 
 
 def run(argv: Sequence[str]) -> int:
@@ -59,6 +59,7 @@ def run(argv: Sequence[str]) -> int:
     if arguments.executor == "chain" and arguments.beam is not None:
         raise ValueError("--beam is for the beam search: in closed form no entity between is chosen")
 
+    one_sigma(parser, arguments, "sigma_div")
     given = arguments.sigma is not None or arguments.sigma_of is not None
     if given and (arguments.query is not None or not any(arguments.alpha)):
         raise ValueError("--sigma and --sigma-of are of noise: they go with --benchmark and an --alpha above 0")

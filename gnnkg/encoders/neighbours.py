@@ -46,4 +46,4 @@ def _pairs(edges: Adjacency) -> tuple[Adjacency, Int[Tensor, " X"]]:
     pairs, pair_of = torch.unique(key, return_inverse=True)
     target = torch.div(pairs, edges.num_nodes, rounding_mode="floor")
     source = pairs % edges.num_nodes
-    return Adjacency.of(source, torch.zeros_like(source), target, edges.num_nodes, 1), pair_of
+    return Adjacency.of(source, torch.zeros_like(source), target, edges.num_nodes, 1, once=edges.once), pair_of

@@ -181,6 +181,7 @@ def test_attacks_inside_radii_are_counted_and_kept(run, capsys):
         (["--part", "boundary", "--attack", "3"], "--attack is a number of queries"),
         (["--alpha", "nan"], "alpha and sigma must be above 0"),
         (["--sigma", "-1"], "alpha and sigma must be above 0"),
+        (["--sigma", "1", "--divisor", "4"], "--divisor is of a sigma that is measured, and --sigma gives one"),
     ],
 )
 def test_a_mistake_gets_one_message(trained, arguments, message, capsys):

@@ -53,6 +53,7 @@ def test_sigmas_that_are_close_have_files_of_their_own(run):
         (["--alpha", "-1"], "alphas are"),
         (["--sigma", "0"], "above 0"),
         (["--shifts", "2", "--per-entity"], "one sigma"),
+        (["--sigma", "1", "--quantile", "0.9"], "--quantile is of a sigma that is measured, and --sigma gives one"),
     ],
 )
 def test_a_mistake_gets_one_message(arguments, message, trained, capsys):

@@ -98,6 +98,10 @@ REFUSED = [
     (["--benchmark", "sampled", "--structures", "2p", "2p"], "named once each"),
     (["--benchmark", "sampled", "--alpha", "1", "--sigma", "0"], "a number above 0, not 0"),
     (["--benchmark", "sampled", "--sigma", "1"], "an --alpha above 0"),
+    (
+        ["--benchmark", "sampled", "--alpha", "1", "--sigma", "1", "--sigma-div", "4"],
+        "--sigma-div is of a sigma that is",
+    ),
     (["--benchmark", "sampled", "--structures", "4p"], "structures are 1p, 2p"),
 ]
 
