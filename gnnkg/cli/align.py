@@ -131,6 +131,12 @@ def run(argv: Sequence[str]) -> int:
 
     begin, code = time.perf_counter(), commit()  # of now: the files may be others when a long training ends
     given, texts = _given(arguments, "features"), _given(arguments, "texts")
+    if unread := sorted(texts.left.keys() - {arguments.names}) if not trains and arguments.features is None else []:
+        raise ValueError(
+            f"the text {unread[0]} is compared by --names {unread[0]}, or by parts that --features or FILE names"
+        )
+    if taken := {"labels", "none"} & texts.left.keys():
+        raise ValueError(f"--names {taken.pop()} is something else: give the text another name")
     data = _with_files(_data(arguments, graphs, 0.1 if trains else 0.0), given, texts)
     text = arguments.names or "labels"
     if trains:
@@ -199,7 +205,8 @@ def _by_name(options: Sequence[str], option: str) -> dict[str, str]:
     for each in options:
         name, _, file = each.partition("=")
         if not name or not file:
-            raise ValueError(f"{option} is a name and a file, as in image=left.safetensors, not {each!r}")
+            example = "about=left.tsv" if option.endswith("texts") else "image=left.safetensors"
+            raise ValueError(f"{option} is a name and a file, as in {example}, not {each!r}")
         found[name] = file
     return found
 
@@ -207,7 +214,10 @@ def _by_name(options: Sequence[str], option: str) -> dict[str, str]:
 def _with_files(data: AlignmentData, features: Files, texts: Files) -> AlignmentData:
     """The graphs with features and texts out of files; features have one width on both sides."""
     from gnnkg.data.given import with_features, with_texts
+    from gnnkg.data.vectors import suffixed
 
+    for file in (*features.left.values(), *features.right.values()):
+        suffixed(file)  # vectors, as single numbers of other attributes or units would be compared as they stand
     left, right = (
         with_texts(with_features(side, numbers), told)
         for side, numbers, told in zip((data.left, data.right), features, texts, strict=True)

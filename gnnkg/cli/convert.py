@@ -65,6 +65,8 @@ def run(argv: Sequence[str]) -> int:
     out = suffixed(arguments.out)
     dataset = load_side(arguments.dataset)
     pictured = holds_pictures(arguments.vectors)
+    if not arguments.vectors.exists():
+        raise ValueError(f"there is no file and no folder {arguments.vectors}")
     if arguments.network is not None and not pictured:
         raise ValueError(f"{arguments.vectors} is no folder and no archive of pictures, which --network is for")
     if arguments.key is not None and pictured:

@@ -37,6 +37,8 @@ def with_texts(dataset: Dataset, files: Mapping[str, Path | str]) -> Dataset:
     found = {}
     for name, path in files.items():
         told = texts([_there(Path(path))])
+        if wrong := next((entity for entity, text in told.items() if not _is_unicode(text)), None):
+            raise DataError(f"{path}: the text of {wrong} is no UTF-8; save the file in that encoding")
         found[name] = tuple(told.get(entity) for entity in dataset.entities)
         if not any(found[name]):
             raise _of_others(path, told, dataset)
@@ -65,12 +67,19 @@ def _there(path: Path) -> Path:
     return path
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether every byte of it was a part of a character."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def _free(dataset: Dataset, kind: str, names: Collection[str], taken: Collection[str]) -> None:
     if twice := sorted(set(names) & set(taken)):
         raise DataError(f"{dataset.name} has a {kind} {', '.join(twice)} itself: give yours another name")
 
 
 def _of_others(path: Path | str, told: Collection[str], dataset: Dataset) -> DataError:
+    if not told:
+        return DataError(f"{path} tells of no entity: it is empty")
     return DataError(
         f"{path} tells of {len(told):,} entities ({', '.join(list(told)[:3])}, ...), and of none of {dataset.name}'s "
         f"({', '.join(dataset.entities[:3])}, ...): its first column are identifiers"

@@ -38,8 +38,10 @@ def opened(content: bytes) -> Image.Image:
     """A file as a picture in red, green and blue; transparent parts are white. Raises ValueError for what is no picture."""
     try:
         with Image.open(io.BytesIO(content)) as file:
+            if file.mode.startswith("I"):  # grey of 16 bits, which conversion would clip at 255
+                file = Image.fromarray((np.asarray(file) >> 8).clip(0, 255).astype(np.uint8))
             picture = file.convert("RGBA")
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
         raise ValueError(f"this is no picture that can be read ({error})") from error
     white = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(white, picture).convert("RGB")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,9 +20,22 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 AT_ONCE = 32
 """pictures that are seen together"""
+DAMAGE = (
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError, NotImplementedError,
+)  # fmt: skip
+"""what the readers of archives raise; RuntimeError for one with a password"""
 
+Where = TypeVar("Where")
 See = Callable[[Sequence[bytes]], np.ndarray]
 """files of pictures -> a vector (F,) each"""
+
+
+class Picture(NamedTuple):
+    name: str
+    """of what it shows"""
+    place: str
+    """where it lies in the folder or archive"""
+    content: bytes
 
 
 def holds_pictures(path: Path) -> bool:
@@ -28,30 +43,31 @@ def holds_pictures(path: Path) -> bool:
     return path.is_dir() or path.name.lower().endswith(ARCHIVES)
 
 
-def pictures(path: Path) -> Iterator[tuple[str, bytes]]:
+def pictures(path: Path) -> Iterator[Picture]:
     """The pictures of a folder or of an archive (.tar, .tar.gz, .zip), each by the name of what it shows.
 
-    That is the file's name without its suffix, or the folder's in which it lies: ``Q42.jpg``, or ``Q42/0.jpg`` and ``Q42/1.jpg``.
-    One folder around everything has no name of anything. Nothing is unpacked to disk. Raises DataError for a damaged archive.
+    That is the file's name without its suffix, or that of the folder in which it lies: ``Q42.jpg``, or ``Q42/0.jpg`` and
+    ``Q42/1.jpg``. Folders around everything name nothing. Nothing is unpacked to disk. Raises DataError for a damaged archive, and
+    where there is nothing at the path.
     """
+    if not path.exists():
+        raise DataError(f"there is no folder and no archive {path}")
     if path.is_dir():
-        yield from _named(
-            {each.relative_to(path): each.read_bytes for each in sorted(path.rglob("*")) if each.is_file()}
-        )
-    elif path.name.lower().endswith(".zip"):
-        try:
+        files = {PurePosixPath(each.relative_to(path)): each for each in sorted(path.rglob("*")) if each.is_file()}
+        yield from _named(files, Path.read_bytes)
+        return
+    try:
+        if path.name.lower().endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
                 names = (each.filename for each in archive.infolist() if not each.is_dir())
-                yield from _named({PurePosixPath(name): _reader(archive.read, name) for name in names})
-        except zipfile.BadZipFile as error:
-            raise DataError(f"{path} is no zip archive that can be read ({error})") from error
-    else:
-        try:
+                yield from _named({PurePosixPath(name): name for name in names}, archive.read)
+        else:
             with tarfile.open(path) as archive:
                 members = {PurePosixPath(each.name): each for each in archive if each.isfile()}
-                yield from _named({name: _reader(_content, archive, each) for name, each in members.items()})
-        except (tarfile.TarError, EOFError) as error:
-            raise DataError(f"{path} is no tar archive that can be read ({error})") from error
+                _read_to_the_end(archive)
+                yield from _named(members, lambda member: _content(archive, member))
+    except DAMAGE as error:
+        raise DataError(f"{path} is no archive that can be read ({error})") from error
 
 
 def vectors_of_pictures(path: Path, see: See) -> Vectors:
@@ -63,35 +79,41 @@ def vectors_of_pictures(path: Path, see: See) -> Vectors:
     count: dict[str, int] = {}
     remaining = pictures(path)
     while some := list(islice(remaining, AT_ONCE)):
-        names, contents = zip(*some, strict=True)
         try:
-            seen = see(contents)
+            seen = see([each.content for each in some])
         except ValueError as error:
-            raise DataError(f"{path}, {_culprit(see, names, contents)}: {error}") from error
-        for name, vector in zip(names, seen, strict=True):
-            total[name] = total.get(name, 0) + vector.astype(np.float64)
-            count[name] = count.get(name, 0) + 1
+            raise DataError(f"{path}, {_culprit(see, some)}: {error}") from error
+        for each, vector in zip(some, seen, strict=True):
+            total[each.name] = total.get(each.name, 0) + vector.astype(np.float64)
+            count[each.name] = count.get(each.name, 0) + 1
     if not total:
         raise DataError(f"{path} holds no picture ({', '.join(SUFFIXES)})")
     values = np.stack([each / count[name] for name, each in total.items()]).astype(np.float32)
     return Vectors(values, tuple(total), str(path), sum(n > 1 for n in count.values()))
 
 
-def _named(files: Mapping[Any, Callable[[], bytes]]) -> Iterator[tuple[str, bytes]]:
-    """Pictures by name, of files by path."""
-    found = {tuple(path.parts): read for path, read in files.items() if _is_picture(path.parts)}
-    around = len(found) > 1 and len({parts[0] for parts in found}) == 1 and all(len(parts) > 1 for parts in found)
-    for parts, read in found.items():
-        first, *inside = parts[1:] if around else parts
-        yield first if inside else PurePosixPath(first).stem, read()
+def _named(files: Mapping[PurePosixPath, Where], read: Callable[[Where], bytes]) -> Iterator[Picture]:
+    found = {tuple(p for p in path.parts if p != "/"): where for path, where in files.items() if _is_picture(path)}
+    around = 0
+    if len(found) > 1:
+        shortest = min(len(parts) for parts in found) - 1  # of folders
+        while around < shortest and len({parts[around] for parts in found}) == 1:
+            around += 1
+    for parts, where in found.items():
+        first, *inside = parts[around:]
+        yield Picture(first if inside else PurePosixPath(first).stem, "/".join(parts), read(where))
 
 
-def _is_picture(parts: tuple[str, ...]) -> bool:
-    return parts[-1].lower().endswith(SUFFIXES) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+def _is_picture(path: PurePosixPath) -> bool:
+    """Not so what a Mac packs beside each picture."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith("._") and "__MACOSX" not in path.parts
 
 
-def _reader(read: Callable[..., bytes], *arguments: object) -> Callable[[], bytes]:
-    return lambda: read(*arguments)
+def _read_to_the_end(archive: tarfile.TarFile) -> None:
+    """A compressed archive has a checksum behind its last byte."""
+    file = archive.fileobj
+    while file is not None and file.read(1 << 20):
+        pass
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -100,11 +122,11 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
-def _culprit(see: See, names: Sequence[str], contents: Sequence[bytes]) -> str:
+def _culprit(see: See, some: Sequence[Picture]) -> str:
     """Which of some pictures cannot be seen."""
-    for name, content in zip(names, contents, strict=True):
+    for each in some:
         try:
-            see([content])
+            see([each.content])
         except ValueError:
-            return name
-    return " or ".join(names)
+            return each.place
+    return " or ".join(each.place for each in some)

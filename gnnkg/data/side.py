@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from gnnkg.data.labels import label_from_identifier
 from gnnkg.data.lines import numbered, shown
 from gnnkg.data.report import Fault
 from gnnkg.data.triples import DataError
+
+LARGEST = float(torch.finfo(torch.float32).max)
 
 Texts = Mapping[str, str]
 Numbers = Mapping[tuple[str, str], Sequence[float]]
@@ -65,10 +68,13 @@ def numbers(paths: Sequence[Path], prefix: str = "") -> Numbers:
     for number, line in numbered(paths[0]):
         fields = line.split("\t")
         value = parse_number(fields[2]) if len(fields) == 3 else None
-        if value is None:
-            raise DataError(str(Fault(str(paths[0]), number, "an identifier, an attribute and a number", shown(line))))
-        found.setdefault((prefix + fields[0], _attribute(fields[1], labels)), []).append(value)
-    return found
+        if value is None or not abs(value) <= LARGEST:
+            raise DataError(
+                str(Fault(str(paths[0]), number, "an identifier, an attribute and a finite number", shown(line)))
+            )
+        found.setdefault((prefix + fields[0], fields[1]), []).append(value)
+    named = _attributes({attribute for _, attribute in found}, labels)
+    return {(identifier, named[attribute]): values for (identifier, attribute), values in found.items()}
 
 
 def countries(paths: Sequence[Path], aliases: Mapping[str, str]) -> Numbers:
@@ -90,7 +96,7 @@ def flags(paths: Sequence[Path], aliases: Mapping[str, str]) -> Numbers:
 
     names = {country["cca2"].lower(): name for name, country in _named_countries(paths[0], aliases)}
     found: dict[tuple[str, str], list[float]] = {}
-    for code, content in pictures(paths[1]):
+    for code, _, content in pictures(paths[1]):
         if code in names:
             found |= {(names[code], column): [float(x)] for column, x in zip(NAMES, described(content), strict=True)}
     return found
@@ -139,6 +145,13 @@ def parse_number(text: str) -> float | None:
         return float(bare)
     except ValueError:
         return None
+
+
+def _attributes(names: Iterable[str], labels: Texts) -> dict[str, str]:
+    """What attributes are called for people, where no other one would be called so too."""
+    named = {name: _attribute(name, labels) for name in names}
+    count = Counter(named.values())
+    return {name: called if count[called] == 1 else name for name, called in named.items()}
 
 
 def _attribute(name: str, labels: Texts) -> str:

@@ -127,7 +127,7 @@ def store(typing: Any, table: Any, row: Any, vector: Any) -> Any:
 
 
 def _address(context: Any, builder: Any, table_type: Any, table: Any, types_of: Any, place: Any) -> Any:
-    """Of table[row, column], in any layout."""
+    """Of table[row, column], where columns lie side by side."""
     array = context.make_array(table_type)(context, builder, table)
     row, column = (context.cast(builder, value, kind, types.intp) for value, kind in zip(place, types_of, strict=True))
     stride = builder.extract_value(array.strides, 0)
@@ -138,8 +138,11 @@ def _address(context: Any, builder: Any, table_type: Any, table: Any, types_of: 
 class _Run:
     """``lanes`` numbers side by side in a matrix of float32, or of bfloat16, which NumPy lacks and is given as int16."""
 
-    def __init__(self, lanes: int, half: bool) -> None:
-        self.lanes, self.half = lanes, half
+    def __init__(self, lanes: int, table: Any) -> None:
+        if table.dtype not in (types.float32, types.int16):
+            raise TypeError(f"a table of float32, or of bfloat16 as int16, is read, not of {table.dtype}")
+        self.lanes, self.half = lanes, table.dtype == types.int16
+        half = self.half
         self.stored, self.number, self.word = (
             self.of(kind) for kind in (ir.IntType(16) if half else ir.FloatType(), ir.FloatType(), ir.IntType(32))
         )
@@ -177,7 +180,7 @@ def _halves(builder: Any, vector: Any) -> list[Any]:
 @intrinsic
 def load_at(typing: Any, table: Any, row: Any, first: Any, second: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        run, (kind, at_row, *columns) = _Run(HALF, sig.args[0].dtype == types.int16), sig.args
+        run, (kind, at_row, *columns) = _Run(HALF, sig.args[0]), sig.args
         low, high = (
             run.load(builder, _address(context, builder, kind, args[0], (at_row, column), (args[1], value)))
             for column, value in zip(columns, args[2:], strict=True)
@@ -191,7 +194,7 @@ def load_at(typing: Any, table: Any, row: Any, first: Any, second: Any) -> Any:
 @intrinsic
 def store_at(typing: Any, table: Any, row: Any, first: Any, second: Any, vector: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        run, (kind, at_row, *columns, _) = _Run(HALF, sig.args[0].dtype == types.int16), sig.args
+        run, (kind, at_row, *columns, _) = _Run(HALF, sig.args[0]), sig.args
         halves = _halves(builder, args[4])
         for column, value, half in zip(columns, args[2:4], halves, strict=True):
             place = _address(context, builder, kind, args[0], (at_row, column), (args[1], value))
@@ -204,7 +207,7 @@ def store_at(typing: Any, table: Any, row: Any, first: Any, second: Any, vector:
 @intrinsic
 def number_at(typing: Any, table: Any, row: Any, column: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        run = _Run(1, sig.args[0].dtype == types.int16)
+        run = _Run(1, sig.args[0])
         return run.load(builder, _address(context, builder, sig.args[0], args[0], sig.args[1:], args[1:]))
 
     return types.float32(table, row, column), build
@@ -213,7 +216,7 @@ def number_at(typing: Any, table: Any, row: Any, column: Any) -> Any:
 @intrinsic
 def store_number_at(typing: Any, table: Any, row: Any, column: Any, number: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        run = _Run(1, sig.args[0].dtype == types.int16)
+        run = _Run(1, sig.args[0])
         place = _address(context, builder, sig.args[0], args[0], sig.args[1:3], args[1:3])
         run.store(builder, place, args[3])
         return context.get_dummy_value()

@@ -115,7 +115,6 @@ def test_vectors_of_both_sides_are_compared(pictured, tmp_path: Path, capsys):
 
 
 def test_texts_of_both_sides_are_compared(pictured, tmp_path: Path, capsys):
-    """The names of the two sides have nothing in common but for these texts."""
     given = []
     for side, name in (("1", "left"), ("2", "right")):
         words = ("".join(f"{(7 * i + k) % 30:02}" for k in range(3)) for i in range(30))
@@ -125,9 +124,15 @@ def test_texts_of_both_sides_are_compared(pictured, tmp_path: Path, capsys):
     graphs, out = [str(pictured / side) for side in "12"], tmp_path / "out.csv"
     assert main(["align", *graphs, *given, "--names", "about", "--rounds", "1", "--out", str(out)]) == 0
     table = pandas.read_csv(out)
+    assert len(table) == 30  # labels by themselves give eight
     assert (table["left_identifier"].str[8:-1] == table["right_identifier"].str[8:-1]).mean() > 0.9
-    assert main(["align", *graphs, *given[:2], "--names", "about"]) == 2
-    assert "there are texts about of the left one and none of the right one" in capsys.readouterr().err
+    for arguments, said in (
+        ([*given[:2], "--names", "about"], "there are texts about of the left one and none of the right one"),
+        (given, "the text about is compared by --names about"),
+        (["--left-texts", "about"], "a name and a file, as in about=left.tsv, not 'about'"),
+    ):
+        assert main(["align", *graphs, *arguments]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_vectors_that_cannot_be_compared_are_refused(pictured, tmp_path: Path, capsys):

@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_told(folder, files, tmp_path):
         (with_features, {"x": tmp_path / "none.tsv"}, "there is no file"),
         (with_texts, {"x": tmp_path / "none.tsv"}, "there is no file"),
         (with_features, {"x": tmp_path / "x.csv"}, "x.csv: a feature is vectors"),
-        (with_features, {"x": texts}, "about.txt, line 1: expected an identifier, an attribute and a number"),
+        (with_features, {"x": texts}, "about.txt, line 1: expected an identifier, an attribute and a finite number"),
     ):
         with pytest.raises(DataError, match=message):
             call(dataset, given)
@@ -102,3 +102,20 @@ def test_what_cannot_be_read_is_told(folder, files, tmp_path):
         with_features(dataset, {"x": other})
     with pytest.raises(DataError, match=r"tells of 2 entities \(x, y, ...\), and of none of own's"):
         with_texts(dataset, {"x": other})
+    other.write_bytes("a\tcaf\u00e9\n".encode("latin1"))
+    with pytest.raises(DataError, match="the text of a is no UTF-8"):
+        with_texts(dataset, {"x": other})
+    other.write_bytes(b"")
+    with pytest.raises(DataError, match="it is empty"):
+        with_features(dataset, {"x": other})
+    for number in ("nan", "inf", "1e39"):
+        other.write_text(f"a\theight\t1\nb\theight\t{number}\n")
+        with pytest.raises(DataError, match=r"other.tsv, line 2: expected .* a finite number"):
+            with_features(dataset, {"x": other})
+
+
+def test_attributes_that_would_get_one_label_stay_apart(folder, tmp_path):
+    numbers = tmp_path / "numbers.tsv"
+    numbers.write_text("a\thttp://x/ontology/area\t1\na\thttp://x/property/area\t9\na\thttp://x/ontology/mass\t2\n")
+    feature = load(str(folder), features={"numeric": numbers}).features["numeric"]
+    assert feature.names == ("http://x/ontology/area", "http://x/property/area", "mass")

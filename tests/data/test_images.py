@@ -77,9 +77,19 @@ def test_flags_are_found_by_code_and_named_as_the_data_set_does(tmp_path):
     found = side.flags([names, archive], {"swaziland": "Eswatini"})
     assert {name for name, _ in found} == {"swaziland", "new_zealand"}
     assert found["swaziland", "colour 18"] == [1.0]
-    assert [stem for stem, _ in pictures(archive)] == ["sz", "nz", "eu"]
+    assert [each.name for each in pictures(archive)] == ["sz", "nz", "eu"]
 
 
 def test_what_is_no_picture_is_refused():
-    with pytest.raises(ValueError, match="this is no picture that can be read"):
-        described(b"GIF, but not really")
+    broken = png(np.random.default_rng(0).integers(0, 256, (300, 300, 3)))
+    place = broken.index(b"IDAT", broken.index(b"IDAT") + 4)  # of the second chunk
+    for content in (b"GIF, but not really", broken[:place] + b"\0\0\0\0" + broken[place + 4 :]):
+        with pytest.raises(ValueError, match="this is no picture that can be read"):
+            described(content)
+
+
+def test_grey_of_16_bits_keeps_its_shades():
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 2**15, np.uint16)).save(buffer, "png")
+    colours, _ = parts(buffer.getvalue())
+    assert colours[13] == pytest.approx(1)  # the middle of each colour's three levels

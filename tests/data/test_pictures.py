@@ -7,6 +7,7 @@ import sys
 import tarfile
 import zipfile
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from gnnkg.data.pictures import pictures, vectors_of_pictures
 from tests.data.test_images import plain, png
 
 RED, GREEN, BLUE = (png(plain(*colour)) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
-NESTED = {"a.png": RED, "b/0.jpg": GREEN, "b/deep/1.PNG": BLUE, "b/notes.txt": b"no picture", ".hidden/c.png": RED}
+NESTED = {"a.png": RED, "b/0.jpg": GREEN, "b/deep/1.PNG": BLUE, "b/notes.txt": b"no picture", "b/._0.jpg": b"of a Mac"}
 
 
 def as_folder(path, files):
@@ -53,13 +54,18 @@ every_form = pytest.mark.parametrize("form", [as_folder, as_tar, as_zip])
 
 @every_form
 def test_a_picture_is_named_by_its_file_or_by_the_folder_that_it_lies_in(form, tmp_path):
-    assert sorted(pictures(form(tmp_path / "some", NESTED))) == sorted([("a", RED), ("b", GREEN), ("b", BLUE)])
+    found = sorted(pictures(form(tmp_path / "some", NESTED)))
+    assert found == [("a", "a.png", RED), ("b", "b/0.jpg", GREEN), ("b", "b/deep/1.PNG", BLUE)]
 
 
 @every_form
-def test_one_folder_around_everything_names_nothing(form, tmp_path):
-    files = {f"images/{name}": content for name, content in NESTED.items()}
-    assert sorted(pictures(form(tmp_path / "some", files))) == sorted([("a", RED), ("b", GREEN), ("b", BLUE)])
+def test_folders_around_everything_name_nothing(form, tmp_path):
+    for around in ("images", "data/of/mine"):
+        files = {f"{around}/{name}": content for name, content in NESTED.items()}
+        found = sorted(pictures(form(tmp_path / around.replace("/", " "), files)))
+        assert [(name, content) for name, _, content in found] == [("a", RED), ("b", GREEN), ("b", BLUE)]
+    files = {f"a/b/{name}/0.png": RED for name in ("Q42", "Q43", ".NET")}
+    assert sorted(each.name for each in pictures(form(tmp_path / "deep", files))) == [".NET", "Q42", "Q43"]
 
 
 def first_bytes(contents):
@@ -80,8 +86,10 @@ def test_several_pictures_of_one_thing_are_averaged(tmp_path):
 def test_what_cannot_be_read_is_told(tmp_path):
     for name in ("damaged.zip", "damaged.tar"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
-        with pytest.raises(DataError, match=f"{name} is no (zip|tar) archive"):
+        with pytest.raises(DataError, match=f"{name} is no archive that can be read"):
             list(pictures(tmp_path / name))
+    with pytest.raises(DataError, match="there is no folder and no archive"):
+        list(pictures(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="holds no picture"):
         vectors_of_pictures(as_folder(tmp_path / "none", {"a.txt": b""}), first_bytes)
 
@@ -90,8 +98,21 @@ def test_what_cannot_be_read_is_told(tmp_path):
             raise ValueError("blue")
         return first_bytes(contents)
 
-    with pytest.raises(DataError, match="some, c: blue"):
+    with pytest.raises(DataError, match=r"some, c\.png: blue"):
         vectors_of_pictures(as_folder(tmp_path / "some", {"a.png": RED, "b.png": GREEN, "c.png": BLUE}), sees_no_blue)
+
+
+@pytest.mark.parametrize("form", [as_tar, as_zip])
+def test_an_archive_with_a_wrong_byte_is_refused(form, tmp_path):
+    noise = np.random.default_rng(0).bytes(20_000)
+    path = form(tmp_path / "some", {"a.png": noise, "b.png": noise[::-1]})
+    whole = bytearray(path.read_bytes())
+    for place in np.linspace(100, len(whole) - 200, 20).astype(int):
+        damaged = whole.copy()
+        damaged[place] ^= 255
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="is no archive that can be read"):
+            list(pictures(path))
 
 
 class Small(nn.Module):
@@ -103,6 +124,12 @@ class Small(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.body(x.mean((2, 3))))
+
+    pretrained_cfg: ClassVar = {"classifier": "fc"}  # of timm
+
+    def reset_classifier(self, num_classes: int) -> None:
+        assert num_classes == 0
+        self.fc = nn.Identity()
 
 
 def to_tensor(picture):
@@ -116,12 +143,13 @@ def libraries(monkeypatch):
     weights = SimpleNamespace(DEFAULT=SimpleNamespace(transforms=lambda: to_tensor))
 
     def get_model(name, weights):
+        assert name == "small"
         assert weights is None
-        if name != "small":
-            raise ValueError(f"Unknown model {name}")
         return Small()
 
-    vars(models).update(get_model=get_model, get_model_weights=lambda name: weights)
+    vars(models).update(
+        list_models=lambda module: ["small"], get_model=get_model, get_model_weights=lambda name: weights
+    )
     vars(timm).update(is_model=lambda name: name == "small", create_model=lambda name, pretrained: Small())
     vars(data).update(
         resolve_model_data_config=lambda model: {"input_size": (3, 8, 8)},
@@ -143,11 +171,11 @@ def test_a_network_gives_what_its_last_layer_would_read(library, form, libraries
     elif form.startswith("other"):
         state |= {"fc.weight": torch.zeros(7, 4), "fc.bias": torch.zeros(7)}
     path = tmp_path / form
+    parallel = {f"module.{name}": value for name, value in state.items()}
     if path.suffix == ".safetensors":
-        save_file(state, path)
+        save_file(parallel, path)
     else:
-        nested = {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}
-        torch.save(nested if form.startswith("nested") else state, path)
+        torch.save({"epoch": 3, "state_dict": parallel} if form.startswith("nested") else state, path)
     found = network(f"{library}:small", path)([RED, BLUE])
     expected = trained.body(torch.tensor([[1.0, 0, 0], [0, 0, 1]]))
     assert torch.allclose(torch.from_numpy(found), expected.detach(), atol=1e-6)

@@ -148,15 +148,17 @@ def test_same_bits_every_time_on_any_number_of_threads(kind, aggregate, monkeypa
     monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
     given = case(Shape(5, 66, "hub"), True, True, True).to(torch.float32)
     upstream = torch.randn_like(given.call(kind, aggregate))
-    results, threads = [], torch.get_num_threads()
-    try:
-        for count in (1, 2, 2):
-            torch.set_num_threads(count)
-            out = given.call(kind, aggregate)
-            results.append((out, *gradients(out, given, upstream)))
-    finally:
-        torch.set_num_threads(threads)
-    assert all(same(results[0], again) for again in results[1:])
+    threads = torch.get_num_threads()
+    for way in (given, *given.other_ways()):
+        results = []
+        try:
+            for count in (1, 2, 2):
+                torch.set_num_threads(count)
+                out = way.call(kind, aggregate)
+                results.append((out, *gradients(out, way, upstream)))
+        finally:
+            torch.set_num_threads(threads)
+        assert all(same(results[0], again) for again in results[1:])
 
 
 @every_op
@@ -182,22 +184,25 @@ def test_nan_and_infinity_come_through(kind, aggregate, bad):
 def test_half_precision_is_stored_and_float32_computed(kind, aggregate, dtype):
     half = case(Shape(3, 34), True, True, True).to(dtype)
     single = half.to(torch.float32)
-    out, expected = half.call(kind, aggregate), single.call(kind, aggregate)
-    assert out.dtype == dtype
-    assert torch.equal(out, expected.to(dtype))
-    upstream = torch.randn_like(out)
-    ours, theirs = gradients(out, half, upstream), gradients(expected, single, upstream)
-    assert same(ours, tuple(gradient.to(dtype) for gradient in theirs))
+    expected = single.call(kind, aggregate)
+    for way, other in zip((half, *half.other_ways()), (single, *single.other_ways()), strict=True):
+        out = way.call(kind, aggregate)
+        assert out.dtype == dtype
+        assert torch.equal(out, expected.to(dtype))
+        upstream = torch.randn_like(out)
+        ours, theirs = gradients(out, way, upstream), gradients(other.call(kind, aggregate), other, upstream)
+        assert same(ours, tuple(gradient.to(dtype) for gradient in theirs))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(single.call(kind, aggregate), expected)
 
 
-def test_bfloat16_keeps_nan_and_rounds_to_even():
-    """Of a sum that is no bfloat16 number; NaN whose low bits are lost must not become infinity."""
-    one = torch.tensor([1.0, 1 + 2**-7, math.nan, math.inf, 3e38])
-    other = torch.tensor([2.0**-8, 2.0**-8, 1, 1, 3e38])
-    x = torch.stack([torch.zeros(5), one, other])[:, None].bfloat16()
-    out = propagate(x, torch.ones(1, 5).bfloat16(), edges_to_first(2))
+@pytest.mark.parametrize("repeats", [1, 7])
+def test_bfloat16_keeps_nan_and_rounds_to_even(repeats):
+    """Of a sum that is no bfloat16 number; NaN whose low bits are lost must not become infinity. Also of whole blocks."""
+    one = torch.tensor([1.0, 1 + 2**-7, math.nan, math.inf, 3e38]).repeat(repeats)
+    other = torch.tensor([2.0**-8, 2.0**-8, 1, 1, 3e38]).repeat(repeats)
+    x = torch.stack([torch.zeros_like(one), one, other])[:, None].bfloat16()
+    out = propagate(x, torch.ones(1, len(one)).bfloat16(), edges_to_first(2))
     assert_close(out[0, 0], (x[1, 0].float() + x[2, 0].float()).bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
@@ -223,14 +228,17 @@ def test_any_memory_layout(aggregate):
     assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_gradients_that_nobody_wants():
+@pytest.mark.parametrize("aggregate", ["sum", "pna"])
+def test_gradients_that_nobody_wants(aggregate):
     given = case(Shape(2, 4), True, True, True).to(torch.float32)
-    out = given.call("mul", "pna")
-    upstream = torch.randn_like(out)
-    whole = gradients(out, given, upstream)
-    for place, leaf in enumerate(given.leaves()):
-        (alone,) = torch.autograd.grad(given.call("mul", "pna"), [leaf], upstream)
-        assert_close(alone, whole[place])
+    upstream = torch.randn_like(given.call("mul", aggregate))
+    for way in (given, *given.other_ways()):
+        whole = gradients(way.call("mul", aggregate), way, upstream)
+        for place, name in enumerate(way.named_leaves()):
+            alone = Case(way.edges, *(None if tensor is None else tensor.detach() for tensor in way[1:]))
+            leaf = getattr(alone, name).requires_grad_()
+            (found,) = torch.autograd.grad(alone.call("mul", aggregate), [leaf], upstream)
+            assert_close(found, whole[place])
 
 
 @every_op

@@ -39,7 +39,7 @@ class Adjacency:
     order: Int[Tensor, " E"]
     """sorted edge i is edge order[i] of those given"""
     once: bool = False
-    """whether messages pass along them once and they are gone: then no order is worth sorting for but this one"""
+    """whether they live for one batch: then no order is worth sorting for but this one"""
 
     @classmethod
     def of(

@@ -5,8 +5,8 @@ depend on the number of threads. Beside inputs and results there are a few block
 "pna" reads the results, and where those were rounded to bfloat16 they are kept as they were.
 
 The gradients of a sum (or mean) are sums themselves: that of the states is message passing along the edges turned around, that of
-the relations a sum over the edges of each. Both take a sorted order of the edges, which an adjacency keeps; one that is used once
-goes through its edges in the one order that it has, as the other aggregates do.
+the relations a sum over the edges of each. Both take a sorted order of the edges, which an adjacency keeps; one that lives for a
+batch goes through its edges in the one order that it has, as the other aggregates do.
 """
 
 from __future__ import annotations
@@ -306,7 +306,9 @@ def _backward_sum(
                 loops.forward_sum(*out_of, gradient_block, rows, gradient_block, 0, False, x_block)
                 kernels.put(x_block, state, _matrix(d_x))
             if of_relation is not None:
-                loops.backward_relations(*of_relation, _take(x, state, x_block), gradient_block, rows)
+                if message != "add":
+                    _take(x, state, x_block)
+                loops.backward_relations(*of_relation, x_block, gradient_block, rows)
                 _keep(message, rows, relation_blocks[block])
             if d_boundary is not None:
                 kernels.put(gradient_block, state, _matrix(d_boundary))
