@@ -60,7 +60,7 @@ def test_attributes_are_named_by_their_labels_and_units(tmp_path):
     numbers = write(tmp_path / "numbers.txt", 'a\tP1_Q199\t"1"\na\tP1_Q11573\t2\na\t<http://x.org/ns/age>\t3\n')
     labels = write(tmp_path / "labels.txt", "P1\theight\n")
     assert set(side.numbers([numbers, labels])) == {("a", "height"), ("a", "height (Q11573)"), ("a", "age")}
-    with pytest.raises(DataError, match="line 1: expected an identifier, an attribute and a number, found"):
+    with pytest.raises(DataError, match="line 1: expected an identifier, an attribute and a finite number, found"):
         side.numbers([labels])
 
 
