@@ -2,7 +2,7 @@
 
 States lie side by side, (N, B * D), and a task is a block of columns: nothing of one is touched by another, so results do not
 depend on the number of threads. Beside inputs and results there are a few blocks a thread; the backward pass of "max", "min" and
-"pna" reads the results, and where those were rounded to bfloat16 they are kept as they were.
+"pna" reads the results, and where those were rounded to bfloat16 it computes them again.
 
 The gradients of a sum (or mean) are sums themselves: that of the states is message passing along the edges turned around, that of
 the relations a sum over the edges of each. Both take a sorted order of the edges, which an adjacency keeps; one that lives for a
@@ -15,7 +15,7 @@ import math
 import threading
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -167,9 +167,6 @@ def forward(
     boundary = None if inputs.boundary is None else _matrix(inputs.boundary)
     out = _empty_like(inputs.x, num_nodes, num_states, parts * width)
     results = _matrix(out)
-    num_blocks = len(columns.state)
-    rounded = out.dtype != torch.float32
-    exact = cpu.empty(READ.get(aggregate, 0) if rounded else 0, num_blocks, num_nodes, LANES).numpy()
 
     def worker() -> Callable[[int], None]:
         x_block, out_blocks = _block(num_sources), [_block(num_nodes) for _ in range(parts)]
@@ -182,23 +179,24 @@ def forward(
             if boundary is not None:
                 _take(boundary, columns.state[block], boundary_block)
             graph = *here[:4], x_block, rows, boundary_block, int(boundary is not None)
-            if aggregate in ("sum", "mean"):
-                loops.forward_sum(*graph, aggregate == "mean", out_blocks[0])
-            elif aggregate != "pna":
-                sign = np.float32(1 if aggregate == "max" else -1)
-                loops.forward_extreme(*graph, sign, out_blocks[0])
-            else:
-                loops.forward_pna(*graph, *out_blocks)
-            for part in range(len(exact)):
-                exact[part, block] = out_blocks[part]
+            _aggregate(loops, aggregate, graph, out_blocks)
             for part, result in enumerate(out_blocks):
                 kernels.put(result, columns.out[part][block], results)
 
         return do
 
-    _share(num_blocks, len(edges) * num_states * width, worker)
-    kept = () if inputs.weight is None else here.tensors()
-    return out, (torch.from_numpy(exact), *kept)
+    _share(len(columns.state), len(edges) * num_states * width, worker)
+    return out, () if inputs.weight is None else here.tensors()
+
+
+def _aggregate(loops: kernels.Loops, aggregate: Aggregate, graph: tuple[Any, ...], out: list[np.ndarray]) -> None:
+    """The results of a block: one, or the four of "pna"."""
+    if aggregate in ("sum", "mean"):
+        loops.forward_sum(*graph, aggregate == "mean", *out)
+    elif aggregate == "pna":
+        loops.forward_pna(*graph, *out)
+    else:
+        loops.forward_extreme(*graph, np.float32(1 if aggregate == "max" else -1), *out)
 
 
 def backward(
@@ -211,13 +209,12 @@ def backward(
     kept: tuple[Tensor, ...],
     needs: Needs,
 ) -> Inputs:
-    here = _present(edges.small, None) if inputs.weight is None else Edges(*(tensor.numpy() for tensor in kept[1:]))
+    here = _present(edges.small, None) if inputs.weight is None else Edges(*(tensor.numpy() for tensor in kept))
     if aggregate in ("sum", "mean") and not edges.once and not needs.weight:
         return _backward_sum(gradient, inputs, edges, here, message, aggregate == "mean", needs)
     num_nodes, (num_sources, num_states, width) = edges.num_nodes, inputs.x.shape
     parts = 4 if aggregate == "pna" else 1
     columns = _columns(message, num_states, width, inputs.relation.shape[1] == 1, parts)
-    exact = kept[0].numpy()
     weighted = needs.weight or bool((here.weight != 1).any())
     loops = kernels.loops(kernels.MESSAGES[message], weighted)
     x, relation, upstream, results = (_matrix(t) for t in (inputs.x, inputs.relation, gradient, out))
@@ -257,13 +254,16 @@ def backward(
             if aggregate in ("sum", "mean"):
                 loops.backward_sum(*graph, given, aggregate == "mean", gradient_blocks[0], *found)
             else:
-                read = exact[:, block]
-                if not len(exact):
-                    read = [_take(results, columns.out[k][block], taken) for k, taken in enumerate(result_blocks)]
                 if boundary is not None:
                     _take(boundary, columns.state[block], boundary_block)
+                graph = *graph, boundary_block, given
+                if out.dtype == torch.float32:
+                    for part, taken in enumerate(result_blocks):
+                        _take(results, columns.out[part][block], taken)
+                else:
+                    _aggregate(loops, aggregate, graph, result_blocks)
                 backward_of = loops.backward_pna if aggregate == "pna" else loops.backward_extreme
-                backward_of(*graph, boundary_block, given, *read, *gradient_blocks, *found)
+                backward_of(*graph, *result_blocks, *gradient_blocks, *found)
             kernels.put(dx_block, columns.state[block], _matrix(d_x))
             if d_boundary is not None:
                 kernels.put(d_boundary_block, columns.state[block], _matrix(d_boundary))
