@@ -28,18 +28,19 @@ def chances(
 
     For scores that are affine in the head: rival minus truth is then normal, with the clean difference as its mean, and as its
     standard deviation the length of its changes under ``responses``. Means and gradients are those of ``precise``, in float64;
-    only the product of gradients and changes is in the precision of the question, and what it may round is added to the deviation.
+    only the product of gradients and changes and its length are in the precision of the question, and what they may round is added
+    to the deviation.
     """
     clean, changes = responses[:1], responses[1:] - responses[:1]
     own, own_slope = tangents(precise, clean, question.table[question.truth].unsqueeze(0).double())
     fast = question.table.dtype
-    unit = (len(clean[0]) + 4) * torch.finfo(fast).eps * changes.norm()
+    unit = (len(clean[0]) + len(changes) + 8) * torch.finfo(fast).eps * changes.norm()
     found = []
     for some in rivals.split(BLOCK):
         scores, slopes = tangents(precise, clean, question.table[some].double())
-        slopes = slopes - own_slope
-        moved = (slopes.to(fast) @ changes.to(fast).t()).double().norm(dim=1)
-        spread = moved + unit * slopes.norm(dim=1)
+        slopes = (slopes - own_slope).to(fast)
+        moved = (slopes @ changes.to(fast).t()).norm(dim=1)
+        spread = moved.double() + unit * slopes.norm(dim=1).double()
         found.append(torch.special.ndtr((scores - own + TIE * (1 + own.abs())) / spread))
     return torch.cat(found).nan_to_num(nan=1.0)  # a rival that is no number
 
