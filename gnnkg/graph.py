@@ -146,10 +146,6 @@ def both_directions(facts: Facts, num_relations: int) -> Edges:
     return Edges(torch.cat([head, tail]), torch.cat([relation, relation + num_relations]), torch.cat([tail, head]))
 
 
-def _adjacency(edges: Edges, num_entities: int, num_relations: int, once: bool) -> Adjacency:
-    return Adjacency.of(edges.head, edges.relation, edges.tail, num_entities, num_relations, once=once)
-
-
 def _degrees(messages: Messages) -> Degrees:
     edges, weight = messages
     here = slice(None) if weight is None else weight != 0
@@ -352,8 +348,11 @@ class KnowledgeGraph:
                 return Messages(edges, self._weight)
             kept = self._kept_edges.float()
             return Messages(edges, kept if self._weight is None else self._weight * kept)
-        once = self.part_of is not None
-        return Messages(_adjacency(self.edges, self.num_entities, 2 * self.num_relations, once), self._weight)
+        return Messages(self._adjacency(self.edges, 2 * self.num_relations), self._weight)
+
+    def _adjacency(self, edges: Edges, num_relations: int) -> Adjacency:
+        once = self.part_of is not None  # a part is drawn for a batch
+        return Adjacency.of(edges.head, edges.relation, edges.tail, self.num_entities, num_relations, once=once)
 
     @cached_property
     def messages_by_direction(self) -> tuple[Messages, Messages]:
@@ -364,8 +363,7 @@ class KnowledgeGraph:
         else:
             head, relation, tail = self.facts.unbind(1)
             both = Edges(head, relation, tail), Edges(tail, relation, head)
-            once = self.part_of is not None
-            forwards, backwards = (_adjacency(way, self.num_entities, self.num_relations, once) for way in both)
+            forwards, backwards = (self._adjacency(way, self.num_relations) for way in both)
         if self._weight is not None:
             edges, weight = self.messages
             assert weight is not None

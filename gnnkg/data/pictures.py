@@ -20,10 +20,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 AT_ONCE = 32
 """pictures that are seen together"""
-DAMAGE = (
-    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError, NotImplementedError,
-)  # fmt: skip
-"""what the readers of archives raise; RuntimeError for one with a password"""
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError)
+"""what the readers of archives raise; RuntimeError for one with a password or of another compression"""
 
 Where = TypeVar("Where")
 See = Callable[[Sequence[bytes]], np.ndarray]
