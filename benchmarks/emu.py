@@ -9,6 +9,7 @@ negatives:
     pair                a mask for each pair, drawn inside the kernels
     stored              the same, with masks and mutated vectors as tensors
     plain + query       the method as published: the plain term and, beside it, the mutated one; + pair likewise
+    plain + eight       the same with eight masks a batch, each shared by 125 queries and all of their negatives
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from gnnkg.transforms import EMU
 from gnnkg.transforms.towards import own_tail, soft
 
 KEEP, LABEL = 0.39, 0.53
-Masks = Literal["plain", "query", "negative", "pair", "stored"]
+Masks = Literal["plain", "query", "negative", "pair", "stored", "eight"]
 PLAIN = 0.11
 """the plain term's weight beside the mutated one"""
 
@@ -52,7 +53,8 @@ def objective(masks: Masks, share: Literal["batch", "query"], num_negatives: int
 
 def both_terms(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> Objective:
     plain = terms.Ranking(losses.CrossEntropy(), weight=PLAIN)
-    mutated = terms.Ranking(losses.CrossEntropy(), per_negative=True, transform=EMU(KEEP, LABEL, masks))
+    emu = EMU(KEEP, LABEL, num_masks=8) if masks == "eight" else EMU(KEEP, LABEL, masks)
+    mutated = terms.Ranking(losses.CrossEntropy(), per_negative=True, transform=emu)
     return Objective(samplers.Uniform(num_negatives, share=share), {"plain": plain, "mutated": mutated})
 
 
@@ -68,7 +70,8 @@ WAYS = dict(
         *(way(masks, "batch", 256) for masks in ALL),
         *(way(masks, "query", 256) for masks in ("plain", "pair", "stored")),
         *(way(masks, "batch", 1024) for masks in ("plain", "query", "pair")),
-        *(way(masks, "batch", number, both=True) for number in (256, 1024) for masks in ("query", "pair")),
+        *(way(masks, "batch", number, both=True) for number in (256, 1024) for masks in ("query", "eight", "pair")),
+        way("pair", "query", 256, both=True),
     ]
 )
 TESTS = ("tests/ops/test_matching.py", "tests/ops/test_drawn.py", "tests/transforms")

@@ -14,7 +14,7 @@ everywhere; a distance is negated in its scorer. Complex vectors are real, store
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
@@ -130,6 +130,16 @@ class Vectors:
         tables, num_queries = self.tail.shape[0], self.head.shape[0]
         table = torch.arange(num_queries, device=self.tail.device) // (num_queries // tables)
         return self.tail[table, labels.truth]
+
+    @property
+    def as_drawn(self) -> bool:
+        """Whether the candidates are neither mutated nor mixed."""
+        return self.mix is None and self.blend is None
+
+    def mutates(self, plain: Vectors) -> bool:
+        """Whether these are those vectors, the very tensors, and differ by their mix alone."""
+        names = ("head", "relation", "tail", "own", "blend")
+        return self.mix is not None and all(getattr(self, name) is getattr(plain, name) for name in names)
 
     def replace(self, **changes: object) -> Vectors:
         if "blend" not in changes and self.blend is not None:
@@ -270,6 +280,12 @@ class Scorer(nn.Module, ABC):
     ) -> Float[Tensor, "B K"]:
         """Scores of the candidates. ``mix`` mutates them without storing them; a scorer that cannot, raises ValueError."""
 
+    def match_both(
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
+    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+        """Scores of the candidates as they are, and mutated: for scorers to override whose op gives both (``matching.both``)."""
+        return self.match(query, tail), self.match(query, tail, mix)
+
     def place(self, query: Float[Tensor, "B Q"]) -> Float[Tensor, "B D"]:
         """The entity vector that matches a query best, for a scorer that ``chains``: the query itself, if nothing else is said."""
         if not self.chains:
@@ -291,6 +307,24 @@ class Scorer(nn.Module, ABC):
             return scores
         return torch.cat([self.match(query, vectors.own.unsqueeze(1)), scores], dim=1)
 
+    def each(self, versions: Sequence[Vectors]) -> list[Float[Tensor, "B C"]]:
+        """The scores of several versions of a batch's vectors. What is mutated is scored in one pass with the same as it was drawn,
+        by one ``query``, so with one dropout and one update of running statistics for the two.
+        """
+        scores: dict[int, Tensor] = {}
+        for number, version in enumerate(versions):
+            alike = (other for other, plain in enumerate(versions) if plain.as_drawn and version.mutates(plain))
+            plain = next(alike, None)
+            if plain is not None and plain not in scores and version.mix is not None:
+                query = self.query(version.head, version.relation)
+                bare, mutated = self.match_both(query, version.tail, version.mix)
+                if version.own is not None:  # one after the other, so that each is given back as soon as it is copied
+                    own = self.match(query, version.own.unsqueeze(1))
+                    bare = torch.cat([own, bare], dim=1)
+                    mutated = torch.cat([own, mutated], dim=1)
+                scores[plain], scores[number] = bare, mutated
+        return [scores[number] if number in scores else self(version) for number, version in enumerate(versions)]
+
 
 ReadFeature = Callable[[KnowledgeGraph], Feature]
 """a modality of the entities of any graph"""
@@ -302,6 +336,19 @@ Loss = Callable[[Tensor, Labels], Tensor]
 """scores (B, C) -> one loss a query (B,)"""
 Term = Callable[[Scorer, Vectors, Labels], Tensor]
 """-> a scalar"""
+
+
+@runtime_checkable
+class ReadsScores(Protocol):
+    """A term that is a function of scores. An objective scores what such terms have to say of one draw together."""
+
+    def transformed(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
+        """What is scored, and what it should score."""
+        ...
+
+    def of_scores(self, scores: Float[Tensor, "B C"], labels: Labels) -> Float[Tensor, ""]:
+        """The term, of these scores."""
+        ...
 
 
 @runtime_checkable
@@ -396,14 +443,21 @@ class Objective(nn.Module):
         for term in self.terms.values():
             if isinstance(term, FollowsBatches):
                 term.before_batch(batch, encode)
-        drawn: tuple[Vectors, Labels] | None = None
-        losses = {}
-        for name, term in self.terms.items():
-            if drawn is None or self.redraw:
-                candidates, labels = self.sampler(batch)
-                drawn = lookup(batch.head, batch.relation, candidates), labels
-            losses[name] = term(model.scorer, *drawn)
-        return losses
+
+        def draw() -> tuple[Vectors, Labels]:
+            candidates, labels = self.sampler(batch)
+            return lookup(batch.head, batch.relation, candidates), labels
+
+        if self.redraw:
+            return {name: term(model.scorer, *draw()) for name, term in self.terms.items()}
+        drawn = draw()
+        ranked = {name: term for name, term in self.terms.items() if isinstance(term, ReadsScores)}
+        after = {name: term.transformed(model.scorer, *drawn) for name, term in ranked.items()}
+        scores = dict(zip(ranked, model.scorer.each([vectors for vectors, _ in after.values()]), strict=True))
+        return {
+            name: ranked[name].of_scores(scores[name], after[name][1]) if name in ranked else term(model.scorer, *drawn)
+            for name, term in self.terms.items()
+        }
 
     def before_epoch(self, epoch: int) -> None:
         """Tells those parts that have a schedule that an epoch begins."""

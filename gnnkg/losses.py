@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkg.core import Labels
+from gnnkg.ops.entropy import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,11 @@ class CrossEntropy:
     normalise: bool = False
 
     def __call__(self, scores: Float[Tensor, "B C"], labels: Labels) -> Float[Tensor, " B"]:
-        value = labels.value
-        if labels.mask is not None:
-            scores = scores.masked_fill(~labels.mask, -torch.inf)
-            value = torch.where(labels.mask, value, 0)
-        log_share = torch.log_softmax(scores, dim=1)
-        if labels.mask is not None:
-            log_share = torch.where(labels.mask, log_share, 0)
-        loss = -(value * log_share).sum(1)
-        return loss / value.sum(1) if self.normalise else loss
+        loss = cross_entropy(scores, labels.value, labels.mask)
+        if not self.normalise:
+            return loss
+        value = labels.value if labels.mask is None else torch.where(labels.mask, labels.value, 0)
+        return loss / value.sum(1)
 
 
 @dataclass(frozen=True)

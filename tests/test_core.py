@@ -17,6 +17,7 @@ from gnnkg.losses import CrossEntropy
 from gnnkg.samplers import AllEntities, Uniform
 from gnnkg.scorers import ComplEx, DistMult
 from gnnkg.terms import L2, N3, Ranking
+from gnnkg.transforms import EMU
 
 
 def labels(truth: Tensor, columns: int) -> Labels:
@@ -107,6 +108,26 @@ def test_terms_share_one_draw_or_see_one_each(graph: KnowledgeGraph, redraw: boo
     assert sampler.draws == draws
     assert (seen[0] is seen[1]) != redraw
     assert torch.equal(losses["a"], losses["b"]) != redraw
+
+
+def test_terms_of_one_draw_are_scored_in_one_pass(graph: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain term beside a mutated one: the losses of both as if each had scored by itself."""
+    model, batch = distmult(graph), Queries(6).of(graph, 0)[0]
+    plain, emu = Ranking(CrossEntropy()), Ranking(CrossEntropy(), transform=EMU(num_masks=2))
+    calls = []
+    both = DistMult.match_both
+    monkeypatch.setattr(DistMult, "match_both", lambda self, *given: calls.append(1) or both(self, *given))
+
+    def losses(*terms: Ranking) -> list[Tensor]:
+        torch.manual_seed(0)
+        return list(
+            Objective(Uniform(5), {str(number): term for number, term in enumerate(terms)})(model, batch).values()
+        )
+
+    together = losses(plain, emu, plain)
+    assert len(calls) == 1
+    assert_close(together, [*losses(plain), *losses(emu), *losses(plain)])
+    assert len(calls) == 1
 
 
 def test_the_graph_is_encoded_once_a_step(graph: KnowledgeGraph) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Space, Vectors
 from gnnkg.encoders.modality_noise import Noise, Spread
 from gnnkg.graph import KnowledgeGraph
-from gnnkg.ops.rows import rows
+from gnnkg.ops.rows import rows, several
 
 
 class Table(Encoder):
@@ -86,9 +86,12 @@ class TableLookup:
         self.relation = table.relation if relation is None else relation
         self.sparse = table.sparse and entity is table.entity
 
-    def _entities(self, ids: Int[Tensor, " *X"]) -> Float[Tensor, "*X D"]:
-        read = functional.embedding(ids, self.entity, sparse=True) if self.sparse else rows(ids, self.entity)
-        return self.table.entity_dropout(read)
+    def _entities(self, *ids: Int[Tensor, " ..."]) -> list[Float[Tensor, "... D"]]:
+        if self.sparse:
+            read = [functional.embedding(each, self.entity, sparse=True) for each in ids]
+        else:
+            read = several(self.entity, *ids)
+        return [self.table.entity_dropout(each) for each in read]
 
     def _relations(self, ids: Int[Tensor, " B"]) -> Float[Tensor, "B W"]:
         table = self.table
@@ -101,15 +104,17 @@ class TableLookup:
     def __call__(
         self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
     ) -> Vectors:
-        table = self.table
-        if candidates.table is None:
-            if self.sparse and torch.is_grad_enabled():
-                raise ValueError(
-                    "Table(sparse=True) trains with a sampler that names its candidates, such as Uniform: a gradient for all "
-                    "entities is not sparse"
-                )
-            tail = table.entity_dropout(self.entity).unsqueeze(0)
-        else:
-            tail = self._entities(candidates.table)
-        own = None if candidates.own is None else self._entities(candidates.own)
-        return Vectors(self._entities(head), self._relations(relation), tail, own)
+        if candidates.table is None and self.sparse and torch.is_grad_enabled():
+            raise ValueError(
+                "Table(sparse=True) trains with a sampler that names its candidates, such as Uniform: a gradient for all "
+                "entities is not sparse"
+            )
+        named = [ids for ids in (candidates.table, candidates.own, head) if ids is not None]
+        tail = None if candidates.table is not None else self.table.entity_dropout(self.entity).unsqueeze(0)
+        read = self._entities(*named)
+        return Vectors(
+            read.pop(),
+            self._relations(relation),
+            read[0] if tail is None else tail,
+            None if candidates.own is None else read[-1],
+        )

@@ -360,6 +360,16 @@ def wide(typing: Any) -> Any:
 
 
 @intrinsic
+def as_float(typing: Any, bits: Any) -> Any:
+    """The float32 that has the bits of an int32; of one number, and loops of it become vectors."""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), build
+
+
+@intrinsic
 def prefetch(typing: Any, table: Any, row: Any, column: Any) -> Any:
     """Asks for the cache line that table[row, column] lies in; the row may lie outside."""
 

@@ -3,20 +3,18 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gnnkg.core import Scorer, Space
-from gnnkg.ops import matching
-from gnnkg.ops.matching import Mix
+from gnnkg.core import Space
+from gnnkg.scorers.products import Product
 from gnnkg.scorers.spaces import complex_product, conjugate, initial_range, uniform
 
 
-class ComplEx(Scorer):
+class ComplEx(Product):
     """A complex bilinear form: f(h, r, t) = Re( sum_d h_d r_d conj(t_d) ).
 
     Trouillon et al., "Complex Embeddings for Simple Link Prediction", ICML 2016. ``dim`` counts complex numbers; vectors are
     2 * dim wide. ``gamma`` only sets the initial range, U(+-(gamma + 2) / dim).
     """
 
-    linear = True
     curvature = "affine"
 
     def __init__(self, dim: int = 100, gamma: float = 24.0) -> None:
@@ -25,8 +23,3 @@ class ComplEx(Scorer):
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         return complex_product(head, relation)
-
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
-        return matching.dot(query, tail, mix)

@@ -5,14 +5,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gnnkg.core import Scorer, Space
-from gnnkg.ops import matching
-from gnnkg.ops.matching import Mix
+from gnnkg.core import Space
 from gnnkg.scorers.batch_norm import BatchNorm
+from gnnkg.scorers.products import Product
 from gnnkg.scorers.spaces import xavier_normal
 
 
-class ConvE(Scorer):
+class ConvE(Product):
     """A convolution over head and relation as one picture: f(h, r, t) = relu( A vec( relu( [h; r] * w ) ) ) . t + b_t.
 
     Dettmers et al., "Convolutional 2D Knowledge Graph Embeddings", AAAI 2018. h and r are maps of ``height`` rows, stacked; batch
@@ -22,8 +21,6 @@ class ConvE(Scorer):
 
     Raises ValueError where maps are no rectangles of ``height`` rows, or smaller than a filter.
     """
-
-    linear = True
 
     def __init__(
         self,
@@ -68,11 +65,6 @@ class ConvE(Scorer):
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         picture = torch.cat([head[:, :-1].unflatten(1, self.map), relation.unflatten(1, self.map)], dim=1)
         return functional.pad(self.features(picture.unsqueeze(1)), (0, 1), value=1.0)  # the bias counts as it is
-
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
-        return matching.dot(query, tail, mix)
 
 
 def _init(entity: Tensor, relation: Tensor) -> None:

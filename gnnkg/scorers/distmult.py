@@ -3,13 +3,12 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from gnnkg.core import Scorer, Space
-from gnnkg.ops import matching
-from gnnkg.ops.matching import Mix
+from gnnkg.core import Space
+from gnnkg.scorers.products import Product
 from gnnkg.scorers.spaces import initial_range, uniform
 
 
-class DistMult(Scorer):
+class DistMult(Product):
     """A diagonal bilinear form: f(h, r, t) = sum_d h_d r_d t_d.
 
     Yang et al., "Embedding Entities and Relations for Learning and Inference in Knowledge Bases", ICLR 2015.
@@ -17,7 +16,6 @@ class DistMult(Scorer):
     range, U(+-(gamma + 2) / dim).
     """
 
-    linear = True
     curvature = "affine"
 
     def __init__(self, dim: int = 100, gamma: float = 24.0) -> None:
@@ -26,11 +24,6 @@ class DistMult(Scorer):
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         return head * relation
-
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
-        return matching.dot(query, tail, mix)
 
 
 def _same(relation: Float[Tensor, "B W"]) -> Float[Tensor, "B W"]:

@@ -59,14 +59,34 @@ class HAKE(Scorer):
     def match(
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
-        query_phase, target, scale = query.chunk(3, dim=-1)
+        angle, target, scale, phase, modulus = self._parts(query, tail)
+        mix_phase, mix_modulus = (None, None) if mix is None else self._mixes(mix)
+        return self._score(
+            matching.sine(angle, phase, mix_phase), matching.squared(target, modulus, mix_modulus, scale)
+        )
+
+    def match_both(
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
+    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+        angle, target, scale, phase, modulus = self._parts(query, tail)
+        mix_phase, mix_modulus = self._mixes(mix)
+        phases = matching.both("sine", angle, phase, mix_phase)
+        moduli = matching.both("squared", target, modulus, mix_modulus, scale)
+        return self._score(phases[0], moduli[0]), self._score(phases[1], moduli[1])
+
+    def _parts(self, query: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What phases and moduli are looked for, the scale of the latter, and those of the candidates; phases in radians."""
+        angle, target, scale = query.chunk(3, dim=-1)
         phase, modulus = tail.chunk(2, dim=-1)
-        phase_mix, modulus_mix = (None, None) if mix is None else mix.halves()
-        if phase_mix is not None:
-            phase_mix = phase_mix._replace(own=phase_mix.own * self.radians)
-        phase_distance = matching.sine(query_phase, phase * self.radians, phase_mix)
-        modulus_distance = (matching.squared(target, modulus, modulus_mix, scale) + 1e-12).sqrt()
-        return self.gamma - self.phase_weight * phase_distance - self.modulus_weight * modulus_distance
+        return angle, target, scale, phase * self.radians, modulus
+
+    def _mixes(self, mix: Mix) -> tuple[Mix, Mix]:
+        phase, modulus = mix.halves()
+        return phase._replace(own=phase.own * self.radians), modulus
+
+    def _score(self, phases: Tensor, moduli: Tensor) -> Tensor:
+        """Of the sums over phases and over squared differences of moduli."""
+        return self.gamma - self.phase_weight * phases - self.modulus_weight * (moduli + 1e-12).sqrt()
 
 
 class _Init:

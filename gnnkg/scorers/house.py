@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gnnkg.core import Scorer, Space
-from gnnkg.ops.matching import Drawn, Mix, mutated
+from gnnkg.ops.matching import Drawn, Mix, mutated, spread
 from gnnkg.scorers.householder import apply, distance, distance_by_products, undone, unit
 from gnnkg.scorers.spaces import initial_range
 
@@ -77,8 +77,9 @@ class HousE(Scorer):
         keep = None
         if mix is not None and not isinstance(mix.keep, Drawn) and mix.keep.dim() == 2 and len(tail) < len(query):
             # q - P (m t + (1 - m) p) = (q - P (1 - m) p) - P (m t)
-            target = target - apply(((1 - mix.keep) * mix.own).unflatten(1, self.blocks), units, shares)
-            keep = mix.keep.unflatten(1, self.blocks)
+            mask = spread(mix.keep, len(query))
+            target = target - apply(((1 - mask) * mix.own).unflatten(1, self.blocks), units, shares)
+            keep = mask.unflatten(1, self.blocks)
         elif mix is not None:
             tail = mutated(tail, mix).flatten(0, 1)  # (B, K, D)
         if len(tail) == len(query):

@@ -4,19 +4,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gnnkg.core import Scorer, Space
-from gnnkg.ops import matching
-from gnnkg.ops.matching import Mix
+from gnnkg.core import Space
+from gnnkg.scorers.products import Product
 
 
-class RESCAL(Scorer):
+class RESCAL(Product):
     """A full bilinear form a relation: f(h, r, t) = h^T W_r t.
 
     Nickel et al., "A Three-Way Model for Collective Learning on Multi-Relational Data", ICML 2011. A relation vector is W_r
     row by row, dim * dim wide; its inverse is the transpose. Entities and relations start from N(0, ``std``).
     """
 
-    linear = True
     curvature = "affine"
 
     def __init__(self, dim: int = 100, std: float = 0.1225) -> None:
@@ -34,8 +32,3 @@ class RESCAL(Scorer):
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         return torch.bmm(head.unsqueeze(1), relation.reshape(-1, self.dim, self.dim)).squeeze(1)
-
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
-        return matching.dot(query, tail, mix)

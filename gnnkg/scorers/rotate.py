@@ -38,3 +38,10 @@ class RotatE(Scorer):
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
         return self.gamma - matching.modulus(query, tail, mix)
+
+    def match_both(
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
+    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+        plain, mutated = matching.both("modulus", query, tail, mix)
+        plain = self.gamma - plain  # one after the other: the distances are given back at once
+        return plain, self.gamma - mutated

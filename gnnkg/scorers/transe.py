@@ -36,6 +36,15 @@ class TransE(Scorer):
     def match(
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
-        if self.p == 1:
-            return self.gamma - matching.l1(query, tail, mix)
-        return self.gamma - (matching.squared(query, tail, mix) + 1e-12).sqrt()
+        return self._score((matching.l1 if self.p == 1 else matching.squared)(query, tail, mix))
+
+    def match_both(
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
+    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+        plain, mutated = matching.both("l1" if self.p == 1 else "squared", query, tail, mix)
+        plain = self._score(plain)  # one after the other: the sums are given back at once
+        return plain, self._score(mutated)
+
+    def _score(self, total: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Of the sums over the components."""
+        return self.gamma - (total if self.p == 1 else (total + 1e-12).sqrt())

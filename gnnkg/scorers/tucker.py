@@ -4,14 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gnnkg.core import Scorer, Space
-from gnnkg.ops import matching
-from gnnkg.ops.matching import Mix
+from gnnkg.core import Space
 from gnnkg.scorers.batch_norm import BatchNorm
+from gnnkg.scorers.products import Product
 from gnnkg.scorers.spaces import xavier_normal
 
 
-class TuckER(Scorer):
+class TuckER(Product):
     """A bilinear form whose matrices share a core: f(h, r, t) = h^T W(r) t, W(r) = sum_k r_k W_k.
 
     Balazevic et al., "TuckER: Tensor Factorization for Knowledge Graph Completion", EMNLP 2019. The core, ``relation_dim``
@@ -21,7 +20,6 @@ class TuckER(Scorer):
     and draws a matrix a query, (B, D, D): most of a step on CPU, which ``core_dropout=0`` saves.
     """
 
-    linear = True
     curvature = "affine"
 
     def __init__(
@@ -47,8 +45,3 @@ class TuckER(Scorer):
             return self.after(torch.bmm(head.unsqueeze(1), matrix).squeeze(1))
         pairs = (relation.unsqueeze(2) * head.unsqueeze(1)).flatten(1)  # (B, W D), the same without a matrix a query
         return self.after(pairs @ self.core.flatten(0, 1))
-
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
-        return matching.dot(query, tail, mix)

@@ -21,9 +21,10 @@ class EMU:
     touched; gradients flow into the copied components unless ``detach_positive``.
 
     ``masks`` says which pairs share a mask. ``"pair"`` (published): none, one mask for each query and negative. ``"query"``: one
-    for each query, shared by its negatives, at about the cost of no mutation; ``"negative"``: one for each candidate, shared by the
-    queries of its table. The (B, K, D) mutated vectors are stored only by scorers that are no sum over components (MLP): masks of
-    pairs are drawn while scores are summed, once more for the gradients, and ``keep`` is then a multiple of 1/65536.
+    for each query, shared by its negatives, or ``num_masks`` for the whole batch, each for queries that follow each other, at about
+    the cost of no mutation; ``"negative"``: one for each candidate, shared by the queries of its table. The (B, K, D) mutated
+    vectors are stored only by scorers that are no sum over components (MLP): masks of pairs are drawn while scores are summed, once
+    more for the gradients, and ``keep`` is then a multiple of 1/65536.
     ``mask_unit="block"`` mutates complex numbers as a whole; shared masks on RotatE always do, since its modulus joins the halves.
     ``count="exact"`` keeps exactly round(keep * D) components instead of a binomial number; masks of pairs are then stored, and
     the vectors too.
@@ -45,6 +46,7 @@ class EMU:
         count: Literal["bernoulli", "exact"] = "bernoulli",
         choose: Literal["random", "gradient", "variance"] = "random",
         detach_positive: bool = False,
+        num_masks: int | None = None,
     ) -> None:
         if not 0 <= keep <= 1:
             raise ValueError(f"keep is a probability, not {keep}")
@@ -52,6 +54,12 @@ class EMU:
             raise ValueError(f"label must lie in [0, 1): at 1 negatives are level with the positive; it is {label}")
         if choose != "random" and masks != "query":
             raise ValueError(f"choose={choose!r} gives one mask a query: it needs masks='query', not {masks!r}")
+        if num_masks is not None and (num_masks < 1 or masks != "query" or choose != "random"):
+            raise ValueError(
+                f"num_masks is a number of random masks that queries share (masks='query'), of at least 1; it is {num_masks}, with "
+                f"masks={masks!r}, choose={choose!r}"
+            )
+        self.num_masks = num_masks
         self.keep = keep
         self.label = label
         self.masks = masks
@@ -70,7 +78,8 @@ class EMU:
         if self.choose != "random":
             return vectors.replace(mix=Mix(own, self._chosen(scorer, vectors))), labels
         if self.masks != "pair":
-            shape = (len(own),) if self.masks == "query" else tuple(tail.shape[:2])
+            number = len(own) if self.num_masks is None else min(self.num_masks, len(own))
+            shape = (number,) if self.masks == "query" else tuple(tail.shape[:2])
             return vectors.replace(mix=Mix(own, self._mask(shape, scorer, tail))), labels
         if self.count == "bernoulli":
             form = "block" if self._block(scorer) else "both"

@@ -131,6 +131,34 @@ def test_sharing(make: Callable[[], Scorer], tables: int, layout: str) -> None:
 
 
 @every_scorer
+@pytest.mark.parametrize("layout", ["query", "candidate", "pair", "shared"])
+@pytest.mark.parametrize("own", [False, True])
+def test_versions_scored_together(make: Callable[[], Scorer], layout: str, own: bool) -> None:
+    """As each by itself, values and gradients, by one query; whatever is another tensor is scored by itself."""
+    scorer = make().eval()
+    vectors = random_vectors(scorer, 1, "query" if layout == "shared" else layout, own, torch.float32, queries=40)
+    assert vectors.mix is not None
+    if layout == "shared":
+        vectors = vectors.replace(mix=Mix(vectors.mix.own, vectors.mix.keep[:2]))
+    head = vectors.head.requires_grad_()
+    tail = vectors.tail.requires_grad_()
+    plain = vectors.replace(mix=None)
+    other = plain.replace(head=head * 2)
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        query = type(scorer).query
+        patch.setattr(type(scorer), "query", lambda self, *given: asked.append(1) or query(self, *given))
+        together = scorer.each([vectors, other, plain])
+    assert len(asked) == 2
+    apart = [scorer(vectors), scorer(other), scorer(plain)]
+    assert_close(together, apart)
+    weights = [torch.randn_like(scores) for scores in apart]
+    by = {"retain_graph": True, "materialize_grads": True}
+    ours, theirs = (torch.autograd.grad(scores, (head, tail), weights, **by) for scores in (together, apart))
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@every_scorer
 def test_order(make: Callable[[], Scorer]) -> None:
     """Candidates and queries in another order: the same scores in that order."""
     scorer = make().double()

@@ -76,7 +76,7 @@ def inputs(op: str, shape: Shape, layout: str = "none", scaled: bool = True) -> 
     if layout in FORMS:
         mix = Mix(torch.randn(queries, width) * spread, Drawn(0.4, int(torch.randint(2**62, ())), layout))
     elif layout != "none":
-        rows = (queries,) if layout == "query" else (tables, candidates)
+        rows = {"query": (queries,), "group": (-(-queries // 25),), "candidate": (tables, candidates)}[layout]
         keep = torch.randint(2, (*rows, units)).float()
         mix = Mix(torch.randn(queries, width) * spread, torch.cat([keep, keep], -1) if op == "modulus" else keep)
     scale = torch.randn(queries, width) if op == "squared" and scaled else None
@@ -97,6 +97,33 @@ def check_matching(op: str, given: Inputs) -> None:
     assert_close(out, expected, **tolerance)
     tolerance["atol"] *= math.sqrt(max(given.gradient.shape))
     for ours, theirs in zip(gradients(out, fast), gradients(expected, exact), strict=True):
+        assert_close(ours, theirs, **tolerance)
+
+
+def check_both(op: str, given: Inputs) -> None:
+    """``both`` equals the definition's in double precision, and a gradient that flows through one of the two does too."""
+    fast, exact = given.to(torch.float32), given.to(torch.float64)
+
+    def called(functions: object, by: Inputs) -> tuple[Tensor, Tensor]:
+        assert by.mix is not None
+        return functions.both(op, by.query, by.tail, by.mix, by.scale)  # type: ignore[attr-defined]
+
+    outs, expected = called(matching, fast), called(reference, exact)
+    tolerance = {"rtol": 1e-5, "atol": 1e-5 * math.sqrt(max(given.query.shape[1], 1)), "check_dtype": False}
+    assert_close(outs, expected, **tolerance)
+    tolerance["atol"] *= math.sqrt(max(given.gradient.shape))
+    other = torch.randn_like(given.gradient)
+    for weights in ((given.gradient, other), (given.gradient, None), (None, other)):
+        ours, theirs = (
+            torch.autograd.grad(
+                [out for out, weight in zip(found, weights, strict=True) if weight is not None],
+                by.leaves(),
+                [weight.to(by.query) for weight in weights if weight is not None],
+                retain_graph=True,
+                materialize_grads=True,
+            )
+            for by, found in ((fast, outs), (exact, expected))
+        )
         assert_close(ours, theirs, **tolerance)
 
 

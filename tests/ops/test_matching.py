@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from gnnkg.ops import cpu, matching
 from gnnkg.ops.backends import use_reference
 from gnnkg.ops.matching import Mix, reference
-from tests.ops.cases import DISTANCES, LAYOUTS, OPS, SHAPES, Shape, check_matching, gradients, inputs
+from tests.ops.cases import DISTANCES, LAYOUTS, OPS, SHAPES, Shape, check_both, check_matching, gradients, inputs
 
 every_op = pytest.mark.parametrize("op", OPS)
 every_distance = pytest.mark.parametrize("op", DISTANCES)
@@ -111,6 +111,27 @@ def test_nan_and_infinity_come_through(op: str, queries: int, bad: float):
     assert_close(out, given.call(reference, op), equal_nan=True)
     assert not out[1].isfinite().any()
     assert not out[:, 3].isfinite().any()
+
+
+@every_op
+@pytest.mark.parametrize("layout", [*LAYOUTS[1:], "group"])
+def test_both_equal_the_op_without_and_with_the_mix(op: str, layout: str):
+    """Values, and the gradients of the two together and of one of them alone."""
+    for shape in (*SHAPES, Shape(1, 64, 20, 6), Shape(1, 70, 300, 7), Shape(1, 3, 0, 2), Shape(2, 4, 3, 0)):
+        check_both(op, inputs(op, shape, layout))
+
+
+def test_both_products_differentiate_twice():
+    given = inputs("dot", Shape(1, 64, 5, 6), "group").to(torch.float32)
+    leaves = given.leaves()
+
+    def twice(outs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        loss = sum(out.sin().sum() * (number + 1) for number, out in enumerate(outs))
+        first = torch.autograd.grad(loss, leaves, create_graph=True)
+        return *first, *torch.autograd.grad(sum(each.sin().sum() for each in first), leaves)
+
+    expected = twice(reference.both("dot", given.query, given.tail, given.mix))
+    assert_close(twice(matching.both("dot", given.query, given.tail, given.mix)), expected, rtol=1e-3, atol=1e-3)
 
 
 @every_distance

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from gnnkg.ops import cpu
 from gnnkg.ops.backends import use_reference
-from gnnkg.ops.rows import dispatch, reference, rows
+from gnnkg.ops.rows import dispatch, reference, rows, several
 
 SHAPES = [((7,), 5, 3), ((4, 130), 9, 17), ((2, 3, 4), 300, 1), ((1000,), 1, 16)]  # ids, rows, width
 
@@ -36,6 +36,25 @@ def test_equals_the_definition(shape: tuple[int, ...], num_rows: int, width: int
     assert_close(ours[1:], theirs[1:])
 
 
+def test_several_have_one_gradient() -> None:
+    """As each by itself, to the second derivative, also where some are empty or go unused."""
+    table = torch.randn(30, 5, requires_grad=True)
+    ids = [torch.randint(30, shape) for shape in ((4,), (3, 50), (0,), (6,))]
+    weights = [torch.randn(*each.shape, 5, requires_grad=True) for each in ids]
+
+    def found(read: list[Tensor], used: tuple[int, ...]) -> list[Tensor]:
+        loss = sum((read[number] * weights[number]).sum() for number in used)
+        (first,) = torch.autograd.grad(loss, table, create_graph=True)
+        second = torch.autograd.grad(first.sin().sum(), [weights[number] for number in used])
+        return [*read, first, *second]
+
+    for used in ((0, 1, 2, 3), (0, 3), (1,), (2,)):
+        expected = found([table[each] for each in ids], used)
+        assert_close(found(list(several(table, *ids)), used), expected)
+    with pytest.raises(IndexError, match="there is 30"):
+        several(table, ids[0], torch.tensor([30]))
+
+
 def test_nothing_to_read() -> None:
     table = torch.randn(4, 2, requires_grad=True)
     out = rows(torch.empty(0, 3, dtype=torch.int64), table)
@@ -55,9 +74,15 @@ def test_any_memory_layout() -> None:
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = torch.randint(500, (4000,))
-    one = values(rows, ids, 500, 8)
-    monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
-    assert all(torch.equal(a, b) for a, b in zip(one, values(rows, ids, 500, 8), strict=True))
+
+    def read(ids: Tensor, table: Tensor) -> Tensor:
+        return torch.cat(several(table, ids, ids[::3]))
+
+    for function in (rows, read):
+        monkeypatch.setattr(cpu, "WORK_PER_THREAD", 400_000)
+        one = values(function, ids, 500, 8)
+        monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
+        assert all(torch.equal(a, b) for a, b in zip(one, values(function, ids, 500, 8), strict=True))
 
 
 def test_other_types_are_read_by_the_definition() -> None:

@@ -59,6 +59,22 @@ def mask_of(emu: EMU, scorer: Scorer, num_queries: int = 40, num_candidates: int
     return explicit(changed).tail if isinstance(changed.mix.keep, Drawn) else changed.mix.keep
 
 
+def test_masks_that_queries_share() -> None:
+    """``num_masks`` rows of a mask, fewer where the batch is smaller, which consecutive queries take in turn."""
+    scorer = DistMult(6)
+    keep = mask_of(EMU(0.5, num_masks=3), scorer)
+    assert keep.shape == (3, 6)
+    assert mask_of(EMU(0.5, num_masks=3), scorer, num_queries=2).shape == (2, 6)
+    vectors = random_vectors(scorer, 1, own=True, dtype=torch.float32, queries=7)
+    shared = mutated(EMU(0.5, num_masks=3), scorer, vectors)
+    each = shared.mix._replace(keep=shared.mix.keep[[0, 0, 0, 1, 1, 2, 2]])
+    assert_close(scorer(shared), scorer(shared.replace(mix=each)))
+    assert_close(scorer(shared), scorer(explicit(shared.replace(mix=each))))
+    for wrong in ({"num_masks": 0}, {"num_masks": 2, "masks": "pair"}, {"num_masks": 2, "choose": "variance"}):
+        with pytest.raises(ValueError, match="num_masks"):
+            EMU(**wrong)
+
+
 @every_scorer
 @every_layout
 def test_without_mutation_and_label_it_is_plain_cross_entropy(make_scorer: Callable[[], Scorer], masks: Any) -> None:

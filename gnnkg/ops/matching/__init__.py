@@ -6,14 +6,15 @@
     modulus  sum_d |q_d - t_d| over complex components      RotatE
     sine     sum_d |sin((q_d - t_d) / 2)|                   HAKE's phase
 
-Each takes an optional ``Mix`` and then matches mutated candidates (EMU), at nearly the same cost where pairs share masks.
+Each takes an optional ``Mix`` and then matches mutated candidates (EMU), at nearly the same cost where pairs share masks; ``both``
+gives the sums without it and with it.
 ``reference.py`` is the definition, ``drawn.py`` that of masks for each pair; ``dispatch.py`` chooses Numba on CPU and Triton on
 GPU, which compute the distances in float32 and have one derivative. Under ``gnnkg.ops.backends.use_reference()``, and in float64,
 there are as many as you like.
 """
 
-from gnnkg.ops.matching.dispatch import dot, l1, modulus, sine, squared
+from gnnkg.ops.matching.dispatch import both, dot, l1, modulus, sine, squared
 from gnnkg.ops.matching.drawn import Drawn
-from gnnkg.ops.matching.reference import Mix, mutated
+from gnnkg.ops.matching.reference import Mix, mutated, spread
 
-__all__ = ["Drawn", "Mix", "dot", "l1", "modulus", "mutated", "sine", "squared"]
+__all__ = ["Drawn", "Mix", "both", "dot", "l1", "modulus", "mutated", "sine", "spread", "squared"]

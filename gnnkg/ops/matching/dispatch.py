@@ -8,18 +8,24 @@ gradient.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gnnkg.ops import backends
+from gnnkg.ops import backends, cpu
 from gnnkg.ops.matching import reference
 from gnnkg.ops.matching.drawn import Drawn
 from gnnkg.ops.matching.fused import Distance
-from gnnkg.ops.matching.reference import Mix
+from gnnkg.ops.matching.reference import Mix, spread
+
+Op = Literal["dot", "l1", "squared", "modulus", "sine"]
+
+MIN_QUERIES = 16
+"""queries a mask from which dividing products among masks pays"""
 
 
 def dot(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
@@ -30,6 +36,7 @@ def dot(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | No
     own, keep = mix
     if isinstance(keep, Drawn):
         return _fused("dot", query, tail, mix)
+    keep = spread(keep, len(query))
     if keep.dim() == 2:
         return _product(query * keep, tail) + ((1 - keep) * query * own).sum(1, keepdim=True)
     return _product(query, tail * keep) + _product(query * own, 1 - keep)
@@ -52,14 +59,46 @@ def squared(
 
 def modulus(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum over complex components of |query - tail|; vectors are ``[re | im]``. The modulus is sqrt(re^2 + im^2 + 1e-12)."""
-    if query.shape[-1] % 2:
-        raise ValueError(f"complex vectors are [re | im], of an even width; this width is {query.shape[-1]}")
+    _check_even(query)
     return _fused("modulus", query, tail, mix)
 
 
 def sine(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum_d |sin((query_d - tail_d) / 2)|, angles in radians."""
     return _fused("sine", query, tail, mix)
+
+
+def both(
+    op: Op,
+    query: Float[Tensor, "B D"],
+    tail: Float[Tensor, "S K D"],
+    mix: Mix,
+    scale: Float[Tensor, "B D"] | None = None,
+) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+    """The op of this name without the mix, and with it: ``(l1(query, tail), l1(query, tail, mix))``.
+
+    On CPU at little more than the cost of one: distances and masks of pairs in one pass, and products with tables that many queries
+    share where they share masks too, (G, D) with G far below B.
+    """
+    if op == "modulus":
+        _check_even(query)
+    keep = mix.keep
+    if op != "dot" or isinstance(keep, Drawn):
+        return _fused_both(op, query, tail, mix, scale)
+    _check(query, tail, mix)
+    if (
+        len(tail) == 1
+        and keep.dim() == 2
+        and len(keep) * MIN_QUERIES <= len(query)
+        and _divides(query, tail, mix, keep)
+    ):
+        return _Divided.apply(query, mix.own, tail[0], keep)
+    return dot(query, tail), dot(query, tail, mix)
+
+
+def _check_even(query: Tensor) -> None:
+    if query.shape[-1] % 2:
+        raise ValueError(f"complex vectors are [re | im], of an even width; this width is {query.shape[-1]}")
 
 
 def _check(query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> None:
@@ -78,10 +117,13 @@ def _check(query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = 
             raise ValueError(f"expected mix.own of shape {tuple(query.shape)}, not {tuple(mix.own.shape)}")
         if not 0 <= mix.keep.rate <= 1:
             raise ValueError(f"expected a probability as the rate of masks, not {mix.keep.rate}")
-    elif mix.own.shape != query.shape or mix.keep.shape not in (query.shape, tail.shape):
+        return
+    keep = mix.keep
+    of_queries = keep.dim() == 2 and keep.shape[1] == query.shape[1] and min(len(query), 1) <= len(keep) <= len(query)
+    if mix.own.shape != query.shape or not (of_queries or keep.shape == tail.shape):
         raise ValueError(
-            f"expected mix.own of shape {tuple(query.shape)} and mix.keep of that shape or of {tuple(tail.shape)}, "
-            f"not {tuple(mix.own.shape)} and {tuple(mix.keep.shape)}"
+            f"expected mix.own of shape {tuple(query.shape)} and mix.keep of that shape, of fewer rows that queries share, or of "
+            f"{tuple(tail.shape)}, not {tuple(mix.own.shape)} and {tuple(mix.keep.shape)}"
         )
 
 
@@ -123,12 +165,94 @@ class _OwnProduct(torch.autograd.Function):
         return d_query, d_tail
 
 
+class _Divided(torch.autograd.Function):
+    """``dot`` without and with masks that queries share: (B, D), (B, D), (K, D), (G, D) to two (B, K).
+
+    The components are divided into those that a mask keeps and the others, whose products are summed for the first: so both take
+    the multiplications of one. Differentiable any number of times.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, own: Tensor, tail: Tensor, keep: Tensor):
+        ctx.save_for_backward(query, own, tail, keep)
+        plain, kept = cpu.empty(len(query), len(tail)), cpu.empty(len(query), len(tail))
+        columns = tail.t().contiguous()
+        for rows, order, number in _divisions(len(query), keep):
+            part, ordered, out = query[rows].index_select(1, order), columns.index_select(0, order), kept[rows]
+            torch.mm(part[:, :number], ordered[:number], out=out)
+            torch.mm(part[:, number:], ordered[number:], out=plain[rows]).add_(out)
+            out.add_((part[:, number:] * own[rows].index_select(1, order[number:])).sum(1, keepdim=True))
+        return plain, kept
+
+    @staticmethod
+    def backward(ctx: Any, of_plain: Tensor, of_kept: Tensor):  # type: ignore[override]  # torch declares *args
+        query, own, tail, keep = ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated again
+            mask = spread(keep, len(query))
+            lost = (1 - mask) * of_kept.sum(1, keepdim=True)
+            d_query = of_plain @ tail + mask * (of_kept @ tail) + lost * own
+            return d_query, lost * query, of_plain.t() @ query + of_kept.t() @ (mask * query), None
+        columns, d_columns = tail.t().contiguous(), torch.zeros(tail.shape[1], len(tail))
+        d_query, d_own = torch.empty_like(query), torch.zeros_like(own)
+        for rows, order, number in _divisions(len(query), keep):
+            part, ordered = query[rows].index_select(1, order), columns.index_select(0, order)
+            outer = of_plain[rows]
+            inner = outer + of_kept[rows]
+            d_columns.index_add_(0, order[:number], part[:, :number].t() @ inner)
+            d_columns.index_add_(0, order[number:], part[:, number:].t() @ outer)
+            by_kept, by_other = inner @ ordered[:number].t(), outer @ ordered[number:].t()
+            lost, others = of_kept[rows].sum(1, keepdim=True), order[number:]
+            by_other.addcmul_(lost, own[rows].index_select(1, others))
+            d_query[rows] = torch.cat([by_kept, by_other], 1).index_select(1, order.argsort())
+            d_own[rows] = d_own[rows].index_copy(1, others, lost * part[:, number:])
+        return d_query, d_own, d_columns.t(), None
+
+
+def _divisions(num_queries: int, keep: Tensor) -> Iterator[tuple[slice, Tensor, int]]:
+    """Queries that share a mask, the components in an order in which those that it keeps come first, and the number of these."""
+    for group, row in enumerate(keep):
+        first, last = (-(-each * num_queries // len(keep)) for each in (group, group + 1))
+        yield slice(first, last), row.argsort(descending=True, stable=True), int(row.sum())
+
+
+def _divides(query: Tensor, tail: Tensor, mix: Mix, keep: Tensor) -> bool:
+    """Whether components can be divided: on CPU, in float32, by a mask of zeros and ones without a gradient."""
+    return (
+        backends.choose(query, tail, keep) == "numba"
+        and {query.dtype, mix.own.dtype, tail.dtype, keep.dtype} == {torch.float32}
+        and not (torch.is_autocast_enabled("cpu") or keep.requires_grad)
+        and bool(((keep == 0) | (keep == 1)).all())
+    )
+
+
 def _fused(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> Tensor:
     _check(query, tail, mix, scale)
-    backend = backends.choose(query, tail, scale, *(x for x in mix or () if isinstance(x, Tensor)))
+    backend = _backend(query, tail, mix, scale)
     if backend == "reference":
         plain = getattr(reference, op)
         return plain(query, tail, mix) if scale is None else plain(query, tail, mix, scale)
+    return _apply(backend, op, query, tail, mix, scale)
+
+
+def _fused_both(op: str, query: Tensor, tail: Tensor, mix: Mix, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    _check(query, tail, mix, scale)
+    backend = _backend(query, tail, mix, scale)
+    if backend == "reference":
+        return reference.both(op, query, tail, mix, scale)
+    if backend == "triton":
+        plain = _product(query, tail) if op == "dot" else _apply(backend, op, query, tail, None, scale)
+        return plain, _apply(backend, op, query, tail, mix, scale)
+    return _apply(backend, op, query, tail, mix, scale, both=True)
+
+
+def _backend(query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None) -> str:
+    return backends.choose(query, tail, scale, *(x for x in mix or () if isinstance(x, Tensor)))
+
+
+def _apply(
+    backend: str, op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None, both: bool = False
+) -> Any:
+    """What a compiled backend gives: a tensor, or two for ``both``."""
     with torch.autocast(query.device.type, enabled=False):  # a sum of many small terms needs float32
         query, tail = query.float(), tail.float()
         if op == "squared":
@@ -136,18 +260,19 @@ def _fused(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor 
         own, keep = (query, None) if mix is None else (mix.own.float(), mix.keep)
         if isinstance(keep, Drawn):
             fast = import_module(f"gnnkg.ops.matching.{backend}_drawn")
-            return Distance.apply(fast, (op, keep), query, scale, tail, own)
+            return Distance.apply(fast, (op, keep), both, query, scale, tail, own)
         fast = import_module(f"gnnkg.ops.matching.{backend}")  # compilers are imported where they are needed
         num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
         if keep is None:
-            return Distance.apply(fast, (op,), query, scale, tail, query.new_ones(query.shape[0], num_units))
-        keep = _mask(keep.float(), num_units)
+            return Distance.apply(fast, (op,), False, query, scale, tail, query.new_ones(query.shape[0], num_units))
+        keep = _mask(spread(keep, len(query)).float(), num_units)
         mutated = getattr(reference, f"{op}_units")(query, own if scale is None else scale * own)  # (B, U)
         if keep.dim() == 2:
             fixed = ((1 - keep) * mutated).sum(1, keepdim=True)
         else:
             fixed = _product(mutated, 1 - keep)
-        return Distance.apply(fast, (op,), query, scale, tail, keep) + fixed
+        found = Distance.apply(fast, (op,), both, query, scale, tail, keep)
+        return (found[0], found[1] + fixed) if both else found + fixed
 
 
 def _mask(keep: Tensor, num_units: int) -> Tensor:

@@ -17,8 +17,10 @@ Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 class Backend(Protocol):
     """What ``numba.py`` and ``triton.py`` provide: out[b, k] = sum_u weight_u phi(query[b]_u - scale[b]_u tail[k]_u).
 
-    Inputs are float32 and contiguous, and no axis is empty. ``numba_drawn.py`` and ``triton_drawn.py`` are like it, but take a
-    ``Drawn`` after ``op`` and own tails (B, D) in the place of the weight, and give these a gradient too.
+    Inputs are float32 and contiguous (gradients may be strided), and no axis is empty. ``numba_drawn.py`` and ``triton_drawn.py``
+    are like it, but take a ``Drawn`` after ``op`` and own tails (B, D) in the place of the weight, and give these a gradient too.
+    Those of Numba also give ``both`` sums, of candidates as they are and of weighted or mutated ones, and ``backward`` then takes
+    both gradients.
     """
 
     @staticmethod
@@ -42,7 +44,7 @@ class Backend(Protocol):
 
 
 class Distance(torch.autograd.Function):
-    """``Distance.apply(backend, options, query, scale, tail, weight)``: ``backend.forward(*options, query, ...)``.
+    """``Distance.apply(backend, options, both, query, scale, tail, weight)``: ``backend.forward(*options, query, ...)``.
 
     No gradient for a weight; own tails in its place get theirs.
     """
@@ -52,6 +54,7 @@ class Distance(torch.autograd.Function):
         ctx: Any,
         backend: Any,
         options: tuple[Any, ...],
+        both: bool,
         query: Tensor,
         scale: Tensor | None,
         tail: Tensor,
@@ -62,12 +65,13 @@ class Distance(torch.autograd.Function):
         ctx.backend, ctx.options = backend, options
         ctx.save_for_backward(query, scale, tail, weight)
         if not (query.numel() and tail.numel()):
-            return query.new_zeros(query.shape[0], tail.shape[1])
-        return backend.forward(*options, query, scale, tail, weight)
+            shape = query.shape[0], tail.shape[1]
+            return (query.new_zeros(shape), query.new_zeros(shape)) if both else query.new_zeros(shape)
+        return backend.forward(*options, query, scale, tail, weight, *([True] if both else []))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
-        return None, None, *_Gradient.apply(ctx.backend, ctx.options, gradient, *ctx.saved_tensors)
+    def backward(ctx: Any, *gradients: Tensor):  # type: ignore[override]  # torch declares *args
+        return None, None, None, *_Gradient.apply(ctx.backend, ctx.options, *ctx.saved_tensors, *gradients)
 
 
 class _Gradient(torch.autograd.Function):
@@ -78,17 +82,17 @@ class _Gradient(torch.autograd.Function):
         ctx: Any,
         backend: Any,
         options: tuple[Any, ...],
-        gradient: Tensor,
         query: Tensor,
         scale: Tensor | None,
         tail: Tensor,
         weight: Tensor,
+        *gradients: Tensor,
     ):
         inputs = query, scale, tail, weight
-        if not (gradient.numel() and tail.numel()):
+        if not (query.numel() and tail.numel()):
             return tuple(None if x is None else torch.zeros_like(x) for x in inputs)
-        gradients = backend.backward(*options, *inputs, gradient.contiguous())
-        return (*gradients, None)[: len(inputs)]
+        found = backend.backward(*options, *inputs, *gradients)
+        return (*found, None)[: len(inputs)]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from gnnkg.ops import cpu
 from gnnkg.ops.matching.drawn import Drawn, mix
-from gnnkg.ops.matching.numba import MIN_SHARED, packed, unpacked
+from gnnkg.ops.matching.numba import MIN_SHARED, packed, rows, unpacked
 from gnnkg.ops.matching.numba_drawn_kernels import OPS, kernels, pair_keys
 from gnnkg.ops.matching.numba_kernels import COLUMNS, ROWS, UNITS
 
@@ -43,22 +43,25 @@ def forward(
     scale: Float[Tensor, "B D"] | None,
     tail: Float[Tensor, "S K D"],
     own: Float[Tensor, "B D"],
-) -> Float[Tensor, "B K"]:
+    both: bool = False,
+) -> Float[Tensor, "B K"] | tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+    """The sums of mutated candidates; of ``both`` those of the candidates as they are first."""
     query, tail, own = _even(query), _even(tail), _even(own)
     factor = query if scale is None else _even(scale)  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
-    loops = kernels(OPS[op], drawn.form)
+    loops = kernels(OPS[op], drawn.form, both)
     masks = _masks(drawn, num_queries, num_candidates, width)
     out = cpu.empty(num_queries, num_candidates)
+    bare = cpu.empty(num_queries, num_candidates) if both else out
     work = 2 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
-        cpu.run(loops.row_forward, num_tasks, work, query, factor, own, tail, *masks, out)
-        return out
-    panels = packed(tail)
-    num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // ROWS)
-    cpu.run(loops.panel_forward, num_tasks, work, query, factor, own, panels, *masks, out)
-    return out
+        cpu.run(loops.row_forward, num_tasks, work, query, factor, own, tail, *masks, out, bare)
+    else:
+        panels = packed(tail)
+        num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // ROWS)
+        cpu.run(loops.panel_forward, num_tasks, work, query, factor, own, panels, *masks, out, bare)
+    return (bare, out) if both else out
 
 
 def backward(
@@ -68,25 +71,26 @@ def backward(
     scale: Float[Tensor, "B D"] | None,
     tail: Float[Tensor, "S K D"],
     own: Float[Tensor, "B D"],
-    gradient: Float[Tensor, "B K"],
+    *gradients: Float[Tensor, "B K"],
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None, Float[Tensor, "S K D"], Float[Tensor, "B D"]]:
-    """Gradients of query, scale, tail and own."""
-    given = query.shape[1]
+    """Gradients of query, scale, tail and own, from one of the sums or from those of both."""
+    given, bare, gradient = query.shape[1], rows(gradients[0]), rows(gradients[-1])
     query, tail, own = _even(query), _even(tail), _even(own)
     factor = query if scale is None else _even(scale)  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
-    loops = kernels(OPS[op], drawn.form)
+    loops = kernels(OPS[op], drawn.form, len(gradients) == 2)
     masks = _masks(drawn, num_queries, num_candidates, width)
     work = 3 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
         by_query, d_tail = [cpu.empty(num_queries, width) for _ in range(3)], cpu.empty(*tail.shape)
-        inputs = query, factor, own, tail, *masks, gradient
+        inputs = query, factor, own, tail, *masks, gradient, bare
         cpu.run(loops.row_backward, num_tables, work, *inputs, *by_query, d_tail)
     else:
         panels = packed(tail)
         columns, d_panels = [cpu.empty(width, num_queries) for _ in range(3)], cpu.empty(*panels.shape)
         num_tasks = num_tables * -(-width // (2 * UNITS))
-        cpu.run(loops.panel_backward, num_tasks, work, query, factor, own, panels, *masks, gradient, *columns, d_panels)
+        arrays = query, factor, own, panels, *masks, gradient, bare, *columns, d_panels
+        cpu.run(loops.panel_backward, num_tasks, work, *arrays)
         by_query, d_tail = [x.t() for x in columns], unpacked(d_panels, num_candidates)
     d_query, d_scale, d_own = (x[:, :given] for x in by_query)
     return d_query, None if scale is None else d_scale, d_tail[..., :given], d_own

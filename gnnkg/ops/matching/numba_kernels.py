@@ -2,6 +2,8 @@
 
     out[b, k] = sum_u weight[b or k, u] * phi(query[b, u] - scale[b, u] * tail[k, u])
 
+and, where ``both`` are asked for, the sum without weights too, as ``bare``, from the same phi.
+
 Two families. *Panels* serve tables that many queries share: tails lie in blocks of candidates, each transposed, (S, blocks,
 D, columns), so the inner loop runs over candidates with the query's component in a register; the backward pass is parallel
 over units, because a unit's share of the gradients of queries and tails belongs to it alone. *Rows* serve tables of few
@@ -68,6 +70,13 @@ def slope(op, a, b, gradient):
     return with_sign(HALF * gradient * (C0 + f2 * (C1 + f2 * (C2 + f2 * (C3 + f2 * (C4 + f2 * C5))))), f)
 
 
+@kernel
+def part(gradient, b, k0, k1):
+    """Row b of a gradient, from k0 to k1; it is (its numbers in memory, the numbers from row to row, columns)."""
+    start = b * gradient[1]
+    return gradient[0][start + k0 : start + k1]
+
+
 class Kernels(NamedTuple):
     panel_forward: Any
     panel_backward: Any
@@ -76,17 +85,18 @@ class Kernels(NamedTuple):
 
 
 @cache
-def kernels(op: int, per_candidate: bool) -> Kernels:
+def kernels(op: int, per_candidate: bool, both: bool) -> Kernels:
     """The loops for an op, with weights (B, U) or, ``per_candidate``, (S, U, K) for panels and (S, K, U) for rows.
 
-    Conditions on ``op`` and ``per_candidate`` are decided when a kernel compiles. Sums are formed in a variable before they
-    are added to an array: otherwise the loops do not vectorise.
+    ``bare`` and its gradient are read and written where ``both`` are asked for; elsewhere any array will do. Conditions on the
+    arguments are decided when a kernel compiles. Sums are formed in a variable before they are added to an array: otherwise the
+    loops do not vectorise.
     """
     two = op == MODULUS
     scaled = op == SQUARED
 
     @kernel
-    def panel_forward(first, last, query, scale, tail, weight, out):
+    def panel_forward(first, last, query, scale, tail, weight, out, bare):
         """A task is a block of ROWS queries and of candidates."""
         num_blocks, width, columns = tail.shape[1:]
         num_units = width // 2 if two else width
@@ -94,6 +104,7 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
         group = query.shape[0] // tail.shape[0]
         row_blocks = (group + ROWS - 1) // ROWS
         sums = np.empty((ROWS, columns), np.float32)
+        bare_sums = np.empty((ROWS if both else 1, columns), np.float32)
         for task in range(first, last):
             s = task // (row_blocks * num_blocks)
             block = task // row_blocks % num_blocks
@@ -102,6 +113,7 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
             k0 = block * columns
             k1 = min(k0 + columns, num_candidates)
             sums[:] = ZERO
+            bare_sums[:] = ZERO
             for u in range(num_units):
                 ta = tail[s, block, u]
                 if two:
@@ -109,7 +121,7 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
                 if per_candidate:
                     wk = weight[s, block, u]
                 for b in range(b0, b1):
-                    row = sums[b - b0]
+                    row, bare_row = sums[b - b0], bare_sums[b - b0 if both else 0]
                     qa = query[b, u]
                     if two:
                         qb = query[b, num_units + u]
@@ -118,19 +130,22 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
                     if not per_candidate:
                         w = weight[b, u]
                     for k in range(k1 - k0):
-                        value = (wk[k] if per_candidate else w) * phi(
-                            op, qa - (c * ta[k] if scaled else ta[k]), qb - tb[k] if two else ZERO
-                        )
-                        row[k] += value
+                        value = phi(op, qa - (c * ta[k] if scaled else ta[k]), qb - tb[k] if two else ZERO)
+                        weighted = (wk[k] if per_candidate else w) * value
+                        row[k] += weighted
+                        if both:
+                            bare_row[k] += value
             for b in range(b0, b1):
                 out[b, k0:k1] = sums[b - b0, : k1 - k0]
+                if both:
+                    bare[b, k0:k1] = bare_sums[b - b0, : k1 - k0]
 
     @kernel
-    def panel_backward(first, last, query, scale, tail, weight, gradient, d_query, d_scale, d_tail):
+    def panel_backward(first, last, query, scale, tail, weight, gradient, bare, d_query, d_scale, d_tail):
         """d_query (D, B) and d_scale (U, B) are transposed; a task is UNITS units of a table."""
         num_blocks, width, columns = tail.shape[1:]
         num_units = width // 2 if two else width
-        num_candidates = gradient.shape[1]
+        num_candidates = gradient[2]
         group = query.shape[0] // tail.shape[0]
         unit_blocks = (num_units + UNITS - 1) // UNITS
         for task in range(first, last):
@@ -159,7 +174,7 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
                         if per_candidate:
                             wk = weight[s, block, u]
                         for b in range(r0, min(r0 + ROWS, b1)):
-                            g = gradient[b, k0:k1]
+                            g, g_bare = part(gradient, b, k0, k1), part(bare, b, k0, k1)
                             qa = query[b, u]
                             if two:
                                 qb = query[b, num_units + u]
@@ -171,7 +186,8 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
                             for k in range(k1 - k0):
                                 a = qa - (c * ta[k] if scaled else ta[k])
                                 b_part = qb - tb[k] if two else ZERO
-                                value = slope(op, a, b_part, g[k] * (wk[k] if per_candidate else w))
+                                by = g[k] * (wk[k] if per_candidate else w)
+                                value = slope(op, a, b_part, by + g_bare[k] if both else by)
                                 if two:
                                     value_b = value * b_part
                                     sum_b += value_b
@@ -190,7 +206,7 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
                                 d_scale[u, b] += sum_c
 
     @kernel
-    def row_forward(first, last, query, scale, tail, weight, out):
+    def row_forward(first, last, query, scale, tail, weight, out, bare):
         """tail (S, K, D); a task is a query and COLUMNS candidates."""
         num_units = tail.shape[2] // 2 if two else tail.shape[2]
         num_candidates = tail.shape[1]
@@ -209,14 +225,17 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
                 ta, tb = tail[s, k, :num_units], tail[s, k, num_units:]
                 if per_candidate:
                     w = weight[s, k]
-                total = ZERO
+                total, bare_total = ZERO, ZERO
                 for u in range(num_units):
                     value = phi(op, qa[u] - (c[u] * ta[u] if scaled else ta[u]), qb[u] - tb[u] if two else ZERO)
                     total += w[u] * value
+                    bare_total += value
                 out[b, k] = total
+                if both:
+                    bare[b, k] = bare_total
 
     @kernel
-    def row_backward(first, last, query, scale, tail, weight, gradient, d_query, d_scale, d_tail):
+    def row_backward(first, last, query, scale, tail, weight, gradient, bare, d_query, d_scale, d_tail):
         """tail, d_tail (S, K, D); d_query (B, D), d_scale (B, U); a task is a table."""
         width = tail.shape[2]
         num_units = width // 2 if two else width
@@ -238,11 +257,10 @@ def kernels(op: int, per_candidate: bool) -> Kernels:
                 ta, tb = tail[s, k, :num_units], tail[s, k, num_units:]
                 if per_candidate:
                     w = weight[s, k]
-                g = gradient[b, k]
+                g, g_bare = gradient[0][b * gradient[1] + k], bare[0][b * bare[1] + k] if both else ZERO
                 for u in range(num_units):
-                    va[u] = slope(
-                        op, qa[u] - (c[u] * ta[u] if scaled else ta[u]), qb[u] - tb[u] if two else ZERO, g * w[u]
-                    )
+                    a = qa[u] - (c[u] * ta[u] if scaled else ta[u])
+                    va[u] = slope(op, a, qb[u] - tb[u] if two else ZERO, g * w[u] + g_bare)
                 if two:
                     for u in range(num_units):
                         vb[u] = va[u] * (qb[u] - tb[u])

@@ -4,8 +4,9 @@
 
 With a ``Mix``, candidate k of query b is not its own vector n but the mutated
 
-    m * n + (1 - m) * p,    p = mix.own[b],  m = mix.keep: (B, D) one mask a query, (S, K, D) one mask a candidate,
-                            or ``Drawn``: one mask for each pair of a query and a candidate.
+    m * n + (1 - m) * p,    p = mix.own[b],  m = mix.keep: (B, D) one mask a query, (G, D) one for B / G queries that follow
+                            each other, (S, K, D) one mask a candidate, or ``Drawn``: one mask for each pair of a query and
+                            a candidate.
 
 Every op is a sum over units, sum_u phi(q_u, t_u), so for a mask of zeros and ones this equals
 sum_u m_u phi(q_u, n_u) + (1 - m_u) phi(q_u, p_u), which is what the fast backends compute: the mutated candidates, (B, K, D),
@@ -29,14 +30,21 @@ class Mix(NamedTuple):
     """Mutation of the candidates towards each query's own tail (EMU, arXiv 2504.03327), with zeros and ones as mask."""
 
     own: Float[Tensor, "B D"]
-    keep: Float[Tensor, "B D"] | Float[Tensor, "S K D"] | Drawn
-    """1: the component stays the candidate's; 0: it is the own tail's"""
+    keep: Float[Tensor, "G D"] | Float[Tensor, "S K D"] | Drawn
+    """1: the component stays the candidate's; 0: it is the own tail's. Query b takes row b * G // B"""
 
     def halves(self) -> tuple[Mix, Mix]:
         """The mixes of the two halves of the vectors."""
         keep = self.keep.halves() if isinstance(self.keep, Drawn) else self.keep.chunk(2, -1)
         first, second = self.own.chunk(2, -1)
         return Mix(first, keep[0]), Mix(second, keep[1])
+
+
+def spread(keep: Tensor, num_queries: int) -> Tensor:
+    """A mask that is a tensor, with a row for each query where queries share rows: (G, D) to (B, D)."""
+    if keep.dim() == 3 or len(keep) == num_queries:
+        return keep
+    return keep[torch.arange(num_queries, device=keep.device) * len(keep) // num_queries]
 
 
 def mutated(tail: Float[Tensor, "S K D"], mix: Mix) -> Float[Tensor, "S G K D"]:
@@ -47,6 +55,7 @@ def mutated(tail: Float[Tensor, "S K D"], mix: Mix) -> Float[Tensor, "S G K D"]:
         keep = masks(keep, len(own), *tail.shape[1:], device=tail.device).to(tail.dtype)
         keep = keep.reshape(*grouped[:2], *tail.shape[1:])
     else:
+        keep = spread(keep, len(own))
         keep = keep.reshape(grouped) if keep.dim() == 2 else keep.unsqueeze(1)
     return keep * tail.unsqueeze(1) + (1 - keep) * own.reshape(grouped)
 
@@ -114,3 +123,16 @@ def modulus(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix 
 def sine(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum_d |sin((query_d - tail_d) / 2)|, angles in radians."""
     return _sum(sine_units, query, tail, mix)
+
+
+def both(
+    op: str,
+    query: Float[Tensor, "B D"],
+    tail: Float[Tensor, "S K D"],
+    mix: Mix,
+    scale: Float[Tensor, "B D"] | None = None,
+) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+    """The op of this name without the mix, and with it."""
+    more = () if scale is None else (scale,)
+    plain: Callable[..., Tensor] = globals()[op]
+    return plain(query, tail, None, *more), plain(query, tail, mix, *more)

@@ -231,7 +231,7 @@ def backward(
     tile = blocks(group, num_candidates, num_units)
     d_query, d_tail = torch.empty_like(query), torch.empty_like(tail)
     d_scale = query.new_empty(query.shape[0], num_units)
-    inputs = query, query if scale is None else scale, tail, weight, gradient
+    inputs = query, query if scale is None else scale, tail, weight, gradient.contiguous()
     options = group, num_candidates, num_units, OPS[op], weight.dim() == 3, *tile
     unit_blocks = triton.cdiv(num_units, tile[2])
     with torch.cuda.device_of(query):

@@ -291,7 +291,7 @@ def backward(
     (num_tables, group, num_candidates, num_units), tile, arguments = _launch(op, drawn, query, tail)
     d_query, d_tail, d_own = torch.empty_like(query), torch.empty_like(tail), torch.empty_like(own)
     d_scale = None if scale is None else torch.empty_like(scale)
-    inputs = query, query if scale is None else scale, tail, own, gradient
+    inputs = query, query if scale is None else scale, tail, own, gradient.contiguous()
     unit_blocks = triton.cdiv(num_units, tile[2])
     with torch.cuda.device_of(query):
         grid = (num_tables * triton.cdiv(group, tile[0]) * unit_blocks,)

@@ -7,6 +7,6 @@ and adds their gradients up in one thread's passes; here memory asks for huge pa
 gradients. ``reference.py`` is the definition; ``dispatch.py`` chooses Numba for much of float32 on CPU.
 """
 
-from gnnkg.ops.rows.dispatch import rows
+from gnnkg.ops.rows.dispatch import rows, several
 
-__all__ = ["rows"]
+__all__ = ["rows", "several"]

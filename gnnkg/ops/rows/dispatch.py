@@ -1,4 +1,4 @@
-"""The public op: a backend is chosen. Where there is no fused kernel, the definition serves."""
+"""The public ops: a backend is chosen. Where there is no fused kernel, the definition serves."""
 
 from __future__ import annotations
 
@@ -17,46 +17,72 @@ MUCH = 1 << 18
 
 def rows(ids: Int[Tensor, " *X"], table: Float[Tensor, "N D"]) -> Float[Tensor, "*X D"]:
     """table[ids]. Differentiable any number of times. Raises IndexError for ids that are no row's."""
-    fused = (
-        ids.numel() * table.shape[1] >= MUCH
-        and table.dtype == torch.float32
-        and ids.dtype == torch.int64
+    if ids.numel() * table.shape[1] < MUCH or not _fused(table, ids):
+        return reference.rows(ids, table)
+    return _Read.apply(table, ids)[0]
+
+
+def several(table: Float[Tensor, "N D"], *ids: Int[Tensor, " ..."]) -> tuple[Float[Tensor, "... D"], ...]:
+    """``rows`` for each of several ids, with one gradient (N, D) in place of one for each.
+
+    Of a batch's heads, tails and candidates it saves most of what their few rows cost beside a large table. Raises IndexError for
+    ids that are no row's.
+    """
+    if not _fused(table, *ids):
+        return tuple(reference.rows(each, table) for each in ids)
+    return _Read.apply(table, *ids)
+
+
+def _fused(table: Tensor, *ids: Tensor) -> bool:
+    """Whether the kernels serve. Raises IndexError for ids that are no row's, where they do."""
+    served = (
+        table.dtype == torch.float32
+        and all(each.dtype == torch.int64 for each in ids)
+        and any(each.numel() for each in ids)
         and backends.choose(table) == "numba"
     )
-    if not fused or not ids.numel():
-        return reference.rows(ids, table)
-    low, high = (int(end) for end in ids.aminmax())
-    if low < 0 or high >= len(table):
-        raise IndexError(f"rows lie in [0, {len(table)}), but there is {low if low < 0 else high}")
-    return _Read.apply(ids, table)
+    if served:
+        for each in ids:
+            low, high = (int(end) for end in each.aminmax()) if each.numel() else (0, 0)
+            if low < 0 or high >= len(table):
+                raise IndexError(f"rows lie in [0, {len(table)}), but there is {low if low < 0 else high}")
+    return served
 
 
 class _Read(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, ids: Tensor, table: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, *ids: Tensor):
         from gnnkg.ops.rows import numba
 
         ctx.num_rows = len(table)
-        ctx.save_for_backward(ids)
-        return numba.read(ids.contiguous(), table.contiguous())
+        ctx.save_for_backward(*ids)
+        ctx.set_materialize_grads(False)
+        table = table.contiguous()
+        return tuple(numba.read(each.contiguous(), table) for each in ids)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
-        (ids,) = ctx.saved_tensors
-        return None, _Add.apply(ids, gradient, ctx.num_rows)
+    def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args
+        given = [
+            (ids, gradient) for ids, gradient in zip(ctx.saved_tensors, gradients, strict=True) if gradient is not None
+        ]
+        nothing = (None,) * len(gradients)
+        if not given:
+            return None, *nothing
+        return _Add.apply(ctx.num_rows, *(each for pair in zip(*given, strict=True) for each in pair)), *nothing
 
 
 class _Add(torch.autograd.Function):
-    """The derivative of reading: what each row was given, added up."""
+    """The derivative of reading: what each row was given, added up. ``_Add.apply(num_rows, *ids, *given)``."""
 
     @staticmethod
-    def forward(ctx: Any, ids: Tensor, given: Tensor, num_rows: int) -> Tensor:
+    def forward(ctx: Any, num_rows: int, *arguments: Tensor) -> Tensor:
         from gnnkg.ops.rows import numba
 
-        ctx.save_for_backward(ids)
-        return numba.add(ids.contiguous(), given.contiguous(), num_rows)
+        ids, given = arguments[: len(arguments) // 2], arguments[len(arguments) // 2 :]
+        ctx.save_for_backward(*ids)
+        return numba.add([each.contiguous() for each in ids], [each.contiguous() for each in given], num_rows)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
-        (ids,) = ctx.saved_tensors
-        return None, _Read.apply(ids, gradient), None
+        ids = ctx.saved_tensors
+        return None, *(None for _ in ids), *_Read.apply(gradient, *ids)

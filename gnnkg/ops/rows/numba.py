@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,13 +20,21 @@ def read(ids: Int[Tensor, " *X"], table: Float[Tensor, "N D"]) -> Float[Tensor, 
     return out
 
 
-def add(ids: Int[Tensor, " *X"], given: Float[Tensor, "*X D"], num_rows: int) -> Float[Tensor, "N D"]:
-    """out[n] = the sum of given[i] over all i with ids[i] = n. Ids are those that ``read`` took."""
-    starts, place = np.zeros(num_rows + 1, np.int64), np.empty(ids.numel(), np.int64)
-    _sort(ids.view(-1).numpy(), starts, place)
-    out = cpu.empty(num_rows, given.shape[-1])
-    flat = given.view(-1, given.shape[-1])
-    cpu.run(_add, -(-num_rows // BLOCK), given.numel() + out.numel(), starts, place, flat, out)
+def add(
+    ids: Sequence[Int[Tensor, " ..."]], given: Sequence[Float[Tensor, "... D"]], num_rows: int
+) -> Float[Tensor, "N D"]:
+    """out[n] = the sum of given[i] over all i with ids[i] = n, of all of the ids. They are those that ``read`` took."""
+    most = max(range(len(ids)), key=lambda number: ids[number].numel())
+    width = given[most].shape[-1]
+    starts, place = np.zeros(num_rows + 1, np.int64), np.empty(ids[most].numel(), np.int64)
+    _sort(ids[most].view(-1).numpy(), starts, place)
+    out = cpu.empty(num_rows, width)
+    cpu.run(
+        _add, -(-num_rows // BLOCK), given[most].numel() + out.numel(), starts, place, given[most].view(-1, width), out
+    )
+    for number, few in enumerate(ids):
+        if number != most:
+            _add_few(few.view(-1).numpy(), given[number].detach().view(-1, width).numpy(), out.numpy())
     return out
 
 
@@ -59,3 +69,12 @@ def _add(first, last, starts, place, given, out):
             row = given[place[i]]
             for d in range(len(row)):
                 total[d] += row[d]
+
+
+@cpu.kernel
+def _add_few(ids, given, out):
+    """One after the other: that is the order, whatever the number of threads."""
+    for i in range(len(ids)):
+        row, result = given[i], out[ids[i]]
+        for d in range(len(row)):
+            result[d] += row[d]
