@@ -10,6 +10,7 @@ negatives:
     stored              the same, with masks and mutated vectors as tensors
     plain + query       the method as published: the plain term and, beside it, the mutated one; + pair likewise
     plain + eight       the same with eight masks a batch, each shared by 125 queries and all of their negatives
+    plain + one         the same with one mask for all pairs of a batch
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from gnnkg.transforms import EMU
 from gnnkg.transforms.towards import own_tail, soft
 
 KEEP, LABEL = 0.39, 0.53
-Masks = Literal["plain", "query", "negative", "pair", "stored", "eight"]
+Masks = Literal["plain", "query", "negative", "pair", "stored", "eight", "one"]
 PLAIN = 0.11
 """the plain term's weight beside the mutated one"""
 
@@ -53,7 +54,8 @@ def objective(masks: Masks, share: Literal["batch", "query"], num_negatives: int
 
 def both_terms(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> Objective:
     plain = terms.Ranking(losses.CrossEntropy(), weight=PLAIN)
-    emu = EMU(KEEP, LABEL, num_masks=8) if masks == "eight" else EMU(KEEP, LABEL, masks)
+    number = {"eight": 8, "one": 1}.get(masks)
+    emu = EMU(KEEP, LABEL, masks) if number is None else EMU(KEEP, LABEL, num_masks=number)
     mutated = terms.Ranking(losses.CrossEntropy(), per_negative=True, transform=emu)
     return Objective(samplers.Uniform(num_negatives, share=share), {"plain": plain, "mutated": mutated})
 
@@ -70,7 +72,11 @@ WAYS = dict(
         *(way(masks, "batch", 256) for masks in ALL),
         *(way(masks, "query", 256) for masks in ("plain", "pair", "stored")),
         *(way(masks, "batch", 1024) for masks in ("plain", "query", "pair")),
-        *(way(masks, "batch", number, both=True) for number in (256, 1024) for masks in ("query", "eight", "pair")),
+        *(
+            way(masks, "batch", number, both=True)
+            for number in (256, 1024)
+            for masks in ("query", "eight", "one", "pair")
+        ),
         way("pair", "query", 256, both=True),
     ]
 )
