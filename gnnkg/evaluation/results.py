@@ -56,6 +56,8 @@ class Result:
     intervals: Mapping[str, Any] = field(default_factory=dict)
     directions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """the metrics by what was asked: ``tail`` and ``head``"""
+    entities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """the metrics of ``seen`` facts and of ``unseen``, which hold an entity that no training fact has; empty where none does"""
     versions: Mapping[str, str] = field(default_factory=dict)
     time: str = ""
     note: str = ""
@@ -91,6 +93,9 @@ def result_from(
         paper=paper,
         intervals={name: list(ends) for name, ends in evaluation.intervals.items() if all(map(math.isfinite, ends))},
         directions={asked: _finite(each) for asked, each in evaluation.directions.items()},
+        entities={
+            known: _finite(each) for known, each in evaluation.entities.items() if "unseen" in evaluation.entities
+        },
         note=note,
         **origin,
     )
@@ -137,7 +142,7 @@ def validate_result(values: Any) -> list[str]:
     """What is wrong with a result as JSON has it, each fault in words; empty where nothing is."""
     if not isinstance(values, Mapping):
         return [f"it must be an object, not {values!r}"]
-    optional = {"intervals", "directions", "versions", "time", "note"}
+    optional = {"intervals", "directions", "entities", "versions", "time", "note"}
     problems = [f"{name} is missing" for name in CHECKS if name not in values and name not in optional]
     problems += [f"{name} is no field of a result" for name in values if name not in CHECKS]
     for name in CHECKS.keys() & values.keys():
@@ -201,7 +206,7 @@ def _metrics(value: Any) -> str | None:
     return None
 
 
-def _directions(value: Any) -> str | None:
+def _groups(value: Any) -> str | None:
     wrong = _object()(value)
     faults = [f"{name} {fault}" for name in value if (fault := _metrics(value[name]))] if not wrong else []
     return wrong or ("; ".join(faults) or None)
@@ -252,7 +257,8 @@ CHECKS: dict[str, Callable[[Any], str | None]] = {
     "wall_seconds": lambda value: _number(value, low=0),
     "peak_memory_bytes": _count,
     "paper": _paper,
-    "directions": _directions,
+    "directions": _groups,
+    "entities": _groups,
     "intervals": _object(),
     "versions": _object(),
     "time": _any_text,

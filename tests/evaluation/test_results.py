@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -124,6 +124,17 @@ def test_a_result_says_what_the_evaluation_said(dataset):
     assert (result.data_hash, result.dataset, result.split) == (dataset.data_hash, "random", "test")
     assert result.versions["torch"]
     assert validate_result(json.loads(json.dumps(asdict(result)))) == []
+
+
+def test_facts_of_unseen_entities_are_shown_apart_where_there_are_any(dataset):
+    found = evaluate(constant(dataset.graph), dataset)
+    origin = provenance({"lr": 0.1}, seed=7, command="gnnkg train x.yaml")
+    for entities in ({"seen": found.metrics}, {"seen": found.metrics, "unseen": found.metrics}):
+        seen = replace(found, entities=entities)
+        result = result_from(seen, origin, model="DistMult", method="plain", wall_seconds=60.0)
+        assert result.entities == (entities if len(entities) == 2 else {})
+        assert validate_result(json.loads(json.dumps(asdict(result)))) == []
+    assert "entities" in validate_result(asdict(result) | {"entities": {"unseen": {"mrr": 2}}})[0]
 
 
 def test_sampled_hits_are_part_of_a_result(dataset):
