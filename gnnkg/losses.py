@@ -1,12 +1,12 @@
 """Losses: scores (B, C) and labels in, one loss a query (B,) out. Masked columns have no influence.
 
-Scores are logits. Labels may be soft; every loss says what it makes of them.
+Scores are logits. Labels may be soft; every loss says what it makes of them, and one with ``soft = False`` reads none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -78,6 +78,7 @@ class Margin:
     """
 
     margin: float = 1.0
+    soft: ClassVar[bool] = False
 
     def __call__(self, scores: Float[Tensor, "B C"], labels: Labels) -> Float[Tensor, " B"]:
         own, negative = _truth_and_rest(scores, labels)

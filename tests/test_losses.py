@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from torch.testing import assert_close
 
 from gnnkg.core import Labels
 from gnnkg.losses import BCE, CrossEntropy, Margin, SelfAdversarial
+from gnnkg.terms import Ranking
+from gnnkg.transforms import EMU, DeMix, Mixup
 from tests.contracts.test_losses import COLUMNS, QUERIES, random_labels, value_and_gradient
 
 masked_or_not = pytest.mark.parametrize("masked", [False, True])
@@ -103,3 +106,15 @@ def test_self_adversarial_weights_are_detached() -> None:
     _, gradient = value_and_gradient(SelfAdversarial(temperature=0.7), scores, labels)
     share = torch.softmax(0.7 * scores[:, 1:], 1)
     assert_close(gradient[:, 1:], share * torch.sigmoid(scores[:, 1:]) / 2)
+
+
+@pytest.mark.parametrize("transform", [EMU(label=0.3), Mixup(), DeMix()])
+def test_soft_labels_that_nobody_reads_are_refused(transform: Any) -> None:
+    with pytest.raises(ValueError, match="softens labels, which Margin does not read"):
+        Ranking(Margin(), transform=transform)
+    Ranking(CrossEntropy(), transform=transform)
+
+
+@pytest.mark.parametrize("transform", [EMU(label=0.0), DeMix(pseudo="masked"), DeMix(split="none"), None])
+def test_a_margin_goes_with_what_leaves_labels_alone(transform: Any) -> None:
+    Ranking(Margin(), transform=transform)

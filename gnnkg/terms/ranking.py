@@ -13,12 +13,19 @@ class Ranking(nn.Module):
 
     ``per_negative`` divides by N, the number of columns besides the truth, masked ones included: the scale of EMU's term,
     L_EMU / N.
+
+    Raises ValueError where the transform says something by soft labels (``soft``) and the loss reads none.
     """
 
     def __init__(
         self, loss: Loss, weight: float = 1.0, per_negative: bool = False, transform: Transform | None = None
     ) -> None:
         super().__init__()
+        if getattr(transform, "soft", False) and not getattr(loss, "soft", True):
+            raise ValueError(
+                f"{type(transform).__name__} softens labels, which {type(loss).__name__} does not read: use CrossEntropy, BCE or "
+                "SelfAdversarial, or let it leave the labels as they are (EMU: label=0, DeMix: pseudo='masked')"
+            )
         self.loss = loss
         self.weight = weight
         self.per_negative = per_negative

@@ -62,6 +62,7 @@ class EMU:
         self.num_masks = num_masks
         self.keep = keep
         self.label = label
+        self.soft = label > 0
         self.masks = masks
         self.mask_unit = mask_unit
         self.count = count

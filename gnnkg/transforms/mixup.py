@@ -24,6 +24,7 @@ class Mixup:
         if label is not None and not 0 <= label < 1:
             raise ValueError(f"label must lie in [0, 1): at 1 negatives are level with the positive; it is {label}")
         self.label = label
+        self.soft = label != 0
 
     def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
         own = own_tail(vectors, "Mixup")
