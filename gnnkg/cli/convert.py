@@ -1,12 +1,12 @@
 """Make a feature of a data set out of vectors of its entities that another program has saved, or out of pictures of them.
 
 IN is .pth or .pt (torch), .pkl, .h5, .npy, .npz or .safetensors; it is read without running code. Rows belong to published ids,
-or to names: identifiers, labels, or what --links leads to. Several vectors of one name are averaged. Or IN is a folder, .tar,
-.tar.gz or .zip of pictures, each named after its entity, or in a folder of that name: they are described by colours and edges,
-or by a network of torchvision or timm whose weights you have (--network, --weights). OUT (.safetensors or .npz)
-holds a row for each entity and which of them are there. An experiment reads it as dataset_options: {features: {NAME: OUT}}, and
-gnnkg align as --left-features NAME=OUT or --right-features NAME=OUT: the two sides of a folder of EVA or OpenEA are FOLDER/1 and
-FOLDER/2.
+or to names: identifiers, labels, or what --links leads to. Several vectors of one name are averaged. Or IN is .json of tokens, as
+MyGO has them, which number the rows of --codebook. Or it is a folder, .tar, .tar.gz or .zip of pictures, each named after its
+entity, or in a folder of that name: they are described by colours and edges, or by a network of torchvision or timm whose weights
+you have (--network, --weights). OUT (.safetensors or .npz) holds a row for each entity and which of them are there. An experiment
+reads it as dataset_options: {features: {NAME: OUT}}, and gnnkg align as --left-features NAME=OUT or --right-features NAME=OUT: the
+two sides of a folder of EVA or OpenEA are FOLDER/1 and FOLDER/2.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def run(argv: Sequence[str]) -> int:
         help="what sees pictures, such as torchvision:resnet50 or timm:vit_base_patch16_224",
     )
     parser.add_argument("--weights", metavar="FILE", type=Path, help="of the network: .safetensors, .pth, .pt or .bin")
+    parser.add_argument("--codebook", metavar="FILE", type=Path, help="of tokens: a table, such as tokens/visual.pth")
     arguments = parser.parse_args(argv)
+    if (arguments.codebook is None) == (arguments.vectors.suffix == ".json"):
+        parser.error("--codebook and tokens go together: IN is then .json, a mapping of entities to lists of tokens")
     if (arguments.network is None) != (arguments.weights is None):
         parser.error("--network and --weights go together: a network sees nothing without its weights")
 
@@ -57,6 +60,7 @@ def run(argv: Sequence[str]) -> int:
         published_ids,
         read_links,
         read_missing,
+        read_tokens,
         read_vectors,
         suffixed,
         write_feature,
@@ -71,7 +75,12 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError(f"{arguments.vectors} is no folder and no archive of pictures, which --network is for")
     if arguments.key is not None and pictured:
         raise ValueError(f"--key names an array of a file, and {arguments.vectors} holds pictures")
-    vectors = _seen(arguments) if pictured else read_vectors(arguments.vectors, arguments.key)
+    if pictured:
+        vectors = _seen(arguments)
+    elif arguments.codebook is not None:
+        vectors = read_tokens(arguments.vectors, arguments.codebook, arguments.key)
+    else:
+        vectors = read_vectors(arguments.vectors, arguments.key)
     missing_key = arguments.missing_key or arguments.vectors.name
     name = out.stem
     feature, notes = matched(

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from gnnkg.cli import main
+from gnnkg.data import load
+from gnnkg.data.vectors import read_tokens
 from gnnkg.experiment import build, from_config, load_dataset, read
 from tests.cli.conftest import EXPERIMENT
 from tests.cli.test_missing import SNAG
@@ -34,6 +36,42 @@ def test_vectors_become_a_modality_that_an_experiment_finds_from_any_folder(fami
     assert dataset.features["image"].has.sum() == 15
     model, _ = build(experiment, dataset)
     assert torch.equal(model.encoder.modalities[0].values, dataset.features["image"].values)
+
+
+def test_tokens_become_the_mean_of_their_rows_of_a_codebook(family, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    codebook = torch.randn(6, 4)
+    torch.save(codebook, "visual.pth")
+    tokens = {"Person 1": [2, 5, 5], "Person 3": [0], "Person 4": []}
+    (tmp_path / "tokens.json").write_text(json.dumps(tokens))
+    to = ["visual.npz", "--dataset", str(family)]
+    assert main(["convert", "tokens.json", *to, "--codebook", "visual.pth"]) == 0
+    assert "2 of 20 entities have 4 numbers" in capsys.readouterr().out
+    dataset = load(str(family), features={"visual": "visual.npz"})
+    place = dataset.entity_labels.index("Person 1")
+    assert torch.allclose(dataset.features["visual"].values[place], (codebook[2] + 2 * codebook[5]) / 3)
+    for content, message in (
+        ({"Person 1": [6]}, "'Person 1' has the token 6, and visual.pth has rows 0 to 5"),
+        ({"Person 1": 2}, "tokens are a list of whole numbers"),
+        ({"Person 1": [True]}, "tokens are a list of whole numbers"),
+        ({"Person 1": []}, "no entity has a token"),
+        ([1], "a mapping of entities to lists"),
+    ):
+        (tmp_path / "bad.json").write_text(json.dumps(content))
+        assert main(["convert", "bad.json", *to, "--codebook", "visual.pth"]) == 2
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["convert", "tokens.json", *to])
+    assert "--codebook and tokens go together" in capsys.readouterr().err
+
+
+def test_tokens_of_numbers_are_those_of_published_ids(tmp_path):
+    torch.save(torch.eye(3), tmp_path / "codes.pth")
+    (tmp_path / "tokens.json").write_text('{"0": [1, 1], "12": [0, 2]}')
+    vectors = read_tokens(tmp_path / "tokens.json", tmp_path / "codes.pth")
+    assert vectors.keys == (0, 12)
+    assert vectors.values.tolist() == [[0, 1, 0], [0.5, 0, 0.5]]
+    assert vectors.pooled == 2
 
 
 class Malicious:
