@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Beta
 
 from gnnkg.core import Blend, Labels, Scorer, Vectors
+from gnnkg.ops.partners import partners
 from gnnkg.transforms.pseudo_negatives import positives, pseudo_negatives
 from gnnkg.transforms.towards import own_tail
 
@@ -109,18 +110,12 @@ class DeMix:
         self, scores: Tensor, labels: Labels, pseudo: Tensor
     ) -> tuple[Int[Tensor, "B C"], Float[Tensor, "B C"]]:
         """The column that each column is mixed with, and the share of its own that it keeps; 1 where it is left alone."""
-        known = positives(labels)
+        known, nothing = positives(labels), torch.zeros_like(pseudo)
+        near = pseudo if self.pseudo == "mixed" else nothing
+        harder = labels.negatives & ~pseudo if self.mix_true else nothing
         share = self._shares(known.sum(1, keepdim=True), scores)
-        partner = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
-        mixed = torch.zeros_like(pseudo)
-        if self.pseudo == "mixed":
-            partner = torch.where(pseudo, self._near_the_boundary(scores, known), partner)
-            mixed = mixed | pseudo
-        if self.mix_true:
-            harder = labels.negatives & ~pseudo
-            partner = torch.where(harder, _another(harder), partner)
-            mixed = mixed | harder
-        return partner, torch.where(mixed, share, 1)
+        partner = partners(scores, known, near, harder, torch.rand_like(scores), self.cap == "below_mean")
+        return partner, torch.where(near | harder, share, 1)
 
     def _shares(self, num_known: Int[Tensor, "B 1"], like: Tensor) -> Float[Tensor, "B C"]:
         if self.alpha == 0:
@@ -131,20 +126,6 @@ class DeMix:
             alpha, known = torch.full_like(like, self.alpha), num_known.to(like.dtype).expand_as(like)
             drawn = (Beta(known, alpha) if self.coefficient == "pattern_first" else Beta(alpha, known)).sample()
         return torch.maximum(drawn, 1 - drawn) if self.max_rule else drawn
-
-    def _near_the_boundary(self, scores: Tensor, known: Tensor) -> Int[Tensor, "B C"]:
-        """For every column, one of the query's known tails that score low, uniformly."""
-        columns = known.any(0).nonzero().squeeze(1)
-        among = scores[:, columns].masked_fill(~known[:, columns], torch.inf)
-        ascending, order = among.sort(1)
-        count = known.sum(1, keepdim=True)
-        if self.cap == "lowest":
-            size = (count + 1) // 2
-        else:
-            mean = scores.masked_fill(~known, 0).sum(1, keepdim=True) / count
-            size = (ascending <= mean).sum(1, keepdim=True).clamp(min=1)  # rounding may lift the mean of equal scores
-        drawn = (torch.rand_like(scores) * size).long().minimum(size - 1)
-        return columns[order.gather(1, drawn)]
 
 
 def _symmetric_beta(alpha: float, like: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
@@ -158,18 +139,6 @@ def _symmetric_beta(alpha: float, like: Float[Tensor, "B C"]) -> Float[Tensor, "
 @cache
 def _quantiles(alpha: float) -> Float[Tensor, " X"]:
     return torch.from_numpy(beta.ppf(np.linspace(0, 1, 4097), alpha, alpha))
-
-
-def _another(chosen: Bool[Tensor, "B C"]) -> Int[Tensor, "B C"]:
-    """For every chosen column another chosen one of its row, uniformly; itself where it is the only one."""
-    columns = torch.arange(chosen.shape[1], device=chosen.device).expand(chosen.shape)
-    number = chosen.cumsum(1) - 1  # of a chosen column among those of its row, from 0
-    total = number[:, -1:] + 1
-    drawn = (torch.rand(chosen.shape, device=chosen.device) * (total - 1)).long().minimum(total - 2).clamp(min=0)
-    drawn = torch.where((drawn >= number) & (total > 1), drawn + 1, drawn)
-    column = columns.new_zeros(len(chosen), chosen.shape[1] + 1)  # of each number; the others are written behind
-    column.scatter_(1, torch.where(chosen, number, chosen.shape[1]), columns)
-    return column.gather(1, drawn)
 
 
 def _of_a_loss(labels: Labels) -> Int[Tensor, " X"]:
