@@ -131,15 +131,11 @@ class Vectors:
         table = torch.arange(num_queries, device=self.tail.device) // (num_queries // tables)
         return self.tail[table, labels.truth]
 
-    @property
-    def as_drawn(self) -> bool:
-        """Whether the candidates are neither mutated nor mixed."""
-        return self.mix is None and self.blend is None
-
     def mutates(self, plain: Vectors) -> bool:
-        """Whether these are those vectors, the very tensors, and differ by their mix alone."""
-        names = ("head", "relation", "tail", "own", "blend")
-        return self.mix is not None and all(getattr(self, name) is getattr(plain, name) for name in names)
+        """Whether those are neither mutated nor mixed, and these the very same tensors under a mix."""
+        if self.mix is None or plain.mix is not None or plain.blend is not None:
+            return False
+        return all(getattr(self, name) is getattr(plain, name) for name in ("head", "relation", "tail", "own", "blend"))
 
     def replace(self, **changes: object) -> Vectors:
         if "blend" not in changes and self.blend is not None:
@@ -270,6 +266,12 @@ class Scorer(nn.Module, ABC):
     chains: bool = False
     """whether ``place`` says where the tail should lie among the entities, to be the head of a next query: h + r1 + r2"""
 
+    def __init_subclass__(cls, **more: object) -> None:
+        """Who matches anew gives up what was inherited for both: it would not be the same."""
+        super().__init_subclass__(**more)
+        if "match" in vars(cls) and "match_both" not in vars(cls):
+            cls.match_both = Scorer.match_both
+
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         """What is looked for: everything about a query that does not depend on the candidate."""
@@ -309,13 +311,14 @@ class Scorer(nn.Module, ABC):
 
     def each(self, versions: Sequence[Vectors]) -> list[Float[Tensor, "B C"]]:
         """The scores of several versions of a batch's vectors. What is mutated is scored in one pass with the same as it was drawn,
-        by one ``query``, so with one dropout and one update of running statistics for the two.
+        by one ``query``, so with one dropout and one update of running statistics for the two; where a mask is drawn for each pair,
+        both have one derivative. A scorer with a ``forward`` of its own, or with hooks, scores each by itself.
         """
         scores: dict[int, Tensor] = {}
+        together = type(self).forward is Scorer.forward and not (self._forward_hooks or self._forward_pre_hooks)
         for number, version in enumerate(versions):
-            alike = (other for other, plain in enumerate(versions) if plain.as_drawn and version.mutates(plain))
-            plain = next(alike, None)
-            if plain is not None and plain not in scores and version.mix is not None:
+            plain = next((other for other, each in enumerate(versions) if version.mutates(each)), None)
+            if together and plain is not None and plain not in scores and version.mix is not None:
                 query = self.query(version.head, version.relation)
                 bare, mutated = self.match_both(query, version.tail, version.mix)
                 if version.own is not None:  # one after the other, so that each is given back as soon as it is copied
@@ -339,19 +342,6 @@ Term = Callable[[Scorer, Vectors, Labels], Tensor]
 
 
 @runtime_checkable
-class ReadsScores(Protocol):
-    """A term that is a function of scores. An objective scores what such terms have to say of one draw together."""
-
-    def transformed(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
-        """What is scored, and what it should score."""
-        ...
-
-    def of_scores(self, scores: Float[Tensor, "B C"], labels: Labels) -> Float[Tensor, ""]:
-        """The term, of these scores."""
-        ...
-
-
-@runtime_checkable
 class FollowsEpochs(Protocol):
     """A part with a schedule. Samplers, terms and transforms that hold others pass ``before_epoch`` on to them.
 
@@ -372,6 +362,27 @@ class FollowsBatches(Protocol):
         """Called before it sees a batch's vectors. ``encode()`` encodes the whole graph as for evaluation, without gradients and
         at the cost of that: once an epoch is enough.
         """
+
+
+class ScoreTerm(nn.Module, ABC):
+    """A term that is a function of scores. An objective scores what all of them have to say of one draw together."""
+
+    @abstractmethod
+    def transformed(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
+        """What is scored, and what it should score."""
+
+    @abstractmethod
+    def of_scores(self, scores: Float[Tensor, "B C"], labels: Labels) -> Float[Tensor, ""]:
+        """The term, of these scores."""
+
+    def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, ""]:
+        vectors, labels = self.transformed(scorer, vectors, labels)
+        return self.of_scores(scorer(vectors), labels)
+
+    @property
+    def is_of_scores(self) -> bool:
+        """Whether that is all there is: no ``forward`` of a subclass, and no hooks."""
+        return type(self).forward is ScoreTerm.forward and not (self._forward_hooks or self._forward_pre_hooks)
 
 
 @contextmanager
@@ -451,13 +462,17 @@ class Objective(nn.Module):
         if self.redraw:
             return {name: term(model.scorer, *draw()) for name, term in self.terms.items()}
         drawn = draw()
-        ranked = {name: term for name, term in self.terms.items() if isinstance(term, ReadsScores)}
-        after = {name: term.transformed(model.scorer, *drawn) for name, term in ranked.items()}
-        scores = dict(zip(ranked, model.scorer.each([vectors for vectors, _ in after.values()]), strict=True))
-        return {
-            name: ranked[name].of_scores(scores[name], after[name][1]) if name in ranked else term(model.scorer, *drawn)
-            for name, term in self.terms.items()
-        }
+        losses: dict[str, Tensor] = {}
+        ranked: dict[str, tuple[ScoreTerm, Vectors, Labels]] = {}
+        for name, term in self.terms.items():
+            if isinstance(term, ScoreTerm) and term.is_of_scores:
+                ranked[name] = term, *term.transformed(model.scorer, *drawn)
+            else:
+                losses[name] = term(model.scorer, *drawn)
+        scores = model.scorer.each([vectors for _, vectors, _ in ranked.values()])
+        for (name, (term, _, labels)), found in zip(ranked.items(), scores, strict=True):
+            losses[name] = term.of_scores(found, labels)
+        return {name: losses[name] for name in self.terms}
 
     def before_epoch(self, epoch: int) -> None:
         """Tells those parts that have a schedule that an epoch begins."""

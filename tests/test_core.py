@@ -14,6 +14,7 @@ from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
+from gnnkg.ops.matching import Mix
 from gnnkg.samplers import AllEntities, Uniform
 from gnnkg.scorers import ComplEx, DistMult
 from gnnkg.terms import L2, N3, Ranking
@@ -128,6 +129,65 @@ def test_terms_of_one_draw_are_scored_in_one_pass(graph: KnowledgeGraph, monkeyp
     assert len(calls) == 1
     assert_close(together, [*losses(plain), *losses(emu), *losses(plain)])
     assert len(calls) == 1
+
+
+def mixed_vectors() -> list[Vectors]:
+    """Drawn, and mutated."""
+    plain = Vectors(torch.randn(6, 4), torch.randn(6, 4), torch.randn(1, 5, 4), torch.randn(6, 4))
+    assert plain.own is not None
+    return [plain, plain.replace(mix=Mix(plain.own, torch.randint(2, (2, 4)).float()))]
+
+
+class Shifted(DistMult):
+    def match(self, query: Tensor, tail: Tensor, mix: Mix | None = None) -> Tensor:
+        return super().match(query, tail, mix) + 3
+
+
+class Doubled(DistMult):
+    def forward(self, vectors: Vectors) -> Tensor:
+        return 2 * super().forward(vectors)
+
+
+@pytest.mark.parametrize("make", [Shifted, Doubled, DistMult])
+@pytest.mark.parametrize("hooked", [False, True])
+def test_scorers_of_ones_own_score_both_as_they_score_each(make: type[DistMult], hooked: bool) -> None:
+    scorer, versions = make(4), mixed_vectors()
+    if hooked:
+        scorer.register_forward_hook(lambda _module, _given, scores: scores / 2)
+    assert_close(scorer.each(versions), [scorer(version) for version in versions])
+
+
+class Dearer(Ranking):
+    def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Tensor:
+        return super().forward(scorer, vectors, labels) + 100
+
+
+@pytest.mark.parametrize("redraw", [False, True])
+def test_terms_of_ones_own_are_called(graph: KnowledgeGraph, redraw: bool) -> None:
+    torch.manual_seed(0)
+    terms = {"plain": Ranking(CrossEntropy()), "dearer": Dearer(CrossEntropy())}
+    losses = Objective(Uniform(5), terms, redraw)(distmult(graph), Queries(6).of(graph, 0)[0])
+    assert losses["dearer"] > 100 > losses["plain"]
+    if not redraw:
+        assert_close(losses["dearer"], losses["plain"] + 100)
+
+
+def test_random_terms_draw_in_the_order_in_which_they_are_named(graph: KnowledgeGraph) -> None:
+    def drawn(scorer: Scorer, vectors: Vectors, labels: Labels) -> Tensor:
+        return torch.rand(())
+
+    model, batch = distmult(graph), Queries(6).of(graph, 0)[0]
+    emu = Ranking(CrossEntropy(), transform=EMU())
+    found = []
+    for terms in ({"drawn": drawn, "emu": emu}, {"emu": emu, "drawn": drawn}):
+        torch.manual_seed(0)
+        losses = Objective(Uniform(5), terms)(model, batch)
+        assert list(losses) == list(terms)
+        found.append(losses["drawn"])
+    torch.manual_seed(0)
+    Uniform(5)(batch)
+    assert found[0] == torch.rand(())
+    assert found[0] != found[1]
 
 
 def test_the_graph_is_encoded_once_a_step(graph: KnowledgeGraph) -> None:

@@ -115,6 +115,8 @@ def test_soft_labels_that_nobody_reads_are_refused(transform: Any) -> None:
     Ranking(CrossEntropy(), transform=transform)
 
 
-@pytest.mark.parametrize("transform", [EMU(label=0.0), DeMix(pseudo="masked"), DeMix(split="none"), None])
+@pytest.mark.parametrize(
+    "transform", [EMU(label=0.0), Mixup(label=0.0), DeMix(pseudo="masked"), DeMix(split="none"), DeMix(alpha=0.0), None]
+)
 def test_a_margin_goes_with_what_leaves_labels_alone(transform: Any) -> None:
     Ranking(Margin(), transform=transform)

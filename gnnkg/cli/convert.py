@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--dataset", metavar="NAME", required=True, help="whose entities they are: a name, a folder, or FOLDER/1"
     )
-    parser.add_argument("--key", metavar="NAME", help="which array, where IN has several")
+    parser.add_argument("--key", metavar="NAME", help="which array, where IN (or the codebook) has several")
     parser.add_argument(
         "--ids", metavar="FILE", type=Path, help="the names of published ids, such as entity2id.txt or ent_ids_1"
     )

@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from gnnkg.core import Batch, FollowsBatches, FollowsEpochs, Labels, Lookup, Loss, Scorer, Transform, Vectors
+from gnnkg.core import Batch, FollowsBatches, FollowsEpochs, Labels, Lookup, Loss, Scorer, ScoreTerm, Transform, Vectors
 
 
-class Ranking(nn.Module):
+class Ranking(ScoreTerm):
     """weight * the mean loss over the batch, after an optional transform; queries count by their ``labels.weight``.
 
     ``per_negative`` divides by N, the number of columns besides the truth, masked ones included: the scale of EMU's term,
@@ -24,16 +24,12 @@ class Ranking(nn.Module):
         if getattr(transform, "soft", False) and not getattr(loss, "soft", True):
             raise ValueError(
                 f"{type(transform).__name__} softens labels, which {type(loss).__name__} does not read: use CrossEntropy, BCE or "
-                "SelfAdversarial, or let it leave the labels as they are (EMU: label=0, DeMix: pseudo='masked')"
+                "SelfAdversarial, or let it leave the labels as they are (EMU and Mixup: label=0, DeMix: pseudo='masked')"
             )
         self.loss = loss
         self.weight = weight
         self.per_negative = per_negative
         self.transform = transform
-
-    def forward(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> Float[Tensor, ""]:
-        vectors, labels = self.transformed(scorer, vectors, labels)
-        return self.of_scores(scorer(vectors), labels)
 
     def transformed(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
         """What is scored, and what it should score."""

@@ -70,7 +70,7 @@ class DeMix:
         self.max_rule = max_rule
         self.split = split
         self.pseudo = pseudo
-        self.soft = pseudo == "mixed" and split != "none"
+        self.soft = pseudo == "mixed" and split != "none" and alpha > 0
         self.mix_true = mix_true
         self.epoch = warm_up  # outside of a training loop the warm-up is over
 

@@ -65,13 +65,25 @@ def test_tokens_become_the_mean_of_their_rows_of_a_codebook(family, tmp_path, mo
     assert "--codebook and tokens go together" in capsys.readouterr().err
 
 
-def test_tokens_of_numbers_are_those_of_published_ids(tmp_path):
+def test_tokens_of_numbers_are_those_of_names_or_published_ids(tmp_path, capsys):
     torch.save(torch.eye(3), tmp_path / "codes.pth")
-    (tmp_path / "tokens.json").write_text('{"0": [1, 1], "12": [0, 2]}')
+    (tmp_path / "tokens.json").write_text('{"0": [1, 1], "7": [0, 2]}')
     vectors = read_tokens(tmp_path / "tokens.json", tmp_path / "codes.pth")
-    assert vectors.keys == (0, 12)
+    assert vectors.keys == ("0", "7")
     assert vectors.values.tolist() == [[0, 1, 0], [0.5, 0, 0.5]]
     assert vectors.pooled == 2
+    graph = tmp_path / "graph"
+    graph.mkdir()
+    (graph / "train.txt").write_text("7\tknows\tOrwell\nOrwell\tknows\tSnyder\n")
+    (tmp_path / "ids.txt").write_text("Orwell 0\nSnyder 7\n")
+    files = [str(tmp_path / name) for name in ("tokens.json", "out.npz")]
+    more = ["--dataset", str(graph), "--codebook", str(tmp_path / "codes.pth"), "--ids", str(tmp_path / "ids.txt")]
+    assert main(["convert", *files, *more]) == 0
+    dataset = load(str(graph), features={"codes": files[1]})
+    found = dict(zip(dataset.entities, dataset.features["codes"].values.tolist(), strict=True))
+    assert found["7"] == [0.5, 0, 0.5]  # a name comes first
+    assert found["Orwell"] == [0, 1, 0]
+    assert dataset.features["codes"].has.sum() == 2
 
 
 class Malicious:

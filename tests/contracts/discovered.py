@@ -27,7 +27,7 @@ import gnnkg.samplers
 import gnnkg.scorers
 import gnnkg.terms
 import gnnkg.transforms
-from gnnkg.core import Encoder, Scorer
+from gnnkg.core import Encoder, Scorer, ScoreTerm
 from gnnkg.losses import CrossEntropy
 from gnnkg.samplers import Uniform
 
@@ -77,7 +77,7 @@ def _is(family: Any) -> Callable[[type], bool]:
     base = {"gnnkg.scorers": Scorer, "gnnkg.encoders": Encoder}.get(family.__name__)
     if base is not None:
         return lambda cls: issubclass(cls, base) and not inspect.isabstract(cls)
-    return lambda cls: {"__call__", "forward"} & vars(cls).keys()
+    return lambda cls: {"__call__", "forward"} & vars(cls).keys() or issubclass(cls, ScoreTerm)
 
 
 def variants(cls: type, family: Any) -> Iterator[tuple[str, dict[str, Any]]]:

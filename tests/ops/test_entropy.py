@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from inspect import unwrap  # from the shape checks of the tests, which refuse these inputs first
 
 import pytest
 import torch
@@ -49,14 +50,17 @@ def test_differentiates_twice() -> None:
         assert_close(ours, twice())
 
 
-def test_nothing_takes_part() -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_nothing_takes_part(again: bool) -> None:
     scores = torch.randn(2, 5, requires_grad=True)
     mask = torch.tensor([[False] * 5, [True] * 5])
     loss = cross_entropy(scores, torch.ones(2, 5), mask)
     assert loss[0] == 0
-    (gradient,) = torch.autograd.grad(loss.sum(), scores)
+    (gradient,) = torch.autograd.grad(loss.sum(), scores, create_graph=again)
     assert not gradient[0].any()
     assert gradient[1].any()
+    if again:
+        assert torch.autograd.grad(gradient.square().sum(), scores)[0].isfinite().all()
     assert cross_entropy(torch.empty(0, 5), torch.empty(0, 5)).shape == (0,)
 
 
@@ -84,6 +88,16 @@ def test_any_layout_and_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -
         torch.set_num_threads(threads)
     turned = [each.t().contiguous().t() for each in (scores, value, mask)]
     assert torch.equal(cross_entropy(*turned), expected)
+
+
+def test_labels_and_masks_are_broadcast() -> None:
+    scores = torch.randn(6, 5)
+    for value in (torch.rand(1, 5), torch.rand(6, 1), torch.rand(1, 1)):
+        for mask in (None, torch.tensor([[True, False, True, True, False]]), torch.tensor([[True], [False]] * 3)):
+            expected = reference.cross_entropy(scores, value.expand(6, 5), None if mask is None else mask.expand(6, 5))
+            assert_close(unwrap(cross_entropy)(scores, value, mask), expected)
+    with pytest.raises(RuntimeError, match="expand"):
+        unwrap(cross_entropy)(scores, torch.rand(6, 3))
 
 
 def test_labels_with_a_gradient_are_the_references() -> None:

@@ -121,6 +121,57 @@ def test_both_equal_the_op_without_and_with_the_mix(op: str, layout: str):
         check_both(op, inputs(op, shape, layout))
 
 
+@every_op
+@pytest.mark.parametrize("layout", ["query", "both"])
+@pytest.mark.parametrize("tables", [1, 40])
+def test_gradients_are_read_where_they_lie(op: str, layout: str, tables: int):
+    """Expanded, transposed, and as columns or rows of something larger."""
+    given = inputs(op, Shape(tables, 40, 30, 4), layout).to(torch.float32)
+    out, leaves = given.call(matching, op), given.leaves()
+    dense = torch.randn(40, 30)
+    wide, tall = torch.zeros(40, 37), torch.zeros(80, 30)
+    wide[:, 5:35], tall[::2] = dense, dense
+    for gradient in (
+        wide[:, 5:35],
+        tall[::2],
+        dense.t().contiguous().t(),
+        torch.ones(()).expand(40, 30),
+        dense[:1].expand(40, 30),
+    ):
+        ours, theirs = (
+            torch.autograd.grad(out, leaves, each, retain_graph=True) for each in (gradient, gradient.contiguous())
+        )
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_both_products_where_a_mask_keeps_all_or_nothing(value: float):
+    given = inputs("dot", Shape(1, 64, 5, 6), "group")
+    keep = given.mix.keep.clone()
+    keep[0] = value
+    check_both("dot", given._replace(mix=given.mix._replace(keep=keep)))
+
+
+def test_both_products_show_a_query_that_is_no_number():
+    given = inputs("dot", Shape(1, 64, 5, 6), "group")
+    given.query[1, 2] = float("nan")
+    for out in matching.both("dot", given.query, given.tail, given.mix):
+        assert out[1].isnan().all()
+        assert out[2:].isfinite().all()
+
+
+def test_what_both_refuse():
+    query, tail = torch.randn(4, 6), torch.randn(1, 3, 6)
+    with pytest.raises(ValueError, match="takes no scale"):
+        matching.both("l1", query, tail, Mix(query, torch.ones(4, 6)), torch.ones(4, 6))
+    with pytest.raises(ValueError, match=r"mix\.keep"):
+        unwrap(matching.both)("l1", query, tail, Mix(query, torch.ones(8, 6)))
+    with pytest.raises(ValueError, match="8 masks cannot serve 4 queries"):
+        unwrap(matching.mutated)(tail, Mix(query, torch.ones(8, 6)))
+    with pytest.raises(ValueError, match="even width"):
+        matching.both("modulus", query[:, :3], tail[..., :3], Mix(query[:, :3], torch.ones(4, 3)))
+
+
 def test_both_products_differentiate_twice():
     given = inputs("dot", Shape(1, 64, 5, 6), "group").to(torch.float32)
     leaves = given.leaves()

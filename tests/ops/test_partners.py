@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from inspect import unwrap  # from the shape checks of the tests, which refuse these inputs first
+
 import pytest
 import torch
 from torch import Tensor
@@ -55,3 +57,21 @@ def test_any_layout_and_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -
         torch.set_num_threads(threads)
     assert torch.equal(partners(*(each.t().contiguous().t() for each in given)), expected)
     assert partners(*(each[:0] for each in given)).shape == (0, 40)
+
+
+def test_the_mean_of_equal_scores_is_their_score() -> None:
+    known = torch.ones(50, 41, dtype=torch.bool)
+    known[:, 0] = False
+    scores, draw = torch.rand(50, 1).expand(50, 41), torch.rand(50, 41)
+    given = scores, known, ~known, torch.zeros_like(known), draw
+    assert torch.equal(partners(*given, below_mean=True), reference.partners(*given, below_mean=True))
+    assert partners(*given, below_mean=True)[:, 0].unique().numel() > 20
+
+
+def test_what_is_refused() -> None:
+    scores, known, near, others, draw = inputs((3, 5))
+    unchecked = unwrap(partners)
+    with pytest.raises(ValueError, match="of the scores' shape"):
+        unchecked(scores, known[:1], near, others, draw)
+    with pytest.raises(ValueError, match="which has none"):
+        partners(scores, torch.zeros_like(known), torch.ones_like(near), torch.zeros_like(others), draw)

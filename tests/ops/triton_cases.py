@@ -8,7 +8,18 @@ import pytest
 import torch
 
 from gnnkg.ops import backends, matching
-from tests.ops.cases import DISTANCES, FORMS, LAYOUTS, SHAPES, Shape, check_matching, check_ranking, inputs
+from tests.ops.cases import (
+    DISTANCES,
+    FORMS,
+    LAYOUTS,
+    OPS,
+    SHAPES,
+    Shape,
+    check_both,
+    check_matching,
+    check_ranking,
+    inputs,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +39,13 @@ def test_equals_the_definition(op: str, layout: str):
 def test_dot_with_masks_of_pairs(form: str):
     for shape in (*SHAPES[:3], SHAPES[4], Shape(2, 18, 33, 17)):
         check_matching("dot", inputs("dot", shape, form))
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("layout", ["query", "candidate", "group", "both"])
+def test_both(op: str, layout: str):
+    for shape in (SHAPES[0], SHAPES[2], Shape(1, 40, 9, 5)):
+        check_both(op, inputs(op, shape, layout))
 
 
 @pytest.mark.parametrize("op", DISTANCES)

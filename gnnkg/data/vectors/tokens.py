@@ -16,9 +16,9 @@ from gnnkg.data.vectors.reading import Key, Vectors, read_vectors
 def read_tokens(path: Path | str, codebook: Path | str, key: str | None = None) -> Vectors:
     """The mean of the codebook's rows that an entity's tokens name, each as often as it occurs.
 
-    ``path`` is .json: a mapping of entities to lists of tokens (MyGO's ``tokens/DB15K-visual.json``); where all of its keys are
-    numbers they are published ids. ``codebook`` is a table, a row a token, in any form of ``read_vectors`` (``tokens/visual.pth``);
-    ``key`` names it where the file has several. An entity without tokens is left out.
+    ``path`` is .json: a mapping of entities, by name or published id, to lists of tokens (MyGO's ``tokens/DB15K-visual.json``).
+    ``codebook`` is a table, a row a token, in any form of ``read_vectors`` (``tokens/visual.pth``); ``key`` names it where the file
+    has several. An entity without tokens is left out.
 
     Raises DataError, which names file and entity, for anything else and for tokens that the codebook does not have.
     """
@@ -45,8 +45,6 @@ def read_tokens(path: Path | str, codebook: Path | str, key: str | None = None) 
             pooled += len(tokens) > 1
     if not rows:
         raise DataError(f"{path}: no entity has a token")
-    if all(isinstance(entity, str) and entity.isdecimal() for entity in keys):
-        keys = [int(entity) for entity in keys]
     return Vectors(np.stack(rows), tuple(keys), str(path), pooled)
 
 
@@ -55,7 +53,7 @@ def _read(path: Path) -> Mapping[str, object]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no JSON ({error})") from error
     if not isinstance(found, dict):
         raise DataError(f"{path} holds {shown(str(found), 40)}, and tokens are a mapping of entities to lists of them")

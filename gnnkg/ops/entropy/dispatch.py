@@ -17,8 +17,10 @@ def cross_entropy(
 ) -> Float[Tensor, " B"]:
     """- sum_j value_j log softmax(scores)_j, over the columns of ``mask`` (None: all); 0 without any.
 
-    Differentiable any number of times.
+    Labels and mask are broadcast to the scores. Differentiable any number of times.
     """
+    value = value.expand(scores.shape)
+    mask = None if mask is None else mask.expand(scores.shape)
     fused = scores.dtype == value.dtype == torch.float32 and not value.requires_grad
     if not (fused and scores.numel() and backends.choose(scores, value, mask) == "numba"):
         return reference.cross_entropy(scores, value, mask)
@@ -43,6 +45,11 @@ class _CrossEntropy(torch.autograd.Function):
             top, inverse, total = sums
             return numba.backward(scores, value, mask, top, inverse, total, gradient), None, None
         # to be differentiated again
-        shown = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
-        kept = value if mask is None else torch.where(mask, value, 0)
-        return gradient.unsqueeze(1) * (kept.sum(1, keepdim=True) * torch.softmax(shown, 1) - kept), None, None
+        if mask is None:
+            return gradient.unsqueeze(1) * (value.sum(1, keepdim=True) * torch.softmax(scores, 1) - value), None, None
+        shown = scores.masked_fill(
+            ~mask & mask.any(1, keepdim=True), -torch.inf
+        )  # a query without columns stays finite
+        kept = torch.where(mask, value, 0)
+        each = gradient.unsqueeze(1) * (kept.sum(1, keepdim=True) * torch.softmax(shown, 1) - kept)
+        return torch.where(mask, each, 0), None, None

@@ -58,7 +58,7 @@ def _rows(value: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Labels as one row where all queries have the same, and the mask; contiguous."""
     if value.stride(0) == 0 or len(value) == 1:
         value = value[:1]
-    return value.contiguous(), EVERY if mask is None else mask.expand(mask.shape).contiguous()
+    return value.contiguous(), EVERY if mask is None else mask.contiguous()
 
 
 def _ordered(function: Callable[..., Any]) -> Any:

@@ -78,8 +78,13 @@ def both(
     """The op of this name without the mix, and with it: ``(l1(query, tail), l1(query, tail, mix))``.
 
     On CPU at little more than the cost of one: distances and masks of pairs in one pass, and products with tables that many queries
-    share where they share masks too, (G, D) with G far below B.
+    share where they share masks too, (G, D) with G far below B. Where masks are of pairs, products have one derivative and float32
+    as distances do, without the mix too; and a product does not read components that a mask takes out.
+
+    Raises ValueError for a scale of another op than "squared".
     """
+    if scale is not None and op != "squared":
+        raise ValueError(f"{op} takes no scale")
     if op == "modulus":
         _check_even(query)
     keep = mix.keep

@@ -35,7 +35,7 @@ def unpacked(panels: Float[Tensor, "S blocks X columns"], num_candidates: int) -
     return panels.transpose(2, 3).flatten(1, 2)[:, :num_candidates]
 
 
-def rows(gradient: Float[Tensor, "B K"]) -> tuple[np.ndarray, int, int]:
+def strided(gradient: Float[Tensor, "B K"]) -> tuple[np.ndarray, int, int]:
     """Its numbers as they lie in memory, how far it is from row to row, and the columns: for kernels that read it in place."""
     if gradient.stride(1) != 1 or gradient.stride(0) < gradient.shape[1]:
         gradient = gradient.contiguous()
@@ -82,7 +82,7 @@ def backward(
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     num_units = weight.shape[-1]
     loops = kernels(OPS[op], weight.dim() == 3, len(gradients) == 2)
-    bare, gradient = rows(gradients[0]), rows(gradients[-1])
+    bare, gradient = strided(gradients[0]), strided(gradients[-1])
     work = num_queries * num_candidates * width
     inputs = query, query if scale is None else scale
     if num_queries < MIN_SHARED * num_tables:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from gnnkg.ops import cpu
 from gnnkg.ops.matching.drawn import Drawn, mix
-from gnnkg.ops.matching.numba import MIN_SHARED, packed, rows, unpacked
+from gnnkg.ops.matching.numba import MIN_SHARED, packed, strided, unpacked
 from gnnkg.ops.matching.numba_drawn_kernels import OPS, kernels, pair_keys
 from gnnkg.ops.matching.numba_kernels import COLUMNS, ROWS, UNITS
 
@@ -74,7 +74,7 @@ def backward(
     *gradients: Float[Tensor, "B K"],
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None, Float[Tensor, "S K D"], Float[Tensor, "B D"]]:
     """Gradients of query, scale, tail and own, from one of the sums or from those of both."""
-    given, bare, gradient = query.shape[1], rows(gradients[0]), rows(gradients[-1])
+    given, bare, gradient = query.shape[1], strided(gradients[0]), strided(gradients[-1])
     query, tail, own = _even(query), _even(tail), _even(own)
     factor = query if scale is None else _even(scale)  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape

@@ -41,7 +41,12 @@ class Mix(NamedTuple):
 
 
 def spread(keep: Tensor, num_queries: int) -> Tensor:
-    """A mask that is a tensor, with a row for each query where queries share rows: (G, D) to (B, D)."""
+    """A mask that is a tensor, with a row for each query where queries share rows: (G, D) to (B, D).
+
+    Raises ValueError where it has more rows than there are queries, or none.
+    """
+    if keep.dim() == 2 and not min(num_queries, 1) <= len(keep) <= num_queries:
+        raise ValueError(f"{len(keep)} masks cannot serve {num_queries} queries")
     if keep.dim() == 3 or len(keep) == num_queries:
         return keep
     return keep[torch.arange(num_queries, device=keep.device) * len(keep) // num_queries]

@@ -32,7 +32,7 @@ def _partners(first, last, scores, known, near, others, draw, below_mean, out):
     lowest, chosen = np.empty(num_columns, np.int64), np.empty(num_columns, np.int64)
     for b in range(first * BLOCK, min(last * BLOCK, num_queries)):
         s, result = scores[b], out[b]
-        count, total, sum_known = 0, 0, np.float32(0)
+        count, total, sum_known = 0, 0, 0.0
         for c in range(num_columns):
             if known[b, c]:
                 place = count  # known columns by their scores, equal ones in their order
@@ -41,15 +41,15 @@ def _partners(first, last, scores, known, near, others, draw, below_mean, out):
                     place -= 1
                 lowest[place] = c
                 count += 1
-                sum_known += s[c]
+                sum_known += np.float64(s[c])
             if others[b, c]:
                 chosen[total] = c
                 total += 1
         size = (count + 1) // 2
         if below_mean:
-            mean = sum_known / np.float32(count)
+            mean = sum_known / count
             size = 0
-            while size < count and s[lowest[size]] <= mean:
+            while size < count and np.float64(s[lowest[size]]) <= mean:
                 size += 1
             size = max(size, 1)
         number = 0

@@ -28,8 +28,8 @@ def _lowest(scores: Tensor, known: Tensor, draw: Tensor, below_mean: bool) -> In
     ascending, order = among.sort(dim=1, stable=True)
     count = known.sum(1, keepdim=True)
     if below_mean:
-        mean = scores.masked_fill(~known, 0).sum(1, keepdim=True) / count
-        size = (ascending <= mean).sum(1, keepdim=True).clamp(min=1)  # rounding may lift the mean of equal scores
+        mean = scores.double().masked_fill(~known, 0).sum(1, keepdim=True) / count  # of equal scores, that score
+        size = (ascending <= mean).sum(1, keepdim=True).clamp(min=1)
     else:
         size = (count + 1) // 2
     drawn = (draw * size).long().minimum(size - 1)
