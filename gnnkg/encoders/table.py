@@ -109,12 +109,10 @@ class TableLookup:
                 "Table(sparse=True) trains with a sampler that names its candidates, such as Uniform: a gradient for all "
                 "entities is not sparse"
             )
-        named = [ids for ids in (candidates.table, candidates.own, head) if ids is not None]
-        tail = None if candidates.table is not None else self.table.entity_dropout(self.entity).unsqueeze(0)
-        read = self._entities(*named)
-        return Vectors(
-            read.pop(),
-            self._relations(relation),
-            read[0] if tail is None else tail,
-            None if candidates.own is None else read[-1],
-        )
+        vectors: dict[str, Tensor] = {}
+        if candidates.table is None:
+            vectors["tail"] = self.table.entity_dropout(self.entity).unsqueeze(0)
+        ids = {"tail": candidates.table, "own": candidates.own, "head": head}
+        named = {name: each for name, each in ids.items() if each is not None}
+        vectors |= dict(zip(named, self._entities(*named.values()), strict=True))
+        return Vectors(vectors["head"], self._relations(relation), vectors["tail"], vectors.get("own"))

@@ -62,13 +62,9 @@ class _Read(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args
-        given = [
-            (ids, gradient) for ids, gradient in zip(ctx.saved_tensors, gradients, strict=True) if gradient is not None
-        ]
-        nothing = (None,) * len(gradients)
-        if not given:
-            return None, *nothing
-        return _Add.apply(ctx.num_rows, *(each for pair in zip(*given, strict=True) for each in pair)), *nothing
+        used = [number for number, gradient in enumerate(gradients) if gradient is not None]
+        ids, given = ([each[number] for number in used] for each in (ctx.saved_tensors, gradients))
+        return _Add.apply(ctx.num_rows, *ids, *given) if used else None, *(None for _ in gradients)
 
 
 class _Add(torch.autograd.Function):
