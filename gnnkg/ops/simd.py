@@ -6,8 +6,10 @@
                                 8 columns from c on and 8 from d on, of a matrix of float32, or of bfloat16, given as int16
     number_at(table, row, c), store_number_at(table, row, c, number)
                                 one column of such a matrix
-    at(array, i)                one number, without the look whether i counts from the end
+    at(array, i), entry(matrix, i, j)
+                                one number of C-contiguous ones, without the look whether i or j counts from the end
     splat(number)               16 times the same
+    aligned(rows)               such a table (rows, 16) of float32, not filled
     v + w, v - w, v * w, v / w, v < w, v > w, v <= w, v == w, fma(u, v, w) = u * v + w
 
 One AVX-512 register each; narrower machines take several. A ``strict`` kernel computes what it says, in that order: a fused
@@ -20,6 +22,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import extending
@@ -102,6 +105,19 @@ def at(typing: Any, array: Any, index: Any) -> Any:
         return builder.load(_pointer(context, builder, sig.args[0], args[0], sig.args[1], args[1], 1))
 
     return array.dtype(array, index), build
+
+
+@intrinsic
+def entry(typing: Any, matrix: Any, row: Any, column: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        row, column = (
+            context.cast(builder, value, kind, types.intp) for value, kind in zip(args[1:], sig.args[1:], strict=True)
+        )
+        begin = builder.gep(array.data, [builder.mul(row, builder.extract_value(array.shape, 1))])
+        return builder.load(builder.gep(begin, [column]))
+
+    return matrix.dtype(matrix, row, column), build
 
 
 @intrinsic
@@ -306,12 +322,62 @@ def swap(typing: Any, vector: Any) -> Any:
 @intrinsic
 def root(typing: Any, vector: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = args[0].type
-        name = f"llvm.sqrt.v{LANES}f32"
-        function = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(kind, [kind]), name)
-        return builder.call(function, args)
+        return builder.call(_of_vectors(builder, "sqrt", args[0].type), args)
 
     return vector(vector), build
+
+
+@intrinsic
+def inverse_root(typing: Any, vector: Any) -> Any:
+    """1 / sqrt of numbers above zero, by the machine's estimate and a step of Newton's where it has one: to about 2e-7"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        set.add(builder.function.attributes, '"reciprocal-estimates"="vec-sqrtf:1"')
+        kind = args[0].type
+        square_root = _of_vectors(builder, "sqrt", kind)
+        return builder.fdiv(
+            ir.Constant(kind, [1.0] * LANES), builder.call(square_root, args, fastmath=["fast"]), flags=["fast"]
+        )
+
+    return vector(vector), build
+
+
+@intrinsic
+def absolute(typing: Any, vector: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.call(_of_vectors(builder, "fabs", args[0].type), args)
+
+    return vector(vector), build
+
+
+@intrinsic
+def nearest(typing: Any, vector: Any) -> Any:
+    """The nearest whole numbers, of two the even one"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.call(_of_vectors(builder, "rint", args[0].type), args)
+
+    return vector(vector), build
+
+
+def _of_vectors(builder: Any, name: str, kind: Any) -> Any:
+    name = f"llvm.{name}.v{LANES}f32"
+    return builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(kind, [kind]), name)
+
+
+@intrinsic
+def with_sign(typing: Any, vector: Any, other: Any) -> Any:
+    """vector * sign(other), with sign(0) = 0; sign(NaN) is 1 or -1"""
+
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        value, other = args
+        words = context.get_value_type(INTS)
+        sign = builder.and_(builder.bitcast(other, words), ir.Constant(words, [-(2**31)] * LANES))
+        turned = builder.bitcast(builder.xor(builder.bitcast(value, words), sign), value.type)
+        zero = ir.Constant(value.type, [0.0] * LANES)
+        return builder.select(builder.fcmp_unordered("!=", other, zero), turned, zero)
+
+    return vector(vector, other), build
 
 
 @intrinsic
@@ -383,3 +449,10 @@ def prefetch(typing: Any, table: Any, row: Any, column: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(table, row, column), build
+
+
+@inlined
+def aligned(rows):
+    numbers = np.empty((rows + 1) * LANES, np.float32)
+    first = -(numbers.ctypes.data // numbers.itemsize) % LANES
+    return numbers[first : first + rows * LANES].reshape(rows, LANES)

@@ -269,8 +269,8 @@ def _apply(
         fast = import_module(f"gnnkg.ops.matching.{backend}")  # compilers are imported where they are needed
         num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
         if keep is None:
-            return Distance.apply(fast, (op,), False, query, scale, tail, query.new_ones(query.shape[0], num_units))
-        keep = _mask(spread(keep, len(query)).float(), num_units)
+            return Distance.apply(fast, (op,), False, query, scale, tail, None)
+        keep = spread(_mask(keep.float(), num_units), len(query))
         mutated = getattr(reference, f"{op}_units")(query, own if scale is None else scale * own)  # (B, U)
         if keep.dim() == 2:
             fixed = ((1 - keep) * mutated).sum(1, keepdim=True)

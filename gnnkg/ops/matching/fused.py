@@ -17,10 +17,10 @@ Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 class Backend(Protocol):
     """What ``numba.py`` and ``triton.py`` provide: out[b, k] = sum_u weight_u phi(query[b]_u - scale[b]_u tail[k]_u).
 
-    Inputs are float32 and contiguous (gradients may be strided), and no axis is empty. ``numba_drawn.py`` and ``triton_drawn.py``
-    are like it, but take a ``Drawn`` after ``op`` and own tails (B, D) in the place of the weight, and give these a gradient too.
-    Those of Numba also give ``both`` sums, of candidates as they are and of weighted or mutated ones, and ``backward`` then takes
-    both gradients.
+    Inputs are float32 and contiguous (gradients may be strided), and no axis is empty; no weight stands for ones.
+    ``numba_drawn.py`` and ``triton_drawn.py`` are like it, but take a ``Drawn`` after ``op`` and own tails (B, D) in the place of
+    the weight, and give these a gradient too. Those of Numba also give ``both`` sums, of candidates as they are and of weighted or
+    mutated ones, and ``backward`` then takes both gradients.
     """
 
     @staticmethod
@@ -29,7 +29,7 @@ class Backend(Protocol):
         query: Float[Tensor, "B D"],
         scale: Float[Tensor, "B U"] | None,
         tail: Float[Tensor, "S K D"],
-        weight: Weight,
+        weight: Weight | None,
     ) -> Float[Tensor, "B K"]: ...
 
     @staticmethod
@@ -38,9 +38,14 @@ class Backend(Protocol):
         query: Float[Tensor, "B D"],
         scale: Float[Tensor, "B U"] | None,
         tail: Float[Tensor, "S K D"],
-        weight: Weight,
+        weight: Weight | None,
         gradient: Float[Tensor, "B K"],
     ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B U"] | None, Float[Tensor, "S K D"]]: ...
+
+
+def ones(op: str, query: Float[Tensor, "B D"]) -> Float[Tensor, "B U"]:
+    """The weights that no weight stands for, as numbers."""
+    return query.new_ones(len(query), query.shape[1] // 2 if op == "modulus" else query.shape[1])
 
 
 class Distance(torch.autograd.Function):
@@ -58,10 +63,10 @@ class Distance(torch.autograd.Function):
         query: Tensor,
         scale: Tensor | None,
         tail: Tensor,
-        weight: Tensor,
+        weight: Tensor | None,
     ):
-        query, tail, weight = query.contiguous(), tail.contiguous(), weight.contiguous()
-        scale = None if scale is None else scale.contiguous()
+        query, tail = query.contiguous(), tail.contiguous()
+        scale, weight = (None if x is None else x.contiguous() for x in (scale, weight))
         ctx.backend, ctx.options = backend, options
         ctx.save_for_backward(query, scale, tail, weight)
         if not (query.numel() and tail.numel()):
@@ -85,7 +90,7 @@ class _Gradient(torch.autograd.Function):
         query: Tensor,
         scale: Tensor | None,
         tail: Tensor,
-        weight: Tensor,
+        weight: Tensor | None,
         *gradients: Tensor,
     ):
         inputs = query, scale, tail, weight

@@ -1,33 +1,42 @@
-"""Weighted distances on CPU: sum_u weight_u phi(query_u, tail_u) and its gradients, by the loops of ``numba_kernels.py``;
-of ``both`` the sum without weights too.
+"""Weighted distances on CPU: sum_u weight_u phi(query_u, tail_u) and its gradients; of ``both`` the sum without weights too.
 
-Inputs are contiguous float32; weight is (B, U), or (S, K, U) for a weight of the candidates. Nothing of size (B, K, D) is
-made, apart from the gradient of tails that have that size themselves.
+Two families of loops. *Panels* (``numba_panels.py``) serve tables that many queries share, *rows* (``numba_kernels.py``) tables of
+few queries, which they read once and in place.
+
+Inputs are contiguous float32; weight is (B, U), zeros and ones, or (S, K, U) for a weight of the candidates, or None for ones.
+Nothing of size (B, K, D) is made, apart from the gradient of tails that have that size themselves.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.ops import cpu
-from gnnkg.ops.matching.numba_kernels import COLUMNS, OPS, ROWS, UNITS, kernels
+from gnnkg.ops.matching import numba_kernels, numba_panels
+from gnnkg.ops.matching.fused import ones
+from gnnkg.ops.matching.numba_kernels import COLUMNS, OPS
+from gnnkg.ops.simd import LANES
 
 Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 
 MIN_SHARED = 8
 """queries a table from which transposing it pays"""
+MOST_UNITS = 16
+"""in a task of the backward pass: the more, the less often gradients are read"""
 
 
-def packed(table: Float[Tensor, "S K X"]) -> Float[Tensor, "S blocks X columns"]:
+def packed(table: Float[Tensor, "S K X"], columns: int = LANES) -> Float[Tensor, "S blocks X columns"]:
+    """Blocks of candidates, each transposed; zero where the last one has no more of them."""
     num_tables, num_candidates, width = table.shape
-    columns = min(COLUMNS, -(-num_candidates // 16) * 16)  # 16 floats are a cache line
     panels = cpu.empty(num_tables, -(-num_candidates // columns), width, columns)
-    full = num_candidates // columns
+    full, left = divmod(num_candidates, columns)
     panels[:, :full] = table[:, : full * columns].unflatten(1, (full, columns)).transpose(2, 3)
-    if full * columns < num_candidates:
-        panels[:, full, :, : num_candidates - full * columns] = table[:, full * columns :].transpose(1, 2)
+    if left:
+        panels[:, full, :, :left] = table[:, full * columns :].transpose(1, 2)
+        panels[:, full, :, left:] = 0
     return panels
 
 
@@ -49,24 +58,26 @@ def forward(
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B U"] | None,
     tail: Float[Tensor, "S K D"],
-    weight: Weight,
+    weight: Weight | None,
     both: bool = False,
 ) -> Float[Tensor, "B K"] | tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
     """The sums; of ``both`` those without weights first."""
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
-    loops = kernels(OPS[op], weight.dim() == 3, both)
     scale = query if scale is None else scale  # any array will do where it is not read
     out = cpu.empty(num_queries, num_candidates)
     bare = cpu.empty(num_queries, num_candidates) if both else out
     work = num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
+        weight = ones(op, query) if weight is None else weight
+        loops = numba_kernels.kernels(OPS[op], weight.dim() == 3, both)
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
-        cpu.run(loops.row_forward, num_tasks, work, query, scale, tail, weight, out, bare)
+        cpu.run(loops.forward, num_tasks, work, query, scale, tail, weight, out, bare)
     else:
-        weight = packed(weight) if weight.dim() == 3 else weight
         panels = packed(tail)
-        num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // ROWS)
-        cpu.run(loops.panel_forward, num_tasks, work, query, scale, panels, weight, out, bare)
+        num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_panels.ROWS)
+        weights, weight = _weights(weight, query)
+        loops = numba_panels.kernels(OPS[op], weights, both)
+        cpu.run(loops.forward, num_tasks, work, query, scale, panels, weight, out, bare)
     return (bare, out) if both else out
 
 
@@ -75,27 +86,37 @@ def backward(
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B U"] | None,
     tail: Float[Tensor, "S K D"],
-    weight: Weight,
+    weight: Weight | None,
     *gradients: Float[Tensor, "B K"],
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B U"] | None, Float[Tensor, "S K D"]]:
     """Gradients of query, scale and tail, from one of the sums or from those of both."""
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
-    num_units = weight.shape[-1]
-    loops = kernels(OPS[op], weight.dim() == 3, len(gradients) == 2)
+    num_units = width // 2 if op == "modulus" else width
+    both = len(gradients) == 2
     bare, gradient = strided(gradients[0]), strided(gradients[-1])
     work = num_queries * num_candidates * width
     inputs = query, query if scale is None else scale
     if num_queries < MIN_SHARED * num_tables:
+        weight = ones(op, query) if weight is None else weight
+        loops = numba_kernels.kernels(OPS[op], weight.dim() == 3, both)
         d_query, d_scale = cpu.empty(num_queries, width), cpu.empty(num_queries, num_units)
         d_tail = cpu.empty(*tail.shape)
-        cpu.run(loops.row_backward, num_tables, work, *inputs, tail, weight, gradient, bare, d_query, d_scale, d_tail)
+        cpu.run(loops.backward, num_tables, work, *inputs, tail, weight, gradient, bare, d_query, d_scale, d_tail)
     else:
-        weight = packed(weight) if weight.dim() == 3 else weight
         panels = packed(tail)
+        weights, weight = _weights(weight, query)
+        loops = numba_panels.kernels(OPS[op], weights, both)
         d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
         d_panels = cpu.empty(*panels.shape)
-        num_tasks = num_tables * -(-num_units // UNITS)
+        units = max(1, min(MOST_UNITS, num_tables * num_units // (2 * torch.get_num_threads())))
         arrays = *inputs, panels, weight, gradient, bare, d_query, d_scale, d_panels
-        cpu.run(loops.panel_backward, num_tasks, work, *arrays)
+        cpu.run(loops.backward, num_tables * -(-num_units // units), work, units, *arrays)
         d_query, d_scale, d_tail = d_query.t(), d_scale.t(), unpacked(d_panels, num_candidates)
     return d_query, None if scale is None else d_scale, d_tail
+
+
+def _weights(weight: Tensor | None, query: Tensor) -> tuple[numba_panels.Weights, Tensor]:
+    """What panels are weighted by: its kind, and as they read it."""
+    if weight is None:
+        return "none", query  # any array will do
+    return ("query", weight) if weight.dim() == 2 else ("candidate", packed(weight))

@@ -14,8 +14,9 @@ from torch.nn import functional
 from gnnkg.ops import cpu
 from gnnkg.ops.matching.drawn import Drawn, mix
 from gnnkg.ops.matching.numba import MIN_SHARED, packed, strided, unpacked
-from gnnkg.ops.matching.numba_drawn_kernels import OPS, kernels, pair_keys
-from gnnkg.ops.matching.numba_kernels import COLUMNS, ROWS, UNITS
+from gnnkg.ops.matching.numba_drawn_kernels import OPS, ROWS, UNITS, kernels, pair_keys
+from gnnkg.ops.matching.numba_kernels import COLUMNS
+from gnnkg.ops.simd import LANES
 
 WHOLE = 32
 """words that loops take at once"""
@@ -58,7 +59,7 @@ def forward(
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
         cpu.run(loops.row_forward, num_tasks, work, query, factor, own, tail, *masks, out, bare)
     else:
-        panels = packed(tail)
+        panels = packed(tail, min(COLUMNS, -(-num_candidates // LANES) * LANES))
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // ROWS)
         cpu.run(loops.panel_forward, num_tasks, work, query, factor, own, panels, *masks, out, bare)
     return (bare, out) if both else out
@@ -86,7 +87,7 @@ def backward(
         inputs = query, factor, own, tail, *masks, gradient, bare
         cpu.run(loops.row_backward, num_tables, work, *inputs, *by_query, d_tail)
     else:
-        panels = packed(tail)
+        panels = packed(tail, min(COLUMNS, -(-num_candidates // LANES) * LANES))
         columns, d_panels = [cpu.empty(width, num_queries) for _ in range(3)], cpu.empty(*panels.shape)
         num_tasks = num_tables * -(-width // (2 * UNITS))
         arrays = query, factor, own, panels, *masks, gradient, bare, *columns, d_panels

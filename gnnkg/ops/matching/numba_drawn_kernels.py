@@ -3,9 +3,9 @@
     out[b, k] = sum_u phi(query[b, u] - scale[b, u] * z[b, k, u]),   z = tail[k, u] where the mask is 1, own[b, u] where it is 0
 
 and for ``dot`` the sum of query * z. Where ``both`` are asked for, ``bare`` is the sum with z = tail. A hash word may mask the
-components w and W + w of a width 2 W, so loops take both at a time; for a modulus they are one complex number. Panels and rows are
-those of ``numba_kernels.py``. (Numba's cache on disk does not see that ``phi`` or ``slope``, which are defined there, have changed:
-touch this file too.)
+components w and W + w of a width 2 W, so loops take both at a time; for a modulus they are one complex number. Panels, of up to
+COLUMNS candidates, and rows are like those of ``numba_panels.py`` and ``numba_kernels.py``. (Numba's cache on disk does not see
+that ``phi`` or ``slope``, which are defined there, have changed: touch this file too.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from gnnkg.ops.cpu import kernel
 from gnnkg.ops.matching import drawn
 from gnnkg.ops.matching.drawn import Form
-from gnnkg.ops.matching.numba_kernels import COLUMNS, MODULUS, ROWS, SQUARED, UNITS, ZERO, part, phi, slope
+from gnnkg.ops.matching.numba_kernels import COLUMNS, MODULUS, SQUARED, ZERO, phi, slope
 from gnnkg.ops.matching.numba_kernels import OPS as DISTANCES
 from gnnkg.ops.simd import wide
 
@@ -28,6 +28,9 @@ word = np.uint32
 FIRST, SECOND = word(drawn.FIRST), word(drawn.SECOND)
 FIFTEEN, SIXTEEN, LOW = word(15), word(16), word(drawn.STEPS - 1)
 ONE = np.float32(1)
+
+ROWS, UNITS = 16, 4
+"""blocks of queries, and of words, that stay in the first-level cache with COLUMNS candidates"""
 
 
 @kernel
@@ -57,6 +60,13 @@ def pair_keys(first, last, start, salt, keys):
 def kept(low, x, threshold):
     """Whether the low or the high half of a word says 1."""
     return (word(x & LOW) if low else word(x >> SIXTEEN)) < threshold
+
+
+@kernel
+def part(gradient, b, k0, k1):
+    """Row b of a gradient, from k0 to k1; it is (its numbers in memory, the numbers from row to row, columns)."""
+    start = b * gradient[1]
+    return gradient[0][start + k0 : start + k1]
 
 
 class Kernels(NamedTuple):

@@ -1,14 +1,9 @@
-"""The inner loops of ``numba.py``, made for one op and one layout of weights at a time; each compiles when first called.
+"""The inner loops of ``numba.py`` for tables of few queries; each compiles when first called.
 
     out[b, k] = sum_u weight[b or k, u] * phi(query[b, u] - scale[b, u] * tail[k, u])
 
-and, where ``both`` are asked for, the sum without weights too, as ``bare``, from the same phi.
-
-Two families. *Panels* serve tables that many queries share: tails lie in blocks of candidates, each transposed, (S, blocks,
-D, columns), so the inner loop runs over candidates with the query's component in a register; the backward pass is parallel
-over units, because a unit's share of the gradients of queries and tails belongs to it alone. *Rows* serve tables of few
-queries, which they read once and in place, (S, K, D): the inner loop runs over units. A modulus takes two planes, real parts
-[0, U) and imaginary parts [U, 2U).
+and, where ``both`` are asked for, the sum without weights too, as ``bare``, from the same phi. Tables are read in place, (S, K, D):
+the inner loop runs over units. A modulus takes two planes, real parts [0, U) and imaginary parts [U, 2U).
 
 All in one file: Numba's cache on disk notices a change only in the file that a kernel stands in.
 """
@@ -25,7 +20,8 @@ from gnnkg.ops.cpu import kernel
 L1, SQUARED, MODULUS, SINE = range(4)
 OPS = {"l1": L1, "squared": SQUARED, "modulus": MODULUS, "sine": SINE}
 
-ROWS, COLUMNS, UNITS = 16, 256, 4  # blocks of queries and candidates that stay in the first-level cache
+COLUMNS = 256
+"""candidates in a task"""
 
 ZERO, HALF, TINY = np.float32(0), np.float32(0.5), np.float32(1e-12)
 TURN = np.float32(1 / (2 * np.pi))
@@ -70,23 +66,14 @@ def slope(op, a, b, gradient):
     return with_sign(HALF * gradient * (C0 + f2 * (C1 + f2 * (C2 + f2 * (C3 + f2 * (C4 + f2 * C5))))), f)
 
 
-@kernel
-def part(gradient, b, k0, k1):
-    """Row b of a gradient, from k0 to k1; it is (its numbers in memory, the numbers from row to row, columns)."""
-    start = b * gradient[1]
-    return gradient[0][start + k0 : start + k1]
-
-
 class Kernels(NamedTuple):
-    panel_forward: Any
-    panel_backward: Any
-    row_forward: Any
-    row_backward: Any
+    forward: Any
+    backward: Any
 
 
 @cache
 def kernels(op: int, per_candidate: bool, both: bool) -> Kernels:
-    """The loops for an op, with weights (B, U) or, ``per_candidate``, (S, U, K) for panels and (S, K, U) for rows.
+    """The loops for an op, with weights (B, U) or, ``per_candidate``, (S, K, U).
 
     ``bare`` and its gradient are read and written where ``both`` are asked for; elsewhere any array will do. Conditions on the
     arguments are decided when a kernel compiles. Sums are formed in a variable before they are added to an array: otherwise the
@@ -96,117 +83,7 @@ def kernels(op: int, per_candidate: bool, both: bool) -> Kernels:
     scaled = op == SQUARED
 
     @kernel
-    def panel_forward(first, last, query, scale, tail, weight, out, bare):
-        """A task is a block of ROWS queries and of candidates."""
-        num_blocks, width, columns = tail.shape[1:]
-        num_units = width // 2 if two else width
-        num_candidates = out.shape[1]
-        group = query.shape[0] // tail.shape[0]
-        row_blocks = (group + ROWS - 1) // ROWS
-        sums = np.empty((ROWS, columns), np.float32)
-        bare_sums = np.empty((ROWS if both else 1, columns), np.float32)
-        for task in range(first, last):
-            s = task // (row_blocks * num_blocks)
-            block = task // row_blocks % num_blocks
-            b0 = s * group + task % row_blocks * ROWS
-            b1 = min(b0 + ROWS, (s + 1) * group)
-            k0 = block * columns
-            k1 = min(k0 + columns, num_candidates)
-            sums[:] = ZERO
-            bare_sums[:] = ZERO
-            for u in range(num_units):
-                ta = tail[s, block, u]
-                if two:
-                    tb = tail[s, block, num_units + u]
-                if per_candidate:
-                    wk = weight[s, block, u]
-                for b in range(b0, b1):
-                    row, bare_row = sums[b - b0], bare_sums[b - b0 if both else 0]
-                    qa = query[b, u]
-                    if two:
-                        qb = query[b, num_units + u]
-                    if scaled:
-                        c = scale[b, u]
-                    if not per_candidate:
-                        w = weight[b, u]
-                    for k in range(k1 - k0):
-                        value = phi(op, qa - (c * ta[k] if scaled else ta[k]), qb - tb[k] if two else ZERO)
-                        weighted = (wk[k] if per_candidate else w) * value
-                        row[k] += weighted
-                        if both:
-                            bare_row[k] += value
-            for b in range(b0, b1):
-                out[b, k0:k1] = sums[b - b0, : k1 - k0]
-                if both:
-                    bare[b, k0:k1] = bare_sums[b - b0, : k1 - k0]
-
-    @kernel
-    def panel_backward(first, last, query, scale, tail, weight, gradient, bare, d_query, d_scale, d_tail):
-        """d_query (D, B) and d_scale (U, B) are transposed; a task is UNITS units of a table."""
-        num_blocks, width, columns = tail.shape[1:]
-        num_units = width // 2 if two else width
-        num_candidates = gradient[2]
-        group = query.shape[0] // tail.shape[0]
-        unit_blocks = (num_units + UNITS - 1) // UNITS
-        for task in range(first, last):
-            s = task // unit_blocks
-            u0 = task % unit_blocks * UNITS
-            u1 = min(u0 + UNITS, num_units)
-            b0, b1 = s * group, (s + 1) * group
-            for u in range(u0, u1):
-                d_query[u, b0:b1] = ZERO
-                if two:
-                    d_query[num_units + u, b0:b1] = ZERO
-                if scaled:
-                    d_scale[u, b0:b1] = ZERO
-            for block in range(num_blocks):
-                k0 = block * columns
-                k1 = min(k0 + columns, num_candidates)
-                for u in range(u0, u1):
-                    d_tail[s, block, u] = ZERO
-                    if two:
-                        d_tail[s, block, num_units + u] = ZERO
-                for r0 in range(b0, b1, ROWS):
-                    for u in range(u0, u1):
-                        ta, da = tail[s, block, u], d_tail[s, block, u]
-                        if two:
-                            tb, db = tail[s, block, num_units + u], d_tail[s, block, num_units + u]
-                        if per_candidate:
-                            wk = weight[s, block, u]
-                        for b in range(r0, min(r0 + ROWS, b1)):
-                            g, g_bare = part(gradient, b, k0, k1), part(bare, b, k0, k1)
-                            qa = query[b, u]
-                            if two:
-                                qb = query[b, num_units + u]
-                            if scaled:
-                                c = scale[b, u]
-                            if not per_candidate:
-                                w = weight[b, u]
-                            sum_a, sum_b, sum_c = ZERO, ZERO, ZERO
-                            for k in range(k1 - k0):
-                                a = qa - (c * ta[k] if scaled else ta[k])
-                                b_part = qb - tb[k] if two else ZERO
-                                by = g[k] * (wk[k] if per_candidate else w)
-                                value = slope(op, a, b_part, by + g_bare[k] if both else by)
-                                if two:
-                                    value_b = value * b_part
-                                    sum_b += value_b
-                                    db[k] -= value_b
-                                    value = value * a
-                                sum_a += value
-                                if scaled:
-                                    sum_c -= value * ta[k]
-                                    da[k] -= value * c
-                                else:
-                                    da[k] -= value
-                            d_query[u, b] += sum_a
-                            if two:
-                                d_query[num_units + u, b] += sum_b
-                            if scaled:
-                                d_scale[u, b] += sum_c
-
-    @kernel
-    def row_forward(first, last, query, scale, tail, weight, out, bare):
+    def forward(first, last, query, scale, tail, weight, out, bare):
         """tail (S, K, D); a task is a query and COLUMNS candidates."""
         num_units = tail.shape[2] // 2 if two else tail.shape[2]
         num_candidates = tail.shape[1]
@@ -235,7 +112,7 @@ def kernels(op: int, per_candidate: bool, both: bool) -> Kernels:
                     bare[b, k] = bare_total
 
     @kernel
-    def row_backward(first, last, query, scale, tail, weight, gradient, bare, d_query, d_scale, d_tail):
+    def backward(first, last, query, scale, tail, weight, gradient, bare, d_query, d_scale, d_tail):
         """tail, d_tail (S, K, D); d_query (B, D), d_scale (B, U); a task is a table."""
         width = tail.shape[2]
         num_units = width // 2 if two else width
@@ -280,4 +157,4 @@ def kernels(op: int, per_candidate: bool, both: bool) -> Kernels:
                     for d in range(width):
                         dt[d] -= values[d]
 
-    return Kernels(panel_forward, panel_backward, row_forward, row_backward)
+    return Kernels(forward, backward)

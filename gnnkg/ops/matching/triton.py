@@ -15,6 +15,8 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from gnnkg.ops.matching.fused import ones
+
 Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 
 L1, SQUARED, MODULUS, SINE = (tl.constexpr(op) for op in range(4))
@@ -202,8 +204,9 @@ def forward(
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B U"] | None,
     tail: Float[Tensor, "S K D"],
-    weight: Weight,
+    weight: Weight | None,
 ) -> Float[Tensor, "B K"]:
+    weight = ones(op, query) if weight is None else weight
     num_tables, num_candidates, _ = tail.shape
     group, num_units = query.shape[0] // num_tables, weight.shape[-1]
     tile = blocks(group, num_candidates, num_units)
@@ -222,10 +225,11 @@ def backward(
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B U"] | None,
     tail: Float[Tensor, "S K D"],
-    weight: Weight,
+    weight: Weight | None,
     gradient: Float[Tensor, "B K"],
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B U"] | None, Float[Tensor, "S K D"]]:
     """Gradients of query, scale and tail."""
+    weight = ones(op, query) if weight is None else weight
     num_tables, num_candidates, _ = tail.shape
     group, num_units = query.shape[0] // num_tables, weight.shape[-1]
     tile = blocks(group, num_candidates, num_units)
