@@ -162,7 +162,11 @@ class _OwnProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
         query, tail = ctx.saved_tensors
-        d_query = d_tail = None
+        if not torch.is_grad_enabled() and {query.dtype, tail.dtype, gradient.dtype} == {torch.float32}:
+            from gnnkg.ops.matching import numba_products
+
+            return numba_products.backward(query, tail, gradient)
+        d_query = d_tail = None  # to be differentiated again
         if ctx.needs_input_grad[0]:
             d_query = torch.bmm(gradient.to(tail.dtype).unsqueeze(1), tail).squeeze(1)
         if ctx.needs_input_grad[1]:

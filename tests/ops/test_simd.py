@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gnnkg.ops.simd import (
+    LANES,
+    LINE,
+    absolute,
+    aligned,
+    entry,
+    inverse_root,
+    load,
+    nearest,
+    splat,
+    store,
+    strict,
+    with_sign,
+)
+
+VALUES = np.array(
+    [0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 1e-12, 1e-6, 3, -7, 1e6, 1e12, -1e20, np.inf, -np.inf], np.float32
+)
+
+
+@strict
+def _aligned(rows):
+    return aligned(rows)
+
+
+@strict
+def _absolute(table, out):
+    store(out, 0, absolute(load(table, 0)))
+
+
+@strict
+def _nearest(table, out):
+    store(out, 0, nearest(load(table, 0)))
+
+
+@strict
+def _inverse_root(table, out):
+    store(out, 0, inverse_root(load(table, 0)))
+
+
+@strict
+def _signed(numbers, signs, out):
+    store(out, 0, with_sign(load(numbers, 0), load(signs, 0)))
+
+
+def _result(kernel, *rows: np.ndarray) -> np.ndarray:
+    out = _aligned(1)
+    kernel(*map(_lines, rows), out)
+    return out[0]
+
+
+def _lines(values: np.ndarray) -> np.ndarray:
+    table = _aligned(1)
+    table[0] = values
+    return table
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_a_table_of_whole_lines(rows: int):
+    tables = [_aligned(rows) for _ in range(5)]
+    assert all(table.shape == (rows, LANES) and table.dtype == np.float32 for table in tables)
+    assert all(table.ctypes.data % LINE == 0 for table in tables)
+
+
+@pytest.mark.parametrize(("kernel", "plain"), [(_absolute, np.abs), (_nearest, np.rint)])
+def test_functions_of_each_number(kernel, plain):
+    np.testing.assert_array_equal(_result(kernel, VALUES), plain(VALUES))
+
+
+def test_inverse_roots():
+    values = np.geomspace(1e-12, 1e30, LANES).astype(np.float32)
+    found = _result(_inverse_root, values)
+    np.testing.assert_allclose(found, 1 / np.sqrt(values.astype(np.float64)), rtol=4e-7)
+
+
+def test_signs():
+    numbers = np.arange(-8, 8, dtype=np.float32)
+    np.testing.assert_array_equal(_result(_signed, numbers, VALUES), numbers * np.sign(VALUES))
+    assert np.isnan(_result(_signed, np.full(LANES, np.nan, np.float32), np.ones(LANES, np.float32))).all()
+
+
+def test_entries_of_a_matrix():
+    @strict
+    def each(matrix, row, column):
+        out = aligned(1)
+        store(out, 0, splat(entry(matrix, row, column)))
+        return out
+
+    matrix = np.arange(15, dtype=np.float32).reshape(3, 5)
+    assert all((each(matrix, i, j) == matrix[i, j]).all() for i in range(3) for j in range(5))
