@@ -329,10 +329,10 @@ def root(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def inverse_root(typing: Any, vector: Any) -> Any:
-    """1 / sqrt of numbers above zero, by the machine's estimate and a step of Newton's where it has one: to about 2e-7"""
+    """1 / sqrt of numbers above zero, by the machine's estimate and steps of Newton's where it has one: to about 2e-7"""
 
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        set.add(builder.function.attributes, '"reciprocal-estimates"="vec-sqrtf:1"')
+        set.add(builder.function.attributes, '"reciprocal-estimates"="vec-sqrtf"')
         kind = args[0].type
         square_root = _of_vectors(builder, "sqrt", kind)
         return builder.fdiv(
