@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -32,6 +33,7 @@ from gnnkg.evaluation.alignment import AlignmentRanks, Similarity, csls, evaluat
 from gnnkg.evaluation.alignment.correction import Correct
 from gnnkg.evaluation.alignment.ranking import Candidates
 from gnnkg.evaluation.ranks import evaluating
+from gnnkg.graph import KnowledgeGraph
 from gnnkg.progress import Progress, Row
 
 UNCERTAINTY_RATE = 5.0
@@ -53,14 +55,19 @@ class FittedAlignment:
     """pairs that joined the seeds"""
 
 
-@torch.no_grad()
 def joint_vectors(
     encoder: AlignmentEncoder, data: AlignmentData, joint: Joint = "weights"
 ) -> tuple[Float[Tensor, "N D"], Float[Tensor, "M D"]]:
-    """The joint vectors of all left and all right entities."""
-    with evaluating(encoder):
+    """The joint vectors of all left and all right entities, on CPU, wherever the encoder is."""
+    return _joint_vectors(encoder, data.graph.to(encoder.weight.device), data, joint)
+
+
+def _joint_vectors(
+    encoder: AlignmentEncoder, graph: KnowledgeGraph, data: AlignmentData, joint: Joint
+) -> tuple[Float[Tensor, "N D"], Float[Tensor, "M D"]]:
+    with evaluating(encoder), torch.no_grad():
         by_confidence = joint == "confidence"
-        vectors = encoder(data.graph)(None, fused=by_confidence).joint(by_confidence)
+        vectors = encoder(graph)(None, fused=by_confidence).joint(by_confidence).cpu()
     return vectors[data.is_left], vectors[~data.is_left]
 
 
@@ -96,6 +103,7 @@ def fit_alignment(
     checkpoint_seconds: float = 60.0,
     explosion: float = 1e4,
     stop_after: float | None = None,
+    accelerator: str = "cpu",
     report: Callable[[Row], None] = lambda row: None,
 ) -> FittedAlignment:
     """Trains for some epochs, keeping the weights with the best MRR of the validation links, both ways, among all entities.
@@ -105,16 +113,22 @@ def fit_alignment(
     join the seeds. ``patience``: so many validations without a better one end it. ``stop_after`` seconds it ends after the epoch
     that is running. With a ``checkpoint`` file training continues from it, also where it ran out of time, and writes it every
     ``checkpoint_seconds``; it keeps ``seed``, links, graphs and ``config``, which says how encoder and losses were made and all
-    settings, and is refused where they are others. ``report`` is given a row a validation.
+    settings, and is refused where they are others. ``report`` is given a row a validation. ``accelerator``: where it trains, as of
+    ``gnnkg.train.fit``, and where the encoder stays; partners are ranked and believed in on CPU.
 
-    Raises TrainingFailed where a loss is no longer a usable number; ValueError without seeds or validation links, and for a
-    checkpoint of another training.
+    Raises TrainingFailed where a loss is no longer a usable number; ValueError without seeds or validation links, for a checkpoint
+    of another training, and for an accelerator that is not, or not here.
     """
     if not len(data.train) or not len(data.valid):
         raise ValueError(
             f"{data.name} has {len(data.train)} seeds and {len(data.valid)} links for validation: both are needed"
         )
-    parts = nn.ModuleDict({"encoder": encoder, "objective": objective})
+    try:
+        device = Fabric(accelerator=accelerator, devices=1).device
+    except (ValueError, RuntimeError) as error:  # it says which there are
+        raise ValueError(str(error)) from error
+    graph = data.graph.to(device)
+    parts = nn.ModuleDict({"encoder": encoder, "objective": objective}).to(device)
     opt = _optimizer(optimizer, encoder, objective)
     pseudo = None if pseudo_labels is None else PseudoLabels(pseudo_labels)
     steps_per_epoch = -(-len(data.train) // batch_size)
@@ -141,7 +155,7 @@ def fit_alignment(
         seeds = data.train if pseudo is None else torch.cat([data.train, pseudo.promoted])
         for pairs in _batches(data.joint(seeds), batch_size, step_seed(seed, epoch)):
             torch.manual_seed(step_seed(seed, at.step))
-            losses = _losses(encoder, objective, data, pairs)
+            losses = _losses(encoder, objective, graph, pairs.to(device))
             at.account(losses, explosion, checkpoint)
             opt.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
@@ -153,11 +167,12 @@ def fit_alignment(
             schedule.step()
         epoch += 1
         if pseudo is not None and pseudo.probation.looks_after(epoch):
-            pseudo.look(_mutual(encoder, data, pseudo, joint))
+            pseudo.look(_mutual(_joint_vectors(encoder, graph, data, joint), data, pseudo))
         at.seconds = before + time.perf_counter() - start
         late = stop_after is not None and at.seconds > stop_after
         if epoch % validate_every == 0 or epoch == epochs or late:
-            found = evaluate_encoder(encoder, data, "valid", plain, "all", joint).metrics("both")
+            vectors = _joint_vectors(encoder, graph, data, joint)
+            found = evaluate_alignment(*vectors, data.valid, plain, "all").metrics("both")
             at.report(
                 {f"valid/{name}": value for name, value in found.items()},
                 opt.param_groups[0]["lr"],
@@ -200,9 +215,9 @@ def _optimizer(make: Callable[[Any], Optimizer], encoder: AlignmentEncoder, obje
 
 
 def _losses(
-    encoder: AlignmentEncoder, objective: AlignmentObjective, data: AlignmentData, pairs: Links
+    encoder: AlignmentEncoder, objective: AlignmentObjective, graph: KnowledgeGraph, pairs: Links
 ) -> dict[str, Tensor]:
-    lookup = encoder(data.graph)
+    lookup = encoder(graph)
     return objective(*(lookup(column, objective.needs_fusion) for column in pairs.unbind(1)))
 
 
@@ -212,9 +227,9 @@ def _batches(pairs: Links, size: int, seed: int) -> Iterable[Links]:
     return pairs[order].tensor_split(-(-len(pairs) // size))
 
 
-def _mutual(encoder: AlignmentEncoder, data: AlignmentData, pseudo: PseudoLabels, joint: Joint) -> Links:
+def _mutual(vectors: tuple[Tensor, Tensor], data: AlignmentData, pseudo: PseudoLabels) -> Links:
     """The mutual-nearest pairs of entities outside the seeds."""
-    left, right = joint_vectors(encoder, data, joint)
+    left, right = vectors
     free_left, free_right = pseudo.pools(data.train, len(left), len(right))
     if not len(free_left) or not len(free_right):
         return data.train[:0]

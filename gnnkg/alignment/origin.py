@@ -9,7 +9,7 @@ from typing import Any
 from gnnkg.data.alignment import AlignmentData
 from gnnkg.stored import digest
 
-FREE = ("stop_after",)
+FREE = ("stop_after", "accelerator")
 """settings that may be others when a training is continued"""
 
 

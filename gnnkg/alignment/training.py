@@ -67,6 +67,7 @@ class AlignmentTraining:
     patience: int | None = None
     pseudo_labels: Probation | None = None
     stop_after: float | None = None
+    accelerator: str = "cpu"
     config: dict[str, Any] = field(default_factory=dict, repr=False)
     """the complete YAML that this was read from, defaults filled in"""
 

@@ -123,3 +123,17 @@ def test_uncertainties_learn_faster_and_vectors_do_not_decay(data):
 def test_what_is_needed_is_said(data):
     with pytest.raises(ValueError, match="both are needed"):
         train(replace(data, valid=data.valid[:0]))
+
+
+@pytest.mark.parametrize("accelerator", ["abacus", *([] if torch.cuda.is_available() else ["cuda"])])
+def test_an_accelerator_that_is_not_or_not_here_is_refused(data, accelerator: str):
+    with pytest.raises(ValueError, match=r"cuda|cpu"):
+        train(data, 1, accelerator=accelerator)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_it_learns_on_a_gpu(data):
+    encoder, fitted = train(data, epochs=30, validate_every=10, accelerator="cuda", pseudo_labels=Probation(0, 1, 2, 2))
+    assert encoder.weight.is_cuda
+    assert fitted.best_metrics["valid/mrr"] > fitted.history[0]["valid/mrr"]
+    assert evaluate_encoder(encoder, data).metrics("both")["mrr"] > 0.1, "by chance it would be 0.006"
