@@ -8,12 +8,14 @@ interpreter's lock released: no OpenMP or TBB runtime that may be missing, clash
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import inspect
 import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -35,13 +37,28 @@ MOST_THREADS = int(os.environ.get("NUMBA_NUM_THREADS") or os.cpu_count() or 1)
 
 
 def kernel(function: Callable[..., Any], fast_math: set[str] = FAST_MATH, **more: Any) -> Any:
-    """Compile at the first call, and keep the machine code on disk where some cache folder can be written."""
+    """Compile at the first call, and keep the machine code on disk where some cache folder can be written.
+
+    It is kept under a name that changes with every file of ``gnnkg.ops``: Numba's own cache notices a change only in the file that
+    a function stands in, and not in what it calls.
+    """
     bare = inspect.unwrap(function)  # shape checks may have wrapped it, and Numba compiles what it is given
+    if not bare.__qualname__.endswith(_sources()):
+        bare.__qualname__ += _sources()
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fast_math, **more}
     try:
         return numba.njit(cache=True, **options)(bare)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return numba.njit(**options)(bare)
+
+
+@cache
+def _sources() -> str:
+    """A name for what all files of ``gnnkg.ops`` say."""
+    found = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        found.update(file.read_bytes())
+    return f"_{found.hexdigest()[:12]}"
 
 
 @cache

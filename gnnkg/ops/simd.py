@@ -13,7 +13,7 @@
     v + w, v - w, v * w, v / w, v < w, v > w, v <= w, v == w, fma(u, v, w) = u * v + w
 
 One AVX-512 register each; narrower machines take several. A ``strict`` kernel computes what it says, in that order: a fused
-multiply-add stands only where ``fma`` does. (Numba's cache on disk does not see that this file has changed.)
+multiply-add stands only where ``fma`` does.
 """
 
 from __future__ import annotations
@@ -329,15 +329,12 @@ def root(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def inverse_root(typing: Any, vector: Any) -> Any:
-    """1 / sqrt of numbers above zero, by the machine's estimate and steps of Newton's where it has one: to about 2e-7"""
+    """1 / sqrt of numbers above zero, to about 2e-7: by the machine's estimate and a step of Newton's where it has one"""
 
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        set.add(builder.function.attributes, '"reciprocal-estimates"="vec-sqrtf"')
         kind = args[0].type
-        square_root = _of_vectors(builder, "sqrt", kind)
-        return builder.fdiv(
-            ir.Constant(kind, [1.0] * LANES), builder.call(square_root, args, fastmath=["fast"]), flags=["fast"]
-        )
+        square_root = builder.call(_of_vectors(builder, "sqrt", kind), args, fastmath=["arcp"])
+        return builder.fdiv(ir.Constant(kind, [1.0] * LANES), square_root, flags=["arcp"])
 
     return vector(vector), build
 
@@ -367,7 +364,7 @@ def _of_vectors(builder: Any, name: str, kind: Any) -> Any:
 
 @intrinsic
 def with_sign(typing: Any, vector: Any, other: Any) -> Any:
-    """vector * sign(other), with sign(0) = 0; sign(NaN) is 1 or -1"""
+    """vector * sign(other), with sign(0) = sign(NaN) = 0"""
 
     def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         value, other = args
@@ -375,7 +372,7 @@ def with_sign(typing: Any, vector: Any, other: Any) -> Any:
         sign = builder.and_(builder.bitcast(other, words), ir.Constant(words, [-(2**31)] * LANES))
         turned = builder.bitcast(builder.xor(builder.bitcast(value, words), sign), value.type)
         zero = ir.Constant(value.type, [0.0] * LANES)
-        return builder.select(builder.fcmp_unordered("!=", other, zero), turned, zero)
+        return builder.select(builder.fcmp_ordered("!=", other, zero), turned, zero)
 
     return vector(vector, other), build
 

@@ -36,6 +36,7 @@ SHAPES = (
     Shape(2, 34, 16, 17),
     Shape(3, 24, 1, 9),
     Shape(1, 17, 530, 5),  # several blocks of candidates, the last one narrow
+    Shape(2, 18, 270, 3),
 )
 
 

@@ -92,3 +92,8 @@ assert torch.equal(matching.l1(query, tail), expected)
 @pytest.mark.skipif(not hasattr(cpu.os, "fork"), reason="needs fork")
 def test_a_forked_process_starts_threads_of_its_own():
     subprocess.run([sys.executable, "-c", FORK], check=True, timeout=120)
+
+
+def test_a_kernel_is_kept_under_what_all_ops_say():
+    assert count_visits.py_func.__qualname__ == f"count_visits{cpu._sources()}"
+    assert cpu.kernel(count_visits.py_func).py_func.__qualname__ == count_visits.py_func.__qualname__

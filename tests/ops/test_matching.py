@@ -58,6 +58,10 @@ def test_products_with_tables_of_each_query():
         assert_close(twice(half.float())[:2], expected[:2], rtol=0.1, atol=0.1)
     alone = torch.autograd.grad(matching.dot(query.detach(), tail).sum(), tail)
     assert_close(alone[0], query.detach().unsqueeze(1).expand(6, 3, 5))
+    alone = torch.autograd.grad(matching.dot(query, tail.detach()).sum(), query)
+    assert_close(alone[0], tail.detach().sum(1))
+    together = torch.autograd.grad(matching.dot(query, tail).square().sum(), (query, tail))
+    assert_close(together, expected[:2])
 
 
 @every_op
@@ -111,6 +115,51 @@ def test_nan_and_infinity_come_through(op: str, queries: int, bad: float):
     assert_close(out, given.call(reference, op), equal_nan=True)
     assert not out[1].isfinite().any()
     assert not out[:, 3].isfinite().any()
+
+
+@every_distance
+@pytest.mark.parametrize("queries", [2, 18])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_bad_query_is_nobody_elses(op: str, queries: int, bad: float):
+    """The other queries keep their gradients, to the last bit, and the candidates those of the other units."""
+    good = inputs(op, Shape(1, queries, 19, 4)).to(torch.float32)
+    broken = good.to(torch.float32)
+    with torch.no_grad():
+        broken.query[1, 2] = bad
+    others, units = torch.arange(queries) != 1, torch.arange(good.query.shape[1]) % 4 != 2
+    for one, other in zip(
+        gradients(good.call(matching, op), good), gradients(broken.call(matching, op), broken), strict=True
+    ):
+        kept = (slice(None), slice(None), units) if one.dim() == 3 else others
+        assert torch.equal(one[kept], other[kept])
+
+
+@pytest.mark.parametrize("queries", [2, 18])
+def test_an_unknown_component_has_the_definitions_gradient(queries: int):
+    for op in ("l1", "sine"):
+        given = inputs(op, Shape(1, queries, 19, 4))
+        given.query[1, 2] = torch.nan
+        fast, exact = given.to(torch.float32), given.to(torch.float64)
+        ours, theirs = (
+            gradients(by.call(functions, op), by) for by, functions in ((fast, matching), (exact, reference))
+        )
+        assert_close(ours, theirs, equal_nan=True, check_dtype=False, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("queries", [3, 20])
+def test_no_weight_is_a_weight_of_ones(queries: int):
+    """Of both sums too, which no op asks for."""
+    from gnnkg.ops.matching import numba
+
+    query, tail, scale = torch.randn(queries, 6), torch.randn(1, 19, 6), torch.randn(queries, 6)
+    gradient = torch.randn(2, queries, 19)
+    for op, factor in (("l1", None), ("modulus", None), ("squared", scale), ("sine", None)):
+        ones = torch.ones(queries, 3 if op == "modulus" else 6)
+        for both in (False, True):
+            outs = [numba.forward(op, query, factor, tail, weight, both) for weight in (None, ones)]
+            assert_close(outs[0], outs[1])
+            found = [numba.backward(op, query, factor, tail, weight, *gradient[: 1 + both]) for weight in (None, ones)]
+            assert_close(found[0], found[1])
 
 
 @every_op

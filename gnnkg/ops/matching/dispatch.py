@@ -162,7 +162,8 @@ class _OwnProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
         query, tail = ctx.saved_tensors
-        if not torch.is_grad_enabled() and {query.dtype, tail.dtype, gradient.dtype} == {torch.float32}:
+        alike = {query.dtype, tail.dtype, gradient.dtype} == {torch.float32}
+        if ctx.needs_input_grad[1] and alike and not torch.is_grad_enabled():
             from gnnkg.ops.matching import numba_products
 
             return numba_products.backward(query, tail, gradient)

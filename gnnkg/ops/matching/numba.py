@@ -29,7 +29,9 @@ MOST_UNITS = 16
 
 
 def packed(table: Float[Tensor, "S K X"], columns: int = LANES) -> Float[Tensor, "S blocks X columns"]:
-    """Blocks of candidates, each transposed; zero where the last one has no more of them."""
+    """Blocks of candidates, each transposed; zero where the last one has no more of them. Memory of torch's: registers are loaded
+    from it that want its alignment, 64 bytes.
+    """
     num_tables, num_candidates, width = table.shape
     panels = cpu.empty(num_tables, -(-num_candidates // columns), width, columns)
     full, left = divmod(num_candidates, columns)

@@ -32,6 +32,11 @@ def _masks(drawn: Drawn, num_queries: int, num_candidates: int, width: int) -> t
     return keys, words, np.uint32(threshold)
 
 
+def _panels(tail: Float[Tensor, "S K D"]) -> Float[Tensor, "S blocks D columns"]:
+    """Of up to COLUMNS candidates, in whole registers."""
+    return packed(tail, min(COLUMNS, -(-tail.shape[1] // LANES) * LANES))
+
+
 def _even(x: Float[Tensor, "*X D"]) -> Float[Tensor, "*X E"]:
     """An odd width with a component of zeros more, which changes no sum."""
     return functional.pad(x, (0, 1)) if x.shape[-1] % 2 else x
@@ -59,7 +64,7 @@ def forward(
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
         cpu.run(loops.row_forward, num_tasks, work, query, factor, own, tail, *masks, out, bare)
     else:
-        panels = packed(tail, min(COLUMNS, -(-num_candidates // LANES) * LANES))
+        panels = _panels(tail)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // ROWS)
         cpu.run(loops.panel_forward, num_tasks, work, query, factor, own, panels, *masks, out, bare)
     return (bare, out) if both else out
@@ -87,7 +92,7 @@ def backward(
         inputs = query, factor, own, tail, *masks, gradient, bare
         cpu.run(loops.row_backward, num_tables, work, *inputs, *by_query, d_tail)
     else:
-        panels = packed(tail, min(COLUMNS, -(-num_candidates // LANES) * LANES))
+        panels = _panels(tail)
         columns, d_panels = [cpu.empty(width, num_queries) for _ in range(3)], cpu.empty(*panels.shape)
         num_tasks = num_tables * -(-width // (2 * UNITS))
         arrays = query, factor, own, panels, *masks, gradient, bare, *columns, d_panels

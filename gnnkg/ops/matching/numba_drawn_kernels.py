@@ -4,8 +4,7 @@
 
 and for ``dot`` the sum of query * z. Where ``both`` are asked for, ``bare`` is the sum with z = tail. A hash word may mask the
 components w and W + w of a width 2 W, so loops take both at a time; for a modulus they are one complex number. Panels, of up to
-COLUMNS candidates, and rows are like those of ``numba_panels.py`` and ``numba_kernels.py``. (Numba's cache on disk does not see
-that ``phi`` or ``slope``, which are defined there, have changed: touch this file too.)
+COLUMNS candidates, and rows are like those of ``numba_panels.py`` and ``numba_kernels.py``.
 """
 
 from __future__ import annotations

@@ -4,8 +4,6 @@
 
 and, where ``both`` are asked for, the sum without weights too, as ``bare``, from the same phi. Tables are read in place, (S, K, D):
 the inner loop runs over units. A modulus takes two planes, real parts [0, U) and imaginary parts [U, 2U).
-
-All in one file: Numba's cache on disk notices a change only in the file that a kernel stands in.
 """
 
 from __future__ import annotations
@@ -26,13 +24,15 @@ COLUMNS = 256
 ZERO, HALF, TINY = np.float32(0), np.float32(0.5), np.float32(1e-12)
 TURN = np.float32(1 / (2 * np.pi))
 # sin(pi f) = f * S(f^2) and cos(pi f) = C(f^2) for |f| <= 1/2, least maximum error (3e-8 and 2e-8)
-S0, S1, S2, S3, S4 = (np.float32(c) for c in (3.1415927, -5.1677103, 2.5500774, -0.5982913, 0.07765766))
-C0, C1, C2, C3, C4, C5 = (np.float32(c) for c in (1, -4.934802, 4.058709, -1.335212, 0.23493731, -0.024396325))
+SINE_TERMS = tuple(np.float32(c) for c in (3.1415927, -5.1677103, 2.5500774, -0.5982913, 0.07765766))
+COSINE_TERMS = tuple(np.float32(c) for c in (1, -4.934802, 4.058709, -1.335212, 0.23493731, -0.024396325))
+S0, S1, S2, S3, S4 = SINE_TERMS
+C0, C1, C2, C3, C4, C5 = COSINE_TERMS
 
 
 @kernel
 def with_sign(value, a):
-    """value * sign(a), with sign(0) = 0"""
+    """value * sign(a), with sign(0) = sign(NaN) = 0"""
     return value if a > ZERO else (-value if a < ZERO else ZERO)
 
 
@@ -63,7 +63,7 @@ def slope(op, a, b, gradient):
     turns = a * TURN
     f = turns - np.rint(turns)
     f2 = f * f
-    return with_sign(HALF * gradient * (C0 + f2 * (C1 + f2 * (C2 + f2 * (C3 + f2 * (C4 + f2 * C5))))), f)
+    return with_sign(HALF * gradient, f) * (C0 + f2 * (C1 + f2 * (C2 + f2 * (C3 + f2 * (C4 + f2 * C5)))))
 
 
 class Kernels(NamedTuple):

@@ -6,9 +6,8 @@ and, where ``both`` are asked for, the sum without weights too, as ``bare``, fro
 
 A panel is a block of 16 candidates, transposed: tails are (S, blocks, D, 16), and a line of these is one unit of a block. What
 follows the last candidate is zero. Sums stay in registers. The backward pass is parallel over units, because a unit's share of the
-gradients of queries and tails belongs to it alone. A modulus takes two planes, real parts [0, U) and imaginary parts [U, 2U).
-
-All but ``simd.py`` in one file: Numba's cache on disk notices a change only in the file that a kernel stands in.
+gradients of queries and tails belongs to it alone; of fewer than four queries the last one stands again, with a gradient of zero
+(which an infinite one makes NaN). A modulus takes two planes, real parts [0, U) and imaginary parts [U, 2U).
 """
 
 from __future__ import annotations
@@ -18,8 +17,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from gnnkg.ops.matching import numba_kernels as plain
-from gnnkg.ops.matching.numba_kernels import L1, MODULUS, SQUARED, ZERO
+from gnnkg.ops.matching.numba_kernels import (
+    COSINE_TERMS,
+    L1,
+    MODULUS,
+    SINE_TERMS,
+    SQUARED,
+    TINY,
+    TURN,
+    ZERO,
+)
+from gnnkg.ops.matching.numba_kernels import HALF as ONE_HALF
 from gnnkg.ops.simd import (
     HALF,
     LANES,
@@ -54,7 +62,7 @@ ROWS, BLOCKS = 16, 16
 @inlined
 def _turns(a):
     """The angle in half turns, less the nearest whole number of them: |sin(pi x)| has period 1."""
-    turns = a * splat(plain.TURN)
+    turns = a * splat(TURN)
     return turns - nearest(turns)
 
 
@@ -66,12 +74,12 @@ def _phi(op, a, b):
     if op == SQUARED:
         return a * a
     if op == MODULUS:
-        square = fma(a, a, fma(b, b, splat(plain.TINY)))
+        square = fma(a, a, fma(b, b, splat(TINY)))
         return select(square < splat(INFINITY), square * inverse_root(square), square)
     f = _turns(a)
     f2 = f * f
-    sine = splat(plain.S4)
-    for c in (plain.S3, plain.S2, plain.S1, plain.S0):
+    sine = splat(ZERO)
+    for c in SINE_TERMS[::-1]:
         sine = fma(f2, sine, splat(c))
     return absolute(f * sine)
 
@@ -84,13 +92,13 @@ def _slope(op, a, b, g):
     if op == SQUARED:
         return (g + g) * a
     if op == MODULUS:
-        return g * inverse_root(fma(a, a, fma(b, b, splat(plain.TINY))))
+        return g * inverse_root(fma(a, a, fma(b, b, splat(TINY))))
     f = _turns(a)
     f2 = f * f
-    cosine = splat(plain.C5)
-    for c in (plain.C4, plain.C3, plain.C2, plain.C1, plain.C0):
+    cosine = splat(ZERO)
+    for c in COSINE_TERMS[::-1]:
         cosine = fma(f2, cosine, splat(c))
-    return with_sign(splat(plain.HALF) * g * cosine, f)
+    return with_sign(splat(ONE_HALF) * g, f) * cosine
 
 
 # What is done for four queries: f stands for four vectors, v for one.
@@ -301,9 +309,10 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
         tails, d_tails = tail.reshape(-1, LANES), d_tail.reshape(-1, LANES)
         weigh = weight.reshape(-1, LANES) if of_candidates else tails
         given, given_bare = gradient[0].reshape(1, -1), bare[0].reshape(1, -1)
-        # by rows: the gradient of what has a weight, then of what has none
+        # by rows: the gradient of what has a weight, then of what has none (of candidates: the gradient of bare)
         lines = aligned(2 * ROWS * BLOCKS)
         others = ROWS * BLOCKS
+        read_others = of_queries or (of_candidates and both)
         for task in range(first, last):
             s = task // unit_blocks
             u0 = task % unit_blocks * units
@@ -333,15 +342,16 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
                             g, other = load_at(given, 0, start + k, start + k + HALF), splat(ZERO)
                             if both:
                                 other = load_at(given_bare, 0, bare_start + k, bare_start + k + HALF)
-                            store(lines, i + j, g + other if of_queries else g)
-                            store(lines, others + i + j, other)
+                            store(lines, i + j, g if of_candidates else g + other)
+                            if read_others:
+                                store(lines, others + i + j, other)
                         if columns % LANES:
                             j = columns // LANES
                             for lane in range(LANES):
                                 k = j * LANES + lane
                                 g = given[0, start + k] if k < columns else ZERO
                                 other = given_bare[0, bare_start + k] if both and k < columns else ZERO
-                                lines[i + j, lane] = g + other if of_queries else g
+                                lines[i + j, lane] = g if of_candidates else g + other
                                 lines[others + i + j, lane] = other
                     for i in range((r1 - r0) * BLOCKS, -(-(r1 - r0) // FOUR) * FOUR * BLOCKS):  # no more queries
                         store(lines, i, splat(ZERO))
