@@ -28,6 +28,7 @@ from gnnkg.core import Batch, Model, Objective
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.queries import Queries, step_seed
 from gnnkg.data.split import sample_facts
+from gnnkg.devices import fabric_on
 from gnnkg.evaluation.metrics import metrics
 from gnnkg.evaluation.ranks import rank_facts
 from gnnkg.graph import KnowledgeGraph, KnownTails
@@ -110,10 +111,7 @@ def fit(
     for name, value in {"validate_every": validate_every, "patience": patience, "clip_norm": clip_norm}.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be above 0, not {value}")
-    try:
-        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
-    except (ValueError, RuntimeError) as error:  # a device or precision that is not, or not here; it says which are
-        raise ValueError(str(error)) from error
+    fabric = fabric_on(accelerator, devices=devices, precision=precision)
     if devices > 1:
         fabric.launch()
     graph = dataset.graph.to(fabric.device)

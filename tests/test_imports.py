@@ -16,7 +16,7 @@ LAYERS = [
     {"experiment", "alignment"},
     {"parts", "train", "doctor"},
     {"run", "config"},
-    {"checkpoint", "progress"},
+    {"checkpoint", "devices", "progress"},
     {"evaluation"},
     FAMILIES,
     {"strength"},

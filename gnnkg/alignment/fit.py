@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -29,6 +28,7 @@ from gnnkg.alignment.pseudo_labels import Probation, PseudoLabels
 from gnnkg.core import FollowsEpochs
 from gnnkg.data.alignment import AlignmentData, Links
 from gnnkg.data.queries import step_seed
+from gnnkg.devices import fabric_on
 from gnnkg.evaluation.alignment import AlignmentRanks, Similarity, csls, evaluate_alignment, mutual_best, plain
 from gnnkg.evaluation.alignment.correction import Correct
 from gnnkg.evaluation.alignment.ranking import Candidates
@@ -123,10 +123,7 @@ def fit_alignment(
         raise ValueError(
             f"{data.name} has {len(data.train)} seeds and {len(data.valid)} links for validation: both are needed"
         )
-    try:
-        device = Fabric(accelerator=accelerator, devices=1).device
-    except (ValueError, RuntimeError) as error:  # it says which there are
-        raise ValueError(str(error)) from error
+    device = fabric_on(accelerator, devices=1).device
     graph = data.graph.to(device)
     parts = nn.ModuleDict({"encoder": encoder, "objective": objective}).to(device)
     opt = _optimizer(optimizer, encoder, objective)
