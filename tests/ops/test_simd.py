@@ -8,11 +8,13 @@ from gnnkg.ops.simd import (
     LINE,
     absolute,
     aligned,
+    counted,
     entry,
     inlined,
     inverse_root,
     load,
     nearest,
+    select,
     splat,
     store,
     strict,
@@ -89,6 +91,31 @@ def test_signs():
     numbers = np.arange(-8, 8, dtype=np.float32)
     np.testing.assert_array_equal(_result(_signed, numbers, VALUES), numbers * np.nan_to_num(np.sign(VALUES)))
     assert np.isnan(_result(_signed, np.full(LANES, np.nan, np.float32), np.ones(LANES, np.float32))).all()
+
+
+@strict
+def _words(table, others, out):
+    x, y = load(table, 0), load(others, 0)
+    store(out, 0, x + y)
+    store(out, 1, x * y)
+    store(out, 2, x ^ y)
+    store(out, 3, x & y)
+    store(out, 4, x >> splat(np.int32(15)))
+    store(out, 5, counted())
+    store(out, 6, select(x < y, x, y))
+
+
+def test_integers():
+    x, y = np.random.default_rng(0).integers(2**32, size=(2, LANES), dtype=np.uint32)
+    x[0] = y[0] = 2**32 - 1
+    tables = [_lines(np.zeros(LANES)).view(np.int32) for _ in range(2)]
+    for table, numbers in zip(tables, (x, y), strict=True):
+        table[0] = numbers.view(np.int32)
+    out = _aligned(7).view(np.int32)
+    _words(*tables, out)
+    expected = [x + y, x * y, x ^ y, x & y, x >> np.uint32(15), np.arange(LANES, dtype=np.uint32)]
+    np.testing.assert_array_equal(out[:6].view(np.uint32), expected)
+    np.testing.assert_array_equal(out[6], np.minimum(x.view(np.int32), y.view(np.int32)))
 
 
 def test_entries_of_a_matrix():

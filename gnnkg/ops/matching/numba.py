@@ -110,11 +110,16 @@ def backward(
         loops = numba_panels.kernels(OPS[op], weights, both)
         d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
         d_panels = cpu.empty(*panels.shape)
-        units = max(1, min(MOST_UNITS, num_tables * num_units // (2 * torch.get_num_threads())))
+        units = units_of_task(num_tables, num_units)
         arrays = *inputs, panels, weight, gradient, bare, d_query, d_scale, d_panels
         cpu.run(loops.backward, num_tables * -(-num_units // units), work, units, *arrays)
         d_query, d_scale, d_tail = d_query.t(), d_scale.t(), unpacked(d_panels, num_candidates)
     return d_query, None if scale is None else d_scale, d_tail
+
+
+def units_of_task(num_tables: int, num_units: int) -> int:
+    """In the backward pass: as many as leave two tasks for each thread."""
+    return max(1, min(MOST_UNITS, num_tables * num_units // (2 * torch.get_num_threads())))
 
 
 def _weights(weight: Tensor | None, query: Tensor) -> tuple[numba_panels.Weights, Tensor]:
