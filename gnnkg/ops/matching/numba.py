@@ -9,6 +9,8 @@ Nothing of size (B, K, D) is made, apart from the gradient of tails that have th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -28,22 +30,33 @@ MOST_UNITS = 16
 """in a task of the backward pass: the more, the less often gradients are read"""
 
 
-def packed(table: Float[Tensor, "S K X"], columns: int = LANES) -> Float[Tensor, "S blocks X columns"]:
-    """Blocks of candidates, each transposed; zero where the last one has no more of them. Memory of torch's: registers are loaded
-    from it that want its alignment, 64 bytes.
+def packed(table: Float[Tensor, "S K X"]) -> Float[Tensor, "S blocks X 16"]:
+    """Blocks of 16 candidates, each transposed; zero where the last one has no more of them.
+
+    Memory of torch's, as that of ``transposed``: registers are loaded from it that want its alignment, 64 bytes.
     """
     num_tables, num_candidates, width = table.shape
-    panels = cpu.empty(num_tables, -(-num_candidates // columns), width, columns)
-    full, left = divmod(num_candidates, columns)
-    panels[:, :full] = table[:, : full * columns].unflatten(1, (full, columns)).transpose(2, 3)
+    panels = cpu.empty(num_tables, -(-num_candidates // LANES), width, LANES)
+    full, left = divmod(num_candidates, LANES)
+    panels[:, :full] = table[:, : full * LANES].unflatten(1, (full, LANES)).transpose(2, 3)
     if left:
-        panels[:, full, :, :left] = table[:, full * columns :].transpose(1, 2)
+        panels[:, full, :, :left] = table[:, full * LANES :].transpose(1, 2)
         panels[:, full, :, left:] = 0
     return panels
 
 
-def unpacked(panels: Float[Tensor, "S blocks X columns"], num_candidates: int) -> Float[Tensor, "S K X"]:
-    return panels.transpose(2, 3).flatten(1, 2)[:, :num_candidates]
+def transposed(table: Float[Tensor, "S K X"]) -> Float[Tensor, "S X columns"]:
+    """A row for each unit, in whole lines of 16 candidates; zero after the last candidate."""
+    num_tables, num_candidates, width = table.shape
+    columns = cpu.empty(num_tables, width, -(-num_candidates // LANES) * LANES)
+    columns[:, :, :num_candidates] = table.transpose(1, 2)
+    columns[:, :, num_candidates:] = 0
+    return columns
+
+
+def candidates(columns: Float[Tensor, "S X columns"], num_candidates: int) -> Float[Tensor, "S K X"]:
+    """What was transposed."""
+    return columns[:, :, :num_candidates].transpose(1, 2).contiguous()
 
 
 def strided(gradient: Float[Tensor, "B K"]) -> tuple[np.ndarray, int, int]:
@@ -77,7 +90,7 @@ def forward(
     else:
         panels = packed(tail)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_panels.ROWS)
-        weights, weight = _weights(weight, query)
+        weights, weight = _weights(weight, query, packed)
         loops = numba_panels.kernels(OPS[op], weights, both)
         cpu.run(loops.forward, num_tasks, work, query, scale, panels, weight, out, bare)
     return (bare, out) if both else out
@@ -105,15 +118,15 @@ def backward(
         d_tail = cpu.empty(*tail.shape)
         cpu.run(loops.backward, num_tables, work, *inputs, tail, weight, gradient, bare, d_query, d_scale, d_tail)
     else:
-        panels = packed(tail)
-        weights, weight = _weights(weight, query)
+        columns = transposed(tail)
+        weights, weight = _weights(weight, query, transposed)
         loops = numba_panels.kernels(OPS[op], weights, both)
         d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
-        d_panels = cpu.empty(*panels.shape)
+        d_columns = cpu.empty(*columns.shape)
         units = units_of_task(num_tables, num_units)
-        arrays = *inputs, panels, weight, gradient, bare, d_query, d_scale, d_panels
+        arrays = *inputs, columns, weight, gradient, bare, d_query, d_scale, d_columns
         cpu.run(loops.backward, num_tables * -(-num_units // units), work, units, *arrays)
-        d_query, d_scale, d_tail = d_query.t(), d_scale.t(), unpacked(d_panels, num_candidates)
+        d_query, d_scale, d_tail = d_query.t(), d_scale.t(), candidates(d_columns, num_candidates)
     return d_query, None if scale is None else d_scale, d_tail
 
 
@@ -122,8 +135,10 @@ def units_of_task(num_tables: int, num_units: int) -> int:
     return max(1, min(MOST_UNITS, num_tables * num_units // (2 * torch.get_num_threads())))
 
 
-def _weights(weight: Tensor | None, query: Tensor) -> tuple[numba_panels.Weights, Tensor]:
-    """What panels are weighted by: its kind, and as they read it."""
+def _weights(
+    weight: Tensor | None, query: Tensor, laid: Callable[[Tensor], Tensor]
+) -> tuple[numba_panels.Weights, Tensor]:
+    """What panels are weighted by: its kind, and as they read it, those of candidates ``laid`` out like their tails."""
     if weight is None:
         return "none", query  # any array will do
-    return ("query", weight) if weight.dim() == 2 else ("candidate", packed(weight))
+    return ("query", weight) if weight.dim() == 2 else ("candidate", laid(weight))

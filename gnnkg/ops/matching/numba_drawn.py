@@ -16,7 +16,7 @@ from torch.nn import functional
 from gnnkg.ops import cpu
 from gnnkg.ops.matching import numba_drawn_kernels, numba_drawn_panels, reference
 from gnnkg.ops.matching.drawn import Drawn, mix
-from gnnkg.ops.matching.numba import MIN_SHARED, packed, strided, units_of_task, unpacked
+from gnnkg.ops.matching.numba import MIN_SHARED, candidates, packed, strided, transposed, units_of_task
 from gnnkg.ops.matching.numba_drawn_kernels import OPS
 from gnnkg.ops.matching.numba_fours import FOUR
 from gnnkg.ops.matching.numba_kernels import COLUMNS
@@ -112,11 +112,11 @@ def backward(
         cpu.run(loops.backward, num_tables, work, *inputs, *by_query, d_tail)
     else:
         loops = numba_drawn_panels.kernels(OPS[op], drawn.form, both)
-        panels = packed(tail)
-        columns, d_panels = [cpu.empty(width, num_queries) for _ in range(3)], cpu.empty(*panels.shape)
+        columns = transposed(tail)
+        by_unit, d_columns = [cpu.empty(width, num_queries) for _ in range(3)], cpu.empty(*columns.shape)
         units = units_of_task(num_tables, width // 2)
-        arrays = query, factor, own, panels, *masks.signed(), gradient, bare, *columns, d_panels
+        arrays = query, factor, own, columns, *masks.signed(), gradient, bare, *by_unit, d_columns
         cpu.run(loops.backward, num_tables * -(-(width // 2) // units), work, units, *arrays)
-        by_query, d_tail = [x.t() for x in columns], unpacked(d_panels, num_candidates)
+        by_query, d_tail = [x.t().contiguous() for x in by_unit], candidates(d_columns, num_candidates)
     d_query, d_scale, d_own = (x[:, :given] for x in by_query)
     return d_query, None if scale is None else d_scale, d_tail[..., :given], d_own

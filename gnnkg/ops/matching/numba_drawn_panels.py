@@ -121,7 +121,7 @@ class Kernels(NamedTuple):
 def kernels(op: int, form_name: Form, both: bool) -> Kernels:
     """The loops for an op and a form of masks. Conditions on these are decided when a kernel compiles.
 
-    Tails are (S, blocks, D, 16), words at least W or, for half vectors, D. ``bare`` and its gradient are read and written where
+    Tails are laid out as in ``numba_panels.py``, words at least W or, for half vectors, D. ``bare`` and its gradient are read and written where
     ``both`` are asked for, scales where there are some; elsewhere any array will do.
     """
     form = FORMS[form_name]
@@ -194,7 +194,7 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
         d_tail,
     ):
         """d_query, d_scale and d_own are transposed, (D, B); a task is so many ``units``, words of a table."""
-        num_blocks, width = tail.shape[1:3]
+        width, num_blocks = tail.shape[1], tail.shape[2] // LANES
         half = width // 2
         num_candidates = gradient[2]
         group = query.shape[0] // tail.shape[0]
@@ -216,8 +216,8 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                     d_own[u, b0:b1] = ZERO  # first what is lost to the own tails
                     if scaled:
                         d_scale[u, b0:b1] = ZERO
-                    for panel in range(s * num_blocks, (s + 1) * num_blocks):
-                        store(d_tails, panel * width + u, splat(ZERO))
+                    for line in range((s * width + u) * num_blocks, (s * width + u + 1) * num_blocks):
+                        store(d_tails, line, splat(ZERO))
             for begin in range(0, num_blocks, BLOCKS):
                 blocks = min(BLOCKS, num_blocks - begin)
                 k0 = begin * LANES
@@ -243,8 +243,9 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                             own_b = less(qb, splats(own, rows, half + w))
                         sum_a, sum_b, lost_a, lost_b, times_a, times_b = zeros, zeros, zeros, zeros, zeros, zeros
                         for j in range(blocks):
-                            line = (s * num_blocks + begin + j) * width + w
-                            ta, tb = load(tails, line), load(tails, line + half)
+                            line = (s * width + w) * num_blocks + begin + j
+                            other_line = line + half * num_blocks
+                            ta, tb = load(tails, line), load(tails, other_line)
                             by = loads(lines, places, j)
                             bare_by = loads(lines, places, others + j) if both else by
                             here = loads(keys, places, j)
@@ -269,7 +270,7 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                             if dot:
                                 sum_a, sum_b = fmas(by_a, _same(ta), sum_a), fmas(by_b, _same(tb), sum_b)
                                 store(d_tails, line, sum_of_products(by_a, qa, load(d_tails, line)))
-                                store(d_tails, line + half, sum_of_products(by_b, qb, load(d_tails, line + half)))
+                                store(d_tails, other_line, sum_of_products(by_b, qb, load(d_tails, other_line)))
                             else:
                                 sum_a, sum_b = plus(sum_a, by_a), plus(sum_b, by_b)
                                 if scaled:
@@ -279,7 +280,7 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                                     )
                                     by_a, by_b = times(by_a, ca), times(by_b, cb)
                                 store(d_tails, line, load(d_tails, line) - sum_of(by_a))
-                                store(d_tails, line + half, load(d_tails, line + half) - sum_of(by_b))
+                                store(d_tails, other_line, load(d_tails, other_line) - sum_of(by_b))
                         add_totals(d_query, w, b, end, sum_a)
                         add_totals(d_query, half + w, b, end, sum_b)
                         add_totals(d_own, w, b, end, lost_a)

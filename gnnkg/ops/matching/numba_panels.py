@@ -4,10 +4,11 @@
 
 and, where ``both`` are asked for, the sum without weights too, as ``bare``, from the same phi.
 
-A panel is a block of 16 candidates, transposed: tails are (S, blocks, D, 16), and a line of these is one unit of a block. What
-follows the last candidate is zero. Sums stay in registers. The backward pass is parallel over units, because a unit's share of the
-gradients of queries and tails belongs to it alone; of fewer than four queries the last one stands again, with a gradient of zero
-(which an infinite one makes NaN). A modulus takes two planes, real parts [0, U) and imaginary parts [U, 2U).
+Forward, tails come in panels, (S, blocks, D, 16): a line is one unit of 16 candidates, and a panel's lines follow each other.
+Backward they are (S, D, blocks * 16): the candidates of a unit follow each other. What follows the last candidate is zero. Sums
+stay in registers. The backward pass is parallel over units, because a unit's share of the gradients of queries and tails belongs to
+it alone; of fewer than four queries the last one stands again, with a gradient of zero (which an infinite one makes NaN). A modulus
+takes two planes, real parts [0, U) and imaginary parts [U, 2U).
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Kernels(NamedTuple):
 
 @cache
 def kernels(op: int, weights: Weights, both: bool) -> Kernels:
-    """The loops for an op, without weights, with those of queries (B, U), or with those of candidates, (S, blocks, U, 16).
+    """The loops for an op, without weights, with those of queries (B, U), or with those of candidates, laid out like tails.
 
     Weights of queries are zeros and ones. ``bare`` and its gradient are read and written where ``both`` are asked for, weights and
     scales where there are some; elsewhere any array will do. Conditions on the arguments are decided when a kernel compiles.
@@ -118,7 +119,7 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
         """d_query (D, B) and d_scale (U, B) are transposed; gradients are (their numbers in memory, the numbers from row to row,
         columns). A task is so many ``units`` of a table.
         """
-        num_blocks, width = tail.shape[1:3]
+        width, num_blocks = tail.shape[1], tail.shape[2] // LANES
         num_units = width // 2 if two else width
         num_candidates = gradient[2]
         group = query.shape[0] // tail.shape[0]
@@ -129,6 +130,7 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
         # by rows: the gradient of what has a weight, then of what has none (of candidates: the gradient of bare)
         lines = aligned(2 * ROWS * BLOCKS)
         others = ROWS * BLOCKS
+        imaginary_lines = num_units * num_blocks
         summed, read_others = not of_candidates, of_queries or (of_candidates and both)
         for task in range(first, last):
             s = task // unit_blocks
@@ -141,10 +143,11 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
                     d_query[num_units + u, b0:b1] = ZERO
                 if scaled:
                     d_scale[u, b0:b1] = ZERO
-                for panel in range(s * num_blocks, (s + 1) * num_blocks):
-                    store(d_tails, panel * width + u, splat(ZERO))
+                first_line = (s * width + u) * num_blocks
+                for line in range(first_line, first_line + num_blocks):
+                    store(d_tails, line, splat(ZERO))
                     if two:
-                        store(d_tails, panel * width + num_units + u, splat(ZERO))
+                        store(d_tails, line + imaginary_lines, splat(ZERO))
             for begin in range(0, num_blocks, BLOCKS):
                 blocks = min(BLOCKS, num_blocks - begin)
                 k0 = begin * LANES
@@ -170,23 +173,22 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
                                 places = _elsewhere(places, weight, rows, u, others)
                             sums, more_sums = all_four(ZERO), all_four(ZERO)
                             for j in range(blocks):
-                                panel = s * num_blocks + begin + j
-                                line = panel * width + u
+                                line = (s * width + u) * num_blocks + begin + j
                                 t = load(tails, line)
                                 by = loads(lines, places, j)
                                 if of_candidates:
-                                    by = scaled_by(load(weigh, panel * num_units + u), by)
+                                    by = scaled_by(load(weigh, (s * num_units + u) * num_blocks + begin + j), by)
                                     if both:
                                         by = plus(by, loads(lines, places, others + j))
                                 a = difference(q, c, scaled, t)
                                 if two:
-                                    imaginary = minus(q_imaginary, load(tails, line + num_units))
+                                    imaginary = minus(q_imaginary, load(tails, line + imaginary_lines))
                                     by = slopes(op, a, imaginary, by)
                                     more = times(by, imaginary)
                                     by = times(by, a)
                                     more_sums = plus(more_sums, more)
-                                    d = load(d_tails, line + num_units)
-                                    store(d_tails, line + num_units, d - sum_of(more))
+                                    d = load(d_tails, line + imaginary_lines)
+                                    store(d_tails, line + imaginary_lines, d - sum_of(more))
                                 else:
                                     by = slopes(op, a, a, by)
                                 sums = plus(sums, by)
