@@ -377,8 +377,15 @@ class KnowledgeGraph:
 
     def degrees_by_direction(self, layer: int = 0) -> tuple[Degrees, Degrees]:
         """How many edges of ``messages_by_direction`` each entity has whose weight in a layer is not 0."""
-        forwards, backwards = (way.of_layer(layer) for way in self.messages_by_direction)
-        return _degrees(forwards), _degrees(backwards)
+        if layer not in self._counted:
+            forwards, backwards = (way.of_layer(layer) for way in self.messages_by_direction)
+            self._counted[layer] = _degrees(forwards), _degrees(backwards)
+        return self._counted[layer]
+
+    @cached_property
+    def _counted(self) -> dict[int, tuple[Degrees, Degrees]]:
+        """What ``degrees_by_direction`` has counted, by layer."""
+        return {}
 
     def subgraph(self, entities: Int[Tensor, " X"]) -> tuple[KnowledgeGraph, Int[Tensor, " X"]]:
         """The graph induced by some entities, renumbered 0, 1, ... in ascending order of their old ids, and those ids.

@@ -12,8 +12,8 @@ from gnnkg.experiment import build, load_dataset, read
 from gnnkg.train import fit
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "baselines"
-SECONDS = 90
-"""ten times what training and evaluation take on two free cores"""
+SECONDS = 180
+"""of all cores together: ten times what training and evaluation take"""
 
 published = pytest.mark.datasets
 
@@ -36,7 +36,7 @@ def test_it_reaches_its_floor_in_time(recipe, steps, floor):
     experiment = read(RECIPES / f"{recipe}.yaml")
     dataset = load_dataset(experiment)
     model, objective = build(experiment, dataset)
-    start = time.perf_counter()
+    start = time.process_time()
     fit(
         model,
         objective,
@@ -49,5 +49,5 @@ def test_it_reaches_its_floor_in_time(recipe, steps, floor):
         progress=False,
     )
     mrr = evaluate(model, dataset, bootstrap=10).metrics["mrr"]
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert mrr > floor

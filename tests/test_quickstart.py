@@ -16,16 +16,16 @@ from gnnkg.quickstart import quickstart, verdict
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The main job with a quarter of its steps: its folder, its output and its seconds."""
+    """The main job with a quarter of its steps: its folder, its output and its seconds, of all cores together."""
     folder = tmp_path_factory.mktemp("quickstart")
     for name in module.TITLES:
         (folder / f"{name}.yaml").write_text(f"base: {module.FOLDER / name}.yaml\nsteps: 200\nvalidate_every: 50\n")
     console = Console(width=140, file=io.StringIO())
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "FOLDER", folder)
         quickstart(folder / "runs", console, progress=False)
-    return folder / "runs", console.file.getvalue(), time.perf_counter() - start
+    return folder / "runs", console.file.getvalue(), time.process_time() - start
 
 
 def evaluation_of(folder, name) -> Evaluation:
@@ -58,7 +58,7 @@ def test_each_run_has_its_curve_and_is_named(finished):
 
 
 def test_a_quarter_of_the_main_job_is_quick(finished):
-    assert finished[2] < 60
+    assert finished[2] < 120
 
 
 def test_the_verdict_says_who_is_ahead_and_whether_that_is_sure(finished):

@@ -169,8 +169,8 @@ def _names(path: Path) -> list[str]:
 
 
 def plain_or_gzipped(folder: Path, name: str) -> Path | None:
-    """A file of this name, or else gzipped, with ``.gz`` behind it; None where there is neither."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    """A file of this name, plain or gzipped as ``name.gz``; None where there is neither. Raises DataError where there are both."""
+    return _find(folder, [name])
 
 
 def _find(folder: Path, names: Sequence[str]) -> Path | None:

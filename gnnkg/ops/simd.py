@@ -337,12 +337,27 @@ def swap(typing: Any, vector: Any) -> Any:
     return vector(vector), build
 
 
-@intrinsic
-def root(typing: Any, vector: Any) -> Any:
-    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.call(_of_vectors(builder, "sqrt", args[0].type), args)
+def _of_vectors(builder: Any, name: str, kind: Any) -> Any:
+    name = f"llvm.{name}.v{LANES}f32"
+    return builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(kind, [kind]), name)
 
-    return vector(vector), build
+
+def _of_each(name: str) -> Any:
+    """LLVM's function of this name, of each number."""
+
+    def function(typing: Any, vector: Any) -> Any:
+        def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.call(_of_vectors(builder, name, args[0].type), args)
+
+        return vector(vector), build
+
+    function.__name__ = name
+    return intrinsic(function)
+
+
+root, absolute = _of_each("sqrt"), _of_each("fabs")
+nearest = _of_each("rint")
+"""whole numbers, of two the even one"""
 
 
 @intrinsic
@@ -355,29 +370,6 @@ def inverse_root(typing: Any, vector: Any) -> Any:
         return builder.fdiv(ir.Constant(kind, [1.0] * LANES), square_root, flags=["arcp"])
 
     return vector(vector), build
-
-
-@intrinsic
-def absolute(typing: Any, vector: Any) -> Any:
-    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.call(_of_vectors(builder, "fabs", args[0].type), args)
-
-    return vector(vector), build
-
-
-@intrinsic
-def nearest(typing: Any, vector: Any) -> Any:
-    """The nearest whole numbers, of two the even one"""
-
-    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.call(_of_vectors(builder, "rint", args[0].type), args)
-
-    return vector(vector), build
-
-
-def _of_vectors(builder: Any, name: str, kind: Any) -> Any:
-    name = f"llvm.{name}.v{LANES}f32"
-    return builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(kind, [kind]), name)
 
 
 @intrinsic

@@ -105,6 +105,13 @@ def test_gzipped_files(tmp_path):
     assert len(from_eva(tmp_path).left.graph.facts) == 2
 
 
+def test_a_file_and_its_gzipped_twin_are_refused(tmp_path):
+    write(tmp_path, EVA)
+    (tmp_path / "triples_1.gz").write_bytes(gzip.compress(EVA["triples_1"].encode()))
+    with pytest.raises(DataError, match=re.escape("triples_1 and triples_1.gz: keep one")):
+        from_eva(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

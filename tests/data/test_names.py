@@ -43,10 +43,10 @@ def test_an_unknown_name_gets_the_closest_ones(names):
 def test_suggestions_among_forty_thousand_names_come_quickly():
     many = [f"entity number {i} of the village of {i % 97}" for i in range(40_000)] + ["Llanfairpwllgwyngyll"]
     names = Names("entity", many, many)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UnknownName, match="Llanfairpwllgwyngyll"):
         names.id("Lanfairpwlgwyngyl")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_closest_come_in_order_of_likeness():

@@ -121,8 +121,8 @@ class Kernels(NamedTuple):
 def kernels(op: int, form_name: Form, both: bool) -> Kernels:
     """The loops for an op and a form of masks. Conditions on these are decided when a kernel compiles.
 
-    Tails are laid out as in ``numba_panels.py``, words at least W or, for half vectors, D. ``bare`` and its gradient are read and written where
-    ``both`` are asked for, scales where there are some; elsewhere any array will do.
+    Tails are laid out as in ``numba_panels.py``, words at least W or, for half vectors, D. ``bare`` and its gradient are read and
+    written where ``both`` are asked for, scales where there are some; elsewhere any array will do.
     """
     form = FORMS[form_name]
     dot, two, scaled = op == DOT, op == MODULUS, op == SQUARED
