@@ -282,7 +282,7 @@ def _apply(
         else:
             fixed = _product(mutated, 1 - keep)
         found = Distance.apply(fast, (op,), both, query, scale, tail, keep)
-        return (found[0], found[1] + fixed) if both else found + fixed
+        return (found[0], found[1].add_(fixed)) if both else found.add_(fixed)
 
 
 def _mask(keep: Tensor, num_units: int) -> Tensor:
