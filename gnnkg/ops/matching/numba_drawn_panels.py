@@ -36,9 +36,9 @@ from gnnkg.ops.matching.numba_fours import (
     times,
     write,
 )
-from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, ZERO
+from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, TINY, ZERO
 from gnnkg.ops.matching.numba_kernels import slope as slope_of_one
-from gnnkg.ops.simd import LANES, aligned, at, counted, inlined, load, splat, store, strict
+from gnnkg.ops.simd import LANES, aligned, at, counted, fma, inlined, load, near_root, splat, store, strict
 
 DOT = OPS["dot"]
 FORMS = {"both": 0, "block": 1, "low": 2, "high": 3}
@@ -99,6 +99,22 @@ def _masks(form, keys, words, w, half, threshold):
         return keep_a, keep_a
     y = x if form == BOTH else _words(keys, at(words, half + w))
     return keep_a, _kept(form == LOW, y, threshold)
+
+
+@inlined
+def _over_modulus(a, b, g):
+    return g / near_root(fma(a, a, fma(b, b, splat(TINY))))
+
+
+@inlined
+def _by_division(f, g, by):
+    """``slopes`` of a modulus in other operations: one of each kind runs beside the other, two of a kind one after the other."""
+    return (
+        _over_modulus(f[0], g[0], by[0]),
+        _over_modulus(f[1], g[1], by[1]),
+        _over_modulus(f[2], g[2], by[2]),
+        _over_modulus(f[3], g[3], by[3]),
+    )
 
 
 @inlined
@@ -253,7 +269,7 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                             if two:
                                 a, imaginary = minus(qa, ta), minus(qb, tb)
                                 za, zb = chosen(keep_a, a, own_a), chosen(keep_b, imaginary, own_b)
-                                by = slopes(op, za, zb, by)
+                                by = _by_division(za, zb, by)
                                 by_a, by_b = times(by, za), times(by, zb)
                             else:
                                 by_a, by_b = by, by

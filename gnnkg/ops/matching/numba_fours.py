@@ -19,6 +19,7 @@ from gnnkg.ops.simd import (
     inverse_root,
     load,
     load_at,
+    near_root,
     nearest,
     select,
     splat,
@@ -50,7 +51,7 @@ def phi(op, a, b):
         return a * a
     if op == MODULUS:
         square = fma(a, a, fma(b, b, splat(TINY)))
-        return select(square < splat(INFINITY), square * inverse_root(square), square)
+        return select(square < splat(INFINITY), near_root(square), square)
     f = turns(a)
     f2 = f * f
     sine = splat(ZERO)
