@@ -377,6 +377,7 @@ class KnowledgeGraph:
 
     def degrees_by_direction(self, layer: int = 0) -> tuple[Degrees, Degrees]:
         """How many edges of ``messages_by_direction`` each entity has whose weight in a layer is not 0."""
+        layer = layer if self.messages.weight is not None and self.messages.weight.dim() == 2 else 0
         if layer not in self._counted:
             forwards, backwards = (way.of_layer(layer) for way in self.messages_by_direction)
             self._counted[layer] = _degrees(forwards), _degrees(backwards)

@@ -265,6 +265,16 @@ def test_weights_by_direction_are_the_same_weights(rows, gone):
     assert {edge: w for edge, w in found.items() if any(w)} == weighted_edges(graph, graph.messages.weight)
 
 
+def test_degrees_are_counted_once_and_by_layer_where_weights_are():
+    graph = graph_of([(0, 0, 1), (1, 2, 3), (0, 1, 3)])
+    assert graph.degrees_by_direction(0) is graph.degrees_by_direction(1)
+    assert graph.degrees_by_direction()[0].leave[:2].tolist() == [2, 1]
+    weighted = graph.weighted(torch.tensor([[1.0] * 6, [0.0] * 6]))
+    first, second = (weighted.degrees_by_direction(layer)[0] for layer in (0, 1))
+    assert first.leave[:2].tolist() == [2, 1]
+    assert not second.leave.any()
+
+
 def test_weights_are_the_tensor_that_was_given_and_the_last_counts():
     graph = graph_of([(0, 0, 1), (1, 2, 3)])
     weight = torch.rand(3, 4, requires_grad=True)

@@ -70,6 +70,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
+def threads(work: int) -> int:
+    """How many threads so many element operations are worth."""
+    return min(torch.get_num_threads(), MOST_THREADS, 1 + work // WORK_PER_THREAD)
+
+
 def run(kernel: Callable[..., Any], num_tasks: int, work: int, *arguments: Any) -> None:
     """``kernel`` over all tasks, on at most torch.get_num_threads() and NUMBA_NUM_THREADS threads.
 
@@ -77,7 +82,7 @@ def run(kernel: Callable[..., Any], num_tasks: int, work: int, *arguments: Any) 
     arguments are passed as arrays.
     """
     arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
-    num_threads = min(torch.get_num_threads(), MOST_THREADS, num_tasks, 1 + work // WORK_PER_THREAD)
+    num_threads = min(threads(work), num_tasks)
     if num_threads <= 1:
         kernel(0, num_tasks, *arrays)
         return

@@ -361,16 +361,6 @@ nearest = _of_each("rint")
 
 
 @intrinsic
-def near_root(typing: Any, vector: Any) -> Any:
-    """The square root of finite numbers above zero, to about 2e-7: what takes the machine least time"""
-
-    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.call(_of_vectors(builder, "sqrt", args[0].type), args, fastmath=["afn", "reassoc", "nsz"])
-
-    return vector(vector), build
-
-
-@intrinsic
 def inverse_root(typing: Any, vector: Any) -> Any:
     """1 / sqrt of numbers above zero, to about 2e-7: by the machine's estimate and a step of Newton's where it has one"""
 

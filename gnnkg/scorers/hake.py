@@ -85,9 +85,9 @@ class HAKE(Scorer):
         return phase._replace(own=phase.own * self.radians), modulus
 
     def _score(self, phases: Tensor, moduli: Tensor) -> Tensor:
-        """Of the sums over phases and over squared differences of moduli, which are overwritten: (B, K) may be large."""
-        score = torch.addcmul(phases.new_tensor(self.gamma), phases, -self.phase_weight)
-        return score.addcmul_(moduli.add_(1e-12).sqrt_(), -self.modulus_weight)
+        """Of the sums over phases and over squared differences of moduli; the latter are overwritten, for (B, K) may be large."""
+        score = torch.addcmul(phases.new_full((), self.gamma), phases, -self.phase_weight)
+        return torch.addcmul(score, moduli.add_(1e-12).sqrt_(), -self.modulus_weight)
 
 
 class _Init:

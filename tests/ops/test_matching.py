@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from inspect import unwrap  # from the shape checks of the tests, which refuse these inputs first
+from itertools import product
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.testing import assert_close
 from gnnkg.ops import cpu, matching
 from gnnkg.ops.backends import use_reference
 from gnnkg.ops.matching import Mix, reference
-from tests.ops.cases import DISTANCES, LAYOUTS, OPS, SHAPES, Shape, check_both, check_matching, gradients, inputs
+from tests.ops.cases import DISTANCES, FORMS, LAYOUTS, OPS, SHAPES, Shape, check_both, check_matching, gradients, inputs
 
 every_op = pytest.mark.parametrize("op", OPS)
 every_distance = pytest.mark.parametrize("op", DISTANCES)
@@ -134,6 +135,23 @@ def test_a_bad_query_is_nobody_elses(op: str, queries: int, bad: float):
         assert torch.equal(one[kept], other[kept])
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("op", OPS)
+def test_a_bad_query_is_nobody_elses_where_masks_are_drawn(op: str, form: str):
+    """Nor a bad own tail, with whole fours of queries and without."""
+    for queries, place, bad in product((2, 17, 20), ("query", "own"), (float("nan"), float("inf"))):
+        good = inputs(op, Shape(1, queries, 19, 4), form).to(torch.float32)
+        broken = good.to(torch.float32)
+        with torch.no_grad():
+            (broken.query if place == "query" else broken.mix.own)[1, 2] = bad
+        others = torch.arange(queries) != 1
+        out, broken_out = good.call(matching, op), broken.call(matching, op)
+        assert torch.equal(out[others], broken_out[others])
+        for one, other in zip(gradients(out, good), gradients(broken_out, broken), strict=True):
+            if one.dim() == 2:
+                assert torch.equal(one[others], other[others])
+
+
 @pytest.mark.parametrize("queries", [2, 18])
 def test_an_unknown_component_has_the_definitions_gradient(queries: int):
     for op in ("l1", "sine"):
@@ -234,8 +252,7 @@ def test_both_products_differentiate_twice():
     assert_close(twice(matching.both("dot", given.query, given.tail, given.mix)), expected, rtol=1e-3, atol=1e-3)
 
 
-@every_distance
-@every_layout
+@pytest.mark.parametrize(("op", "layout"), [*product(DISTANCES, LAYOUTS), *(("dot", form) for form in FORMS)])
 @pytest.mark.parametrize("tables", [1, 40])
 def test_same_bits_every_time_on_any_number_of_threads(op: str, layout: str, tables: int, monkeypatch):
     monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)

@@ -8,9 +8,11 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.testing import assert_close
 
 from gnnkg.core import Scorer, Vectors
+from gnnkg.ops.backends import use_reference
 from gnnkg.scorers import HAKE, RESCAL, ComplEx, DistMult, RotatE, TransE
 
 DIM = 3
@@ -127,6 +129,16 @@ def test_the_weights_of_hake_are_trained() -> None:
     assert {name: p.item() for name, p in scorer.named_parameters()} == pytest.approx(
         {"phase_weight": 11 / DIM, "modulus_weight": 3.5}
     )
+    vectors = Vectors(torch.rand(3, 2 * DIM), torch.rand(3, 3 * DIM), torch.rand(1, 5, 2 * DIM))
+
+    def scores(weight: Tensor) -> Tensor:
+        return functional_call(scorer, {"modulus_weight": weight}, (vectors,))
+
+    found = torch.autograd.grad(scorer(vectors).square().sum(), [*scorer.parameters()])
+    with use_reference():
+        expected = torch.autograd.grad(scorer(vectors).square().sum(), [*scorer.parameters()])
+        assert_close(torch.vmap(scores)(torch.tensor([1.0, 3.5]))[1], scorer(vectors))
+    assert_close(found, expected)
 
 
 def test_the_phase_range_of_hake_stands_for_half_a_turn() -> None:

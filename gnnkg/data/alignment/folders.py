@@ -172,11 +172,12 @@ def position(names: dict[int, str], kind: str) -> Find:
 
 def is_side(path: Path) -> bool:
     """Whether ``FOLDER/1`` or ``FOLDER/2`` names a side of a folder in one of the layouts, and is no folder itself."""
-    names = (f"ent_ids_{path.name}", f"rel_triples_{path.name}")
-    return path.name in ("1", "2") and not path.exists() and any(plain_or_gzipped(path.parent, name) for name in names)
+    names = [f"{stem}_{path.name}{ending}" for stem in ("ent_ids", "rel_triples") for ending in ("", ".gz")]
+    return path.name in ("1", "2") and not path.exists() and any((path.parent / name).is_file() for name in names)
 
 
 def _need(folder: Path, name: str) -> Path:
+    """Raises DataError where it is not there, or twice."""
     found = plain_or_gzipped(folder, name)
     if found is None:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) if folder.is_dir() else "no folder"

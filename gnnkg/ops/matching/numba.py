@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -123,16 +122,16 @@ def backward(
         loops = numba_panels.kernels(OPS[op], weights, both)
         d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
         d_columns = cpu.empty(*columns.shape)
-        units = units_of_task(num_tables, num_units)
+        units = units_of_task(num_tables, num_units, work)
         arrays = *inputs, columns, weight, gradient, bare, d_query, d_scale, d_columns
         cpu.run(loops.backward, num_tables * -(-num_units // units), work, units, *arrays)
         d_query, d_scale, d_tail = d_query.t(), d_scale.t(), candidates(d_columns, num_candidates)
     return d_query, None if scale is None else d_scale, d_tail
 
 
-def units_of_task(num_tables: int, num_units: int) -> int:
-    """In the backward pass: as many as leave two tasks for each thread."""
-    return max(1, min(MOST_UNITS, num_tables * num_units // (2 * torch.get_num_threads())))
+def units_of_task(num_tables: int, num_units: int, work: int) -> int:
+    """In the backward pass: as many as leave two tasks for each thread that the work is worth, and MOST_UNITS at most."""
+    return max(1, min(MOST_UNITS, num_tables * num_units // (2 * cpu.threads(work))))
 
 
 def _weights(

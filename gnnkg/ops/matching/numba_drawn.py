@@ -25,13 +25,13 @@ WHOLE = 32
 """words that loops over rows take at once"""
 
 
-class _Masks(NamedTuple):
+class _Numbers(NamedTuple):
     """What loops draw masks from (``drawn.py``)."""
 
     start: np.uint32
     salt: np.uint32
     words: np.ndarray
-    """a word for two components, in whole lines"""
+    """a word for two components, or in the halves of vectors for one; some more than there are"""
     threshold: np.uint32
 
     def signed(self) -> tuple[np.generic | np.ndarray, ...]:
@@ -39,11 +39,11 @@ class _Masks(NamedTuple):
         return tuple(x.view(np.int32) for x in self)
 
 
-def _masks(drawn: Drawn, width: int) -> _Masks:
+def _numbers(drawn: Drawn, width: int) -> _Numbers:
     start, salt, threshold = drawn.numbers()
     num_words = width // 2 if drawn.form in ("both", "block") else width
     words = mix(torch.arange(1, -(-num_words // WHOLE) * WHOLE + 1)).numpy().astype(np.uint32)
-    return _Masks(np.uint32(start), np.uint32(salt), words, np.uint32(threshold))
+    return _Numbers(np.uint32(start), np.uint32(salt), words, np.uint32(threshold))
 
 
 def _even(x: Float[Tensor, "*X D"]) -> Float[Tensor, "*X E"]:
@@ -64,19 +64,19 @@ def forward(
     query, tail, own, scale = _even(query), _even(tail), _even(own), None if scale is None else _even(scale)
     factor = query if scale is None else scale  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
-    masks = _masks(drawn, width)
+    numbers = _numbers(drawn, width)
     out = cpu.empty(num_queries, num_candidates)
     bare = cpu.empty(num_queries, num_candidates) if both else out
     work = 2 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
         loops = numba_drawn_kernels.kernels(OPS[op], drawn.form, both)
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
-        cpu.run(loops.forward, num_tasks, work, query, factor, own, tail, *masks, out, bare)
+        cpu.run(loops.forward, num_tasks, work, query, factor, own, tail, *numbers, out, bare)
     else:
         loops = numba_drawn_panels.kernels(OPS[op], drawn.form, both)
         panels, mine = packed(tail), _of_own(op, query, scale, own)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // FOUR)
-        cpu.run(loops.forward, num_tasks, work, query, factor, mine, panels, *masks.signed(), out, bare)
+        cpu.run(loops.forward, num_tasks, work, query, factor, mine, panels, *numbers.signed(), out, bare)
     return (bare, out) if both else out
 
 
@@ -98,25 +98,26 @@ def backward(
     *gradients: Float[Tensor, "B K"],
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None, Float[Tensor, "S K D"], Float[Tensor, "B D"]]:
     """Gradients of query, scale, tail and own, from one of the sums or from those of both."""
-    given, bare, gradient = query.shape[1], strided(gradients[0]), strided(gradients[-1])
+    given_width, bare, gradient = query.shape[1], strided(gradients[0]), strided(gradients[-1])
     query, tail, own = _even(query), _even(tail), _even(own)
     factor = query if scale is None else _even(scale)  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     both = len(gradients) == 2
-    masks = _masks(drawn, width)
+    numbers = _numbers(drawn, width)
     work = 3 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
         loops = numba_drawn_kernels.kernels(OPS[op], drawn.form, both)
         by_query, d_tail = [cpu.empty(num_queries, width) for _ in range(3)], cpu.empty(*tail.shape)
-        inputs = query, factor, own, tail, *masks, gradient, bare
+        inputs = query, factor, own, tail, *numbers, gradient, bare
         cpu.run(loops.backward, num_tables, work, *inputs, *by_query, d_tail)
     else:
         loops = numba_drawn_panels.kernels(OPS[op], drawn.form, both)
         columns = transposed(tail)
         by_unit, d_columns = [cpu.empty(width, num_queries) for _ in range(3)], cpu.empty(*columns.shape)
-        units = units_of_task(num_tables, width // 2)
-        arrays = query, factor, own, columns, *masks.signed(), gradient, bare, *by_unit, d_columns
+        units = units_of_task(num_tables, width // 2, work)
+        arrays = query, factor, own, columns, *numbers.signed(), gradient, bare, *by_unit, d_columns
         cpu.run(loops.backward, num_tables * -(-(width // 2) // units), work, units, *arrays)
-        by_query, d_tail = [x.t().contiguous() for x in by_unit], candidates(d_columns, num_candidates)
-    d_query, d_scale, d_own = (x[:, :given] for x in by_query)
-    return d_query, None if scale is None else d_scale, d_tail[..., :given], d_own
+        by_query, d_tail = [x.t() for x in by_unit], candidates(d_columns, num_candidates)
+    d_query, d_scale, d_own = (x[:, :given_width] for x in by_query)
+    d_scale = None if scale is None else d_scale.contiguous()
+    return d_query.contiguous(), d_scale, d_tail[..., :given_width], d_own.contiguous()

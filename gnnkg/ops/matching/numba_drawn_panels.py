@@ -17,17 +17,17 @@ from gnnkg.ops.matching.numba_drawn_kernels import OPS
 from gnnkg.ops.matching.numba_fours import (
     FOUR,
     add_totals,
-    all_four,
     chosen,
     difference,
+    differences,
     fmas,
     four_rows,
-    less,
     loads,
     minus,
     phis,
     plus,
     read_gradients,
+    same,
     scaled_by,
     slopes,
     splats,
@@ -38,7 +38,7 @@ from gnnkg.ops.matching.numba_fours import (
 )
 from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, TINY, ZERO
 from gnnkg.ops.matching.numba_kernels import slope as slope_of_one
-from gnnkg.ops.simd import LANES, aligned, at, counted, fma, inlined, load, near_root, splat, store, strict
+from gnnkg.ops.simd import LANES, aligned, at, counted, fma, inlined, load, root, splat, store, strict
 
 DOT = OPS["dot"]
 FORMS = {"both": 0, "block": 1, "low": 2, "high": 3}
@@ -78,16 +78,14 @@ def _kept(low, x, threshold):
 
 
 @inlined
-def _keys(start, salt, pair):
-    """Of 16 pairs that follow each other."""
-    x = splat(np.int32(pair + start)) + counted()
-    x = _stir(x ^ (x >> splat(SIXTEEN))) ^ splat(salt)
+def _mix(x):
     return _stir(x ^ (x >> splat(SIXTEEN)))
 
 
 @inlined
-def _same(v):
-    return v, v, v, v
+def _keys(start, salt, pair):
+    """Of 16 pairs that follow each other."""
+    return _mix(_mix(splat(np.int32(pair + start)) + counted()) ^ splat(salt))
 
 
 @inlined
@@ -103,12 +101,14 @@ def _masks(form, keys, words, w, half, threshold):
 
 @inlined
 def _over_modulus(a, b, g):
-    return g / near_root(fma(a, a, fma(b, b, splat(TINY))))
+    return g / root(fma(a, a, fma(b, b, splat(TINY))))
 
 
 @inlined
 def _by_division(f, g, by):
-    """``slopes`` of a modulus in other operations: one of each kind runs beside the other, two of a kind one after the other."""
+    """``slopes`` of a modulus by division, where those multiply by an estimate of 1 / root. A pair needs two, one of each kind:
+    machines divide and multiply at the same time. Of a square beyond float32 this is 0, and ``slopes`` NaN.
+    """
     return (
         _over_modulus(f[0], g[0], by[0]),
         _over_modulus(f[1], g[1], by[1]),
@@ -120,7 +120,7 @@ def _by_division(f, g, by):
 @inlined
 def _slopes(op, both, keep, by, bare_by, q, c, t):
     """Of one component, for an op that is no modulus: gradients of the difference from the candidates, for ``dot`` of products."""
-    zeros = all_four(ZERO)
+    zeros = same(splat(ZERO))
     by = chosen(keep, plus(by, bare_by), bare_by) if both else chosen(keep, by, zeros)
     if op == DOT:
         return by
@@ -163,7 +163,7 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                 _keys(start, salt, rows[2] * num_candidates + k0),
                 _keys(start, salt, rows[3] * num_candidates + k0),
             )
-            sums, bare_sums = all_four(ZERO), all_four(ZERO)
+            sums, bare_sums = same(splat(ZERO)), same(splat(ZERO))
             for w in range(half):
                 keep_a, keep_b = _masks(form, key, words, w, half, threshold)
                 line = panel * width + w
@@ -220,7 +220,7 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
         lines, keys = aligned(2 * FOUR * BLOCKS), aligned(FOUR * BLOCKS).view(np.int32)
         others = FOUR * BLOCKS
         places = 0, BLOCKS, 2 * BLOCKS, 3 * BLOCKS
-        zeros = all_four(ZERO)
+        zeros = same(splat(ZERO))
         for task in range(first, last):
             s = task // unit_blocks
             w0 = task % unit_blocks * units
@@ -247,7 +247,9 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                         )
                         for j in range(blocks):
                             store(keys, i + j, _keys(start, salt, row * num_candidates + k0 + j * LANES))
-                    for i in range((end - b) * BLOCKS, FOUR * BLOCKS):  # no more queries
+                    # for queries that are not there the last one stands, with gradients of zero (which an infinite one makes NaN)
+                    for i in range((end - b) * BLOCKS, FOUR * BLOCKS):
+                        store(keys, i, splat(np.int32(0)))
                         store(lines, i, splat(ZERO))
                         store(lines, others + i, splat(ZERO))
                     rows = four_rows(b, end)
@@ -255,8 +257,8 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                         qa, qb = splats(query, rows, w), splats(query, rows, half + w)
                         ca, cb = (splats(scale, rows, w), splats(scale, rows, half + w)) if scaled else (qa, qb)
                         if two:
-                            own_a = less(qa, splats(own, rows, w))
-                            own_b = less(qb, splats(own, rows, half + w))
+                            own_a = differences(qa, splats(own, rows, w))
+                            own_b = differences(qb, splats(own, rows, half + w))
                         sum_a, sum_b, lost_a, lost_b, times_a, times_b = zeros, zeros, zeros, zeros, zeros, zeros
                         for j in range(blocks):
                             line = (s * width + w) * num_blocks + begin + j
@@ -284,15 +286,15 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                                 by_a = _slopes(op, both, keep_a, by, bare_by, qa, ca, ta)
                                 by_b = _slopes(op, both, keep_b, by, bare_by, qb, cb, tb)
                             if dot:
-                                sum_a, sum_b = fmas(by_a, _same(ta), sum_a), fmas(by_b, _same(tb), sum_b)
+                                sum_a, sum_b = fmas(by_a, same(ta), sum_a), fmas(by_b, same(tb), sum_b)
                                 store(d_tails, line, sum_of_products(by_a, qa, load(d_tails, line)))
                                 store(d_tails, other_line, sum_of_products(by_b, qb, load(d_tails, other_line)))
                             else:
                                 sum_a, sum_b = plus(sum_a, by_a), plus(sum_b, by_b)
                                 if scaled:
                                     times_a, times_b = (
-                                        fmas(by_a, _same(ta), times_a),
-                                        fmas(by_b, _same(tb), times_b),
+                                        fmas(by_a, same(ta), times_a),
+                                        fmas(by_b, same(tb), times_b),
                                     )
                                     by_a, by_b = times(by_a, ca), times(by_b, cb)
                                 store(d_tails, line, load(d_tails, line) - sum_of(by_a))

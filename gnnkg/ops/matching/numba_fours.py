@@ -1,11 +1,10 @@
 """Distances and their slopes for vectors of 16 candidates, and what kernels do for four queries at a time.
 
-Four queries share what is loaded of the candidates, and their sums fit into the registers. A kernel is compiled for one op.
+Four queries share what is loaded of the candidates, and their sums stay in registers where these have 64 bytes. Each kernel is
+compiled for one op.
 """
 
 from __future__ import annotations
-
-import numpy as np
 
 from gnnkg.ops.matching.numba_kernels import COSINE_TERMS, L1, MODULUS, SINE_TERMS, SQUARED, TINY, TURN, ZERO
 from gnnkg.ops.matching.numba_kernels import HALF as ONE_HALF
@@ -19,8 +18,8 @@ from gnnkg.ops.simd import (
     inverse_root,
     load,
     load_at,
-    near_root,
     nearest,
+    root,
     select,
     splat,
     store,
@@ -29,8 +28,6 @@ from gnnkg.ops.simd import (
     with_sign,
 )
 
-INFINITY = np.float32(np.inf)
-
 FOUR = 4
 """queries whose sums are formed at once"""
 
@@ -38,8 +35,8 @@ FOUR = 4
 @inlined
 def turns(a):
     """The angle in half turns, less the nearest whole number of them: |sin(pi x)| has period 1."""
-    turns = a * splat(TURN)
-    return turns - nearest(turns)
+    whole = a * splat(TURN)
+    return whole - nearest(whole)
 
 
 @inlined
@@ -50,8 +47,7 @@ def phi(op, a, b):
     if op == SQUARED:
         return a * a
     if op == MODULUS:
-        square = fma(a, a, fma(b, b, splat(TINY)))
-        return select(square < splat(INFINITY), near_root(square), square)
+        return root(fma(a, a, fma(b, b, splat(TINY))))
     f = turns(a)
     f2 = f * f
     sine = splat(ZERO)
@@ -96,8 +92,8 @@ def slopes(op, f, g, by):
 
 
 @inlined
-def all_four(number):
-    return splat(number), splat(number), splat(number), splat(number)
+def same(v):
+    return v, v, v, v
 
 
 @inlined
@@ -127,7 +123,7 @@ def plus(f, g):
 
 
 @inlined
-def less(f, g):
+def differences(f, g):
     return f[0] - g[0], f[1] - g[1], f[2] - g[2], f[3] - g[3]
 
 

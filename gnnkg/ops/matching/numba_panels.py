@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 from gnnkg.ops.matching.numba_fours import (
     FOUR,
     add_totals,
-    all_four,
     difference,
     fmas,
     four_rows,
@@ -28,6 +27,7 @@ from gnnkg.ops.matching.numba_fours import (
     phis,
     plus,
     read_gradients,
+    same,
     scaled_by,
     slopes,
     splats,
@@ -94,7 +94,7 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
             k0 = panel % num_blocks * LANES
             for b in range(b0, b1, FOUR):
                 rows = four_rows(b, b1)
-                sums, bare_sums = all_four(ZERO), all_four(ZERO)
+                sums, bare_sums = same(splat(ZERO)), same(splat(ZERO))
                 for u in range(num_units):
                     line = panel * width + u
                     a = difference(splats(query, rows, u), splats(scale, rows, u), scaled, load(tails, line))
@@ -171,7 +171,7 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
                             places = _places(b - r0)
                             if of_queries:
                                 places = _elsewhere(places, weight, rows, u, others)
-                            sums, more_sums = all_four(ZERO), all_four(ZERO)
+                            sums, more_sums = same(splat(ZERO)), same(splat(ZERO))
                             for j in range(blocks):
                                 line = (s * width + u) * num_blocks + begin + j
                                 t = load(tails, line)
