@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from gnnkg.annotations import Feature
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.blend import blend
+from gnnkg.ops.gathered import Gathered, Mixture, Turns
 from gnnkg.ops.matching import Mix
 
 
@@ -99,12 +100,19 @@ class Blend:
         """The scores of mixed candidates, where scores are linear in the candidate."""
         return scores.gather(1, self.second).lerp(scores.index_select(1, self.first), self.share)
 
-    def of_vectors(self, vectors: Vectors, space: Space) -> Vectors:
-        """The mixed candidates themselves, (B, X - 1, D), behind the own tail."""
+    def of_vectors(self, vectors: Vectors, space: Space, in_place: bool = False) -> Vectors:
+        """The mixed candidates themselves, (B, X - 1, D), behind the own tail; ``in_place``: rows of a table are not stored."""
         assert vectors.own is not None  # DeMix refuses candidates without
         first, second, share = self.first[1:], self.second[:, 1:], self.share[:, 1:]
-        mixed = blend(vectors.own, vectors.tail, first, second, share.to(vectors.tail.dtype), space.phases)
-        return vectors.replace(tail=mixed, blend=None)
+        rows = vectors.candidates
+        if in_place and isinstance(rows, Gathered) and rows.mixture is None and vectors.own_row is not None:
+            ids = torch.cat([vectors.own_row.unsqueeze(1), rows.ids], 1)
+            turns = None if space.phases is None else Turns(space.phases, rows.shape[2] // 2)
+            mixture = Mixture(ids.gather(1, second), share, turns)
+            return vectors.replace(candidates=Gathered(rows.table, ids.index_select(1, first), mixture), blend=None)
+        tail = vectors.tail
+        mixed = blend(vectors.own, tail, first, second, share.to(tail.dtype), space.phases)
+        return vectors.replace(candidates=mixed, blend=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,8 @@ class Vectors:
 
     head: Float[Tensor, "B D"]
     relation: Float[Tensor, "B W"]
-    tail: Float[Tensor, "S K D"]
+    candidates: Float[Tensor, "S K D"] | Gathered
+    """those in a table; where each query has a table of its own, they may be rows of another one that are not read yet"""
     own: Float[Tensor, "B D"] | None = None
     """the query's own tail, where it is not in the table"""
     mix: Mix | None = None
@@ -122,24 +131,41 @@ class Vectors:
     """mixes candidates of a query with each other (DeMix); the columns before it are own and table"""
     views: Mapping[str, Vectors] = field(default_factory=dict)
     """the same triples as one modality sees them; usually empty"""
+    own_row: Int[Tensor, " B"] | None = None
+    """where ``own`` stands in the table whose rows ``candidates`` are; ``replace`` drops it with either"""
+
+    @property
+    def tail(self) -> Float[Tensor, "S K D"]:
+        """The candidates, stored."""
+        return self.candidates.read() if isinstance(self.candidates, Gathered) else self.candidates
+
+    def of_columns(self, chosen: Int[Tensor, " X"]) -> Vectors:
+        """Only these candidates of a table."""
+        rows = self.candidates
+        few = rows.of_columns(chosen) if isinstance(rows, Gathered) else rows.index_select(1, chosen)
+        return self.replace(candidates=few, own_row=self.own_row)
 
     def truth(self, labels: Labels) -> Float[Tensor, "B D"]:
         """The vector of each query's own tail, wherever it stands."""
         if self.own is not None:
             return self.own
-        tables, num_queries = self.tail.shape[0], self.head.shape[0]
-        table = torch.arange(num_queries, device=self.tail.device) // (num_queries // tables)
-        return self.tail[table, labels.truth]
+        tail, num_queries = self.tail, self.head.shape[0]
+        table = torch.arange(num_queries, device=tail.device) // (num_queries // len(tail))
+        return tail[table, labels.truth]
 
     def mutates(self, plain: Vectors) -> bool:
         """Whether those are neither mutated nor mixed, and these the very same tensors under a mix."""
         if self.mix is None or plain.mix is not None or plain.blend is not None:
             return False
-        return all(getattr(self, name) is getattr(plain, name) for name in ("head", "relation", "tail", "own", "blend"))
+        return all(
+            getattr(self, name) is getattr(plain, name) for name in ("head", "relation", "candidates", "own", "blend")
+        )
 
     def replace(self, **changes: object) -> Vectors:
         if "blend" not in changes and self.blend is not None:
             changes["blend"] = replace(self.blend, scores=None)
+        if {"candidates", "own"} & set(changes):
+            changes.setdefault("own_row", None)
         return replace(self, **changes)  # type: ignore[arg-type]  # the fields' own types are checked in the tests
 
 
@@ -267,10 +293,15 @@ class Scorer(nn.Module, ABC):
     """whether ``place`` says where the tail should lie among the entities, to be the head of a next query: h + r1 + r2"""
 
     def __init_subclass__(cls, **more: object) -> None:
-        """Who matches anew gives up what was inherited for both: it would not be the same."""
+        """Who matches anew gives up what was inherited for both and for rows: it would not be the same."""
         super().__init_subclass__(**more)
-        if "match" in vars(cls) and "match_both" not in vars(cls):
-            cls.match_both = Scorer.match_both
+
+        def place(name: str) -> int:
+            return next(place for place, each in enumerate(cls.__mro__) if name in vars(each))
+
+        for name in ("match_both", "match_rows"):
+            if place("match") < place(name):
+                setattr(cls, name, vars(Scorer)[name])
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
@@ -288,6 +319,10 @@ class Scorer(nn.Module, ABC):
         """Scores of the candidates as they are, and mutated: for scorers to override whose op gives both (``matching.both``)."""
         return self.match(query, tail), self.match(query, tail, mix)
 
+    def match_rows(self, query: Float[Tensor, "B Q"], rows: Gathered) -> Float[Tensor, "B K"]:
+        """Scores of candidates that are rows of a table: for scorers to override whose op reads them there (``gathered.match``)."""
+        return self.match(query, rows.read())
+
     def place(self, query: Float[Tensor, "B Q"]) -> Float[Tensor, "B D"]:
         """The entity vector that matches a query best, for a scorer that ``chains``: the query itself, if nothing else is said."""
         if not self.chains:
@@ -302,9 +337,12 @@ class Scorer(nn.Module, ABC):
             if self.linear:
                 known = mixup.scores
                 return mixup.of_scores(self(vectors.replace(blend=None)) if known is None else known)
-            return self(mixup.of_vectors(vectors, self.space))
-        query = self.query(vectors.head, vectors.relation)
-        scores = self.match(query, vectors.tail, vectors.mix)
+            return self(mixup.of_vectors(vectors, self.space, type(self).match_rows is not Scorer.match_rows))
+        query, rows = self.query(vectors.head, vectors.relation), vectors.candidates
+        if isinstance(rows, Gathered) and vectors.mix is None:
+            scores = self.match_rows(query, rows)
+        else:
+            scores = self.match(query, vectors.tail, vectors.mix)
         if vectors.own is None:
             return scores
         return torch.cat([self.match(query, vectors.own.unsqueeze(1)), scores], dim=1)

@@ -14,6 +14,7 @@ from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
+from gnnkg.ops.gathered import Gathered
 from gnnkg.ops.matching import Mix
 from gnnkg.samplers import AllEntities, Uniform
 from gnnkg.scorers import ComplEx, DistMult
@@ -148,13 +149,46 @@ class Doubled(DistMult):
         return 2 * super().forward(vectors)
 
 
-@pytest.mark.parametrize("make", [Shifted, Doubled, DistMult])
+class Halving:
+    """A part that scorers are mixed from."""
+
+    def match(self, query: Tensor, tail: Tensor, mix: Mix | None = None) -> Tensor:
+        return super().match(query, tail, mix) / 2  # type: ignore[misc]
+
+
+class Halved(Halving, DistMult):
+    pass
+
+
+OWN = [Shifted, Doubled, Halved, DistMult]
+
+
+@pytest.mark.parametrize("make", OWN)
 @pytest.mark.parametrize("hooked", [False, True])
 def test_scorers_of_ones_own_score_both_as_they_score_each(make: type[DistMult], hooked: bool) -> None:
     scorer, versions = make(4), mixed_vectors()
     if hooked:
         scorer.register_forward_hook(lambda _module, _given, scores: scores / 2)
     assert_close(scorer.each(versions), [scorer(version) for version in versions])
+
+
+@pytest.mark.parametrize("make", OWN)
+def test_scorers_of_ones_own_score_rows_as_they_score_candidates(make: type[DistMult]) -> None:
+    vectors = Vectors(torch.randn(6, 4), torch.randn(6, 4), Gathered(torch.randn(9, 4), torch.randint(9, (6, 3))))
+    assert_close(make(4)(vectors), make(4)(vectors.replace(candidates=vectors.tail)))
+
+
+def test_where_own_tails_stand_is_forgotten_with_them() -> None:
+    """What is replaced is no row of the table any more."""
+    rows = Gathered(torch.randn(9, 4), torch.randint(9, (6, 3)))
+    vectors = Vectors(torch.randn(6, 4), torch.randn(6, 4), rows, torch.randn(6, 4), own_row=torch.arange(6))
+    assert vectors.replace(head=vectors.relation).own_row is vectors.own_row
+    assert vectors.replace(own=vectors.head).own_row is None
+    assert vectors.replace(candidates=vectors.tail).own_row is None
+    for each in (vectors, vectors.replace(candidates=vectors.tail)):
+        few = each.of_columns(torch.tensor([2, 0]))
+        assert few.own_row is each.own_row
+        assert torch.equal(few.tail, vectors.tail[:, [2, 0]])
 
 
 class Dearer(Ranking):

@@ -15,6 +15,7 @@ from gnnkg.encoders.modality_noise import GaussModalityNoise, Noise, Spread
 from gnnkg.encoders.read_outs import ReadOut
 from gnnkg.encoders.table import Table
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.gathered import candidates_of
 from gnnkg.ops.rows import rows
 
 STRUCTURE = "structure"
@@ -241,6 +242,10 @@ def _vectors(
     own: Int[Tensor, " B"] | None,
 ) -> Vectors:
     """``head``, ``table`` (None: all) and ``own`` are places among the entities' rows."""
-    tail = entity.unsqueeze(0) if table is None else rows(table, entity)
+    if table is None:
+        tail = entity.unsqueeze(0)
+    else:
+        tail = candidates_of(entity, table, len(head))
+        tail = rows(table, entity) if tail is None else tail
     at_own = None if own is None else rows(own, entity)
-    return Vectors(rows(head, entity), relation, tail, at_own)
+    return Vectors(rows(head, entity), relation, tail, at_own, own_row=own)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +11,7 @@ from torch.nn import functional
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Space, Vectors
 from gnnkg.encoders.modality_noise import Noise, Spread
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops.gathered import candidates_of
 from gnnkg.ops.rows import rows, several
 
 
@@ -93,6 +94,12 @@ class TableLookup:
             read = several(self.entity, *ids)
         return [self.table.entity_dropout(each) for each in read]
 
+    @property
+    def _stand_as_read(self) -> bool:
+        """Whether rows are read as they stand in the table, and have a dense gradient."""
+        dropout = self.table.entity_dropout
+        return not (self.sparse or (dropout.training and dropout.p > 0))
+
     def _relations(self, ids: Int[Tensor, " B"]) -> Float[Tensor, "B W"]:
         table = self.table
         if table.invert is None:
@@ -109,10 +116,13 @@ class TableLookup:
                 "Table(sparse=True) trains with a sampler that names its candidates, such as Uniform: a gradient for all "
                 "entities is not sparse"
             )
-        vectors: dict[str, Tensor] = {}
-        if candidates.table is None:
-            vectors["tail"] = self.table.entity_dropout(self.entity).unsqueeze(0)
-        ids = {"tail": candidates.table, "own": candidates.own, "head": head}
+        table, own, tail = candidates.table, candidates.own, None
+        if table is None:
+            tail = self.table.entity_dropout(self.entity).unsqueeze(0)
+        elif self._stand_as_read:
+            tail = candidates_of(self.entity, table, len(head))
+        ids = {"tail": table if tail is None else None, "own": own, "head": head}
         named = {name: each for name, each in ids.items() if each is not None}
-        vectors |= dict(zip(named, self._entities(*named.values()), strict=True))
-        return Vectors(vectors["head"], self._relations(relation), vectors["tail"], vectors.get("own"))
+        read: dict[str, Any] = dict(zip(named, self._entities(*named.values()), strict=True))
+        relations = self._relations(relation)
+        return Vectors(read["head"], relations, read.get("tail", tail), read.get("own"), own_row=own)

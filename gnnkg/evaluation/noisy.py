@@ -85,7 +85,7 @@ class NoisyLookup:
         if own is not None:
             assert candidates.own is not None
             own = own + self._table[candidates.own]
-        return vectors.replace(head=vectors.head + self._table[head], tail=vectors.tail + table, own=own)
+        return vectors.replace(head=vectors.head + self._table[head], candidates=vectors.tail + table, own=own)
 
 
 def noisy_part(

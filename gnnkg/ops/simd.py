@@ -4,12 +4,15 @@
     store(table, row, v)
     load_at(table, row, c, d), store_at(table, row, c, d, v)
                                 8 columns from c on and 8 from d on, of a matrix of float32, or of bfloat16, given as int16
+    load_some(table, row, c, mask), store_some(table, row, c, mask, v)
+                                those of 16 columns from c on whose mask is set, of a matrix of float32; the others load as 0
     number_at(table, row, c), store_number_at(table, row, c, number)
                                 one column of such a matrix
     at(array, i), entry(matrix, i, j)
                                 one number of C-contiguous ones, without the look whether i or j counts from the end
     splat(number)               16 times the same
     counted()                   0, 1, 2 .. 15
+    lanes_below(number)         the mask of the first lanes, so many
     aligned(rows)               such a table (rows, 16) of float32, not filled
     v + w, v - w, v * w, v / w, v < w, v > w, v <= w, v == w, fma(u, v, w) = u * v + w
                                 of floats
@@ -250,6 +253,40 @@ def store_number_at(typing: Any, table: Any, row: Any, column: Any, number: Any)
     return types.void(table, row, column, number), build
 
 
+def _masked(builder: Any, name: str, result: Any, *parameters: Any) -> Any:
+    name = f"llvm.masked.{name}.v{LANES}f32.p0"
+    kind = ir.FunctionType(result, parameters)
+    return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+
+
+SOME = ir.VectorType(ir.FloatType(), LANES)
+BITS = ir.VectorType(ir.IntType(1), LANES)
+FLOAT_ALIGNED = ir.Constant(ir.IntType(32), 4)
+
+
+@intrinsic
+def load_some(typing: Any, table: Any, row: Any, column: Any, mask: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address = _address(context, builder, sig.args[0], args[0], sig.args[1:3], args[1:3])
+        pointer = builder.inttoptr(address, SOME.as_pointer())
+        function = _masked(builder, "load", SOME, pointer.type, FLOAT_ALIGNED.type, BITS, SOME)
+        return builder.call(function, [pointer, FLOAT_ALIGNED, args[3], ir.Constant(SOME, [0.0] * LANES)])
+
+    return FLOATS(table, row, column, mask), build
+
+
+@intrinsic
+def store_some(typing: Any, table: Any, row: Any, column: Any, mask: Any, vector: Any) -> Any:
+    def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address = _address(context, builder, sig.args[0], args[0], sig.args[1:3], args[1:3])
+        pointer = builder.inttoptr(address, SOME.as_pointer())
+        function = _masked(builder, "store", ir.VoidType(), SOME, pointer.type, FLOAT_ALIGNED.type, BITS)
+        builder.call(function, [args[4], pointer, FLOAT_ALIGNED, args[3]])
+        return context.get_dummy_value()
+
+    return types.void(table, row, column, mask, vector), build
+
+
 @intrinsic
 def splat(typing: Any, number: Any) -> Any:
     vector = VECTORS[number]
@@ -463,3 +500,15 @@ def aligned(rows):
     numbers = np.empty((rows + 1) * LANES, np.float32)
     first = -(numbers.ctypes.data // numbers.itemsize) % LANES
     return numbers[first : first + rows * LANES].reshape(rows, LANES)
+
+
+@inlined
+def lanes_below(number):
+    return counted() < splat(np.int32(number))
+
+
+@inlined
+def prefetch_row(table, row, first, last):
+    """Asks for the columns [first, last) of a row."""
+    for column in range(first, last, LANES):
+        prefetch(table, row, column)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gnnkg.core import Scorer, Space
-from gnnkg.ops import matching
+from gnnkg.ops import gathered, matching
 from gnnkg.ops.matching import Mix
 from gnnkg.scorers.spaces import initial_range
 
@@ -43,10 +43,10 @@ class HAKE(Scorer):
         phase_range = span if phase_range is None else phase_range
         if not phase_range > 0:
             raise ValueError(f"phase_range must be above 0, not {phase_range}")
-        self.radians = math.pi / phase_range
+        self.radians, self.period = math.pi / phase_range, 2 * phase_range
         self.phase_weight = nn.Parameter(torch.tensor(phase_weight * phase_range))
         self.modulus_weight = nn.Parameter(torch.tensor(modulus_weight))
-        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse, phases=2 * phase_range)
+        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse, phases=self.period)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         """``[phase | a | c]``: the modulus part is || a - c m_t ||."""
@@ -73,6 +73,14 @@ class HAKE(Scorer):
         phases = matching.both("sine", angle, phase, mix_phase)
         moduli = matching.both("squared", target, modulus, mix_modulus, scale)
         return self._score(phases[0], moduli[0]), self._score(phases[1], moduli[1])
+
+    def match_rows(self, query: Float[Tensor, "B Q"], rows: gathered.Gathered) -> Float[Tensor, "B K"]:
+        angle, target, scale = query.chunk(3, dim=-1)
+        phase, modulus = rows.halves()
+        return self._score(
+            gathered.match("sine", angle / self.radians, phase, period=self.period),
+            gathered.match("squared", target, modulus, scale),
+        )
 
     def _parts(self, query: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What phases and moduli are looked for, the scale of the latter, and those of the candidates; phases in radians."""

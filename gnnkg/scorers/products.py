@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.core import Scorer
-from gnnkg.ops import matching
+from gnnkg.ops import gathered, matching
 from gnnkg.ops.matching import Mix
 
 
@@ -22,3 +22,6 @@ class Product(Scorer):
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
     ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
         return matching.both("dot", query, tail, mix)
+
+    def match_rows(self, query: Float[Tensor, "B Q"], rows: gathered.Gathered) -> Float[Tensor, "B K"]:
+        return gathered.match("dot", query, rows)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.core import Scorer, Space
-from gnnkg.ops import matching
+from gnnkg.ops import gathered, matching
 from gnnkg.ops.matching import Mix
 from gnnkg.scorers.spaces import complex_product, initial_range, uniform
 
@@ -45,3 +45,6 @@ class RotatE(Scorer):
         plain, mutated = matching.both("modulus", query, tail, mix)
         plain = self.gamma - plain  # one after the other: the distances are given back at once
         return plain, self.gamma - mutated
+
+    def match_rows(self, query: Float[Tensor, "B Q"], rows: gathered.Gathered) -> Float[Tensor, "B K"]:
+        return self.gamma - gathered.match("modulus", query, rows)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.core import Scorer, Space
-from gnnkg.ops import matching
+from gnnkg.ops import gathered, matching
 from gnnkg.ops.matching import Mix
 from gnnkg.scorers.spaces import initial_range, uniform
 
@@ -44,6 +44,9 @@ class TransE(Scorer):
         plain, mutated = matching.both("l1" if self.p == 1 else "squared", query, tail, mix)
         plain = self._score(plain)  # one after the other: the sums are given back at once
         return plain, self._score(mutated)
+
+    def match_rows(self, query: Float[Tensor, "B Q"], rows: gathered.Gathered) -> Float[Tensor, "B K"]:
+        return self._score(gathered.match("l1" if self.p == 1 else "squared", query, rows))
 
     def _score(self, total: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Of the sums over the components."""

@@ -26,7 +26,8 @@ class DeMix:
     lowest (y_p = 1); a true negative another true negative of its query (y_p = 0). Use it with the sampler ``WithPositives``, which
     brings known tails, and the loss ``SelfAdversarial``, whose negatives may be true by a share; temperature 0 weights them alike.
     Choices, scores for the choice, shares and labels have no gradient; both partners' vectors have. Where scores are
-    linear in the candidate, the scores are mixed; elsewhere (B, C, D) mixed vectors are stored. Phases are mixed on the circle.
+    linear in the candidate, the scores are mixed; elsewhere the vectors, phases on the circle. These are stored, (B, C, D), unless
+    they are rows of a table that the scorer reads in place.
 
     ``mu``, ``delta`` and ``upper``: which negatives are suspicious. ``anneal`` lets mu fall to 0 in so many epochs, and in the
     first ``warm_up`` epochs the negatives stay what they are. ``cap``: partners are the lower half of the known tails by score, or
@@ -83,20 +84,20 @@ class DeMix:
         if self.epoch < self.warm_up:
             if len(columns) == labels.value.shape[1]:
                 return vectors, labels
-            return vectors.replace(tail=vectors.tail.index_select(1, columns[1:] - 1)), _at(columns, labels)
+            return vectors.of_columns(columns[1:] - 1), _at(columns, labels)
         with torch.set_grad_enabled(scorer.linear and torch.is_grad_enabled()):
             scores = scorer(vectors)  # which serve the loss too where they are linear
         with torch.no_grad():
             pseudo = self.suspects(scores, labels)
-            partner, share = self._partners(scores, labels, pseudo)
-        value, mask = labels.value, labels.mask
+            partner, share = self._partners(scores, labels, pseudo, columns)
+        value, mask = labels.value.index_select(1, columns), labels.mask
         if self.pseudo == "mixed":
-            value = torch.where(pseudo, 1 - share, value)
+            value = torch.where(pseudo.index_select(1, columns), 1 - share, value)
         elif self.pseudo == "masked":
             mask = labels.active & ~pseudo
-        known = scores if scorer.linear else None
-        blend = Blend(columns, partner.index_select(1, columns), share.index_select(1, columns), known)
-        return vectors.replace(blend=blend), _at(columns, Labels(value, mask, labels.truth, labels.weight))
+        blend = Blend(columns, partner, share, scores if scorer.linear else None)
+        mask = None if mask is None else mask.index_select(1, columns)
+        return vectors.replace(blend=blend), Labels(value, mask, labels.truth, labels.weight)
 
     def suspects(self, scores: Float[Tensor, "B C"], labels: Labels) -> Bool[Tensor, "B C"]:
         """The negatives that are taken for pseudo-negatives, by the model's scores."""
@@ -107,17 +108,18 @@ class DeMix:
         return pseudo_negatives(scores, labels, mu, self.delta, self.upper)
 
     def _partners(
-        self, scores: Tensor, labels: Labels, pseudo: Tensor
-    ) -> tuple[Int[Tensor, "B C"], Float[Tensor, "B C"]]:
-        """The column that each column is mixed with, and the share of its own that it keeps; 1 where it is left alone."""
+        self, scores: Tensor, labels: Labels, pseudo: Tensor, columns: Tensor
+    ) -> tuple[Int[Tensor, "B X"], Float[Tensor, "B X"]]:
+        """For each of these columns the one that it is mixed with, and the share of its own that it keeps; 1 if left alone."""
         known, nothing = positives(labels), torch.zeros_like(pseudo)
         near = pseudo if self.pseudo == "mixed" else nothing
         harder = labels.negatives & ~pseudo if self.mix_true else nothing
-        share = self._shares(known.sum(1, keepdim=True), scores)
         partner = partners(scores, known, near, harder, torch.rand_like(scores), self.cap == "below_mean")
-        return partner, torch.where(near | harder, share, 1)
+        like, mixed, partner = (each.index_select(1, columns) for each in (scores, near | harder, partner))
+        share = self._shares(known.sum(1, keepdim=True), like)
+        return partner, torch.where(mixed, share, 1)
 
-    def _shares(self, num_known: Int[Tensor, "B 1"], like: Tensor) -> Float[Tensor, "B C"]:
+    def _shares(self, num_known: Int[Tensor, "B 1"], like: Tensor) -> Float[Tensor, "B X"]:
         if self.alpha == 0:
             return torch.ones_like(like)
         if self.coefficient == "symmetric":

@@ -70,24 +70,24 @@ class EMU:
         self.detach_positive = detach_positive
 
     def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
-        own, tail = own_tail(vectors, "EMU"), vectors.tail
+        own, (num_tables, num_candidates, _) = own_tail(vectors, "EMU"), vectors.candidates.shape
         if self.detach_positive:
             own = own.detach()
-        labels = soft(labels, torch.full((1, tail.shape[1]), self.label, device=tail.device, dtype=tail.dtype))
+        labels = soft(labels, torch.full((1, num_candidates), self.label, device=own.device, dtype=own.dtype))
         if self.keep == 1:
             return vectors, labels
         if self.choose != "random":
             return vectors.replace(mix=Mix(own, self._chosen(scorer, vectors))), labels
         if self.masks != "pair":
             number = len(own) if self.num_masks is None else min(self.num_masks, len(own))
-            shape = (number,) if self.masks == "query" else tuple(tail.shape[:2])
-            return vectors.replace(mix=Mix(own, self._mask(shape, scorer, tail))), labels
+            shape = (number,) if self.masks == "query" else (num_tables, num_candidates)
+            return vectors.replace(mix=Mix(own, self._mask(shape, scorer, own))), labels
         if self.count == "bernoulli":
             form = "block" if self._block(scorer) else "both"
             return vectors.replace(mix=Mix(own, Drawn(self.keep, int(torch.randint(2**62, ())), form))), labels
-        mask = self._mask((len(own), tail.shape[1]), scorer, tail)
-        each = tail.repeat_interleave(len(own) // len(tail), 0)
-        return vectors.replace(tail=torch.lerp(own.unsqueeze(1), each, mask)), labels
+        mask = self._mask((len(own), num_candidates), scorer, own)
+        each = vectors.tail.repeat_interleave(len(own) // num_tables, 0)
+        return vectors.replace(candidates=torch.lerp(own.unsqueeze(1), each, mask)), labels
 
     def _block(self, scorer: Scorer) -> bool:
         """Whether the two halves of a complex number share their mask."""

@@ -13,8 +13,8 @@ class Mixup:
 
     The ablation that EMU (Takamoto et al., arXiv 2504.03327) is compared with; Zhang et al., "mixup", ICLR 2018. ``label`` is one
     soft label for all negatives instead. The query's head and relation and the truth column are not touched; gradients flow into
-    the positive. Where scores are linear in the candidate, the scores are mixed; elsewhere (B, K, D) mixed vectors are stored,
-    phases mixed on the circle.
+    the positive. Where scores are linear in the candidate, the scores are mixed; elsewhere the vectors, phases on the
+    circle. These are stored, (B, K, D), unless they are rows of a table that the scorer reads in place.
 
     Raises ValueError where the sampler gives no separate truth (1-vs-all), after another method, and for labels of 1 or more.
     ``views`` of the vectors are left as they are.
@@ -28,7 +28,9 @@ class Mixup:
 
     def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
         own = own_tail(vectors, "Mixup")
-        keep = torch.rand(len(own), vectors.tail.shape[1], device=own.device, dtype=own.dtype).sqrt()  # Beta(2, 1)
+        keep = torch.rand(
+            len(own), vectors.candidates.shape[1], device=own.device, dtype=own.dtype
+        ).sqrt()  # Beta(2, 1)
         value = 1 - keep if self.label is None else torch.full_like(keep, self.label)
         columns = torch.arange(1 + keep.shape[1], device=own.device)
         share = torch.cat([torch.ones_like(keep[:, :1]), keep], 1)

@@ -31,12 +31,12 @@ def pseudo_negatives(
     Chen et al., arXiv 2310.09781; the paper gives the minimum, the mean and mu, and the way they combine is our reading.
     """
     known = positives(labels)
-    least = scores.masked_fill(~known, torch.inf).amin(1, keepdim=True)
-    mean = scores.masked_fill(~known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True)
+    count = known.sum(1, keepdim=True)
+    least = torch.where(known, scores, torch.inf).amin(1, keepdim=True)
+    mean = torch.where(known, scores, 0).sum(1, keepdim=True) / count
     if delta == "additive":
         slack = torch.full_like(mean, mu)
     else:
-        single = known.sum(1, keepdim=True) == 1
-        slack = mu / 5 * torch.where(single, scores[known].std(correction=0), mean - least)
+        slack = mu / 5 * torch.where(count == 1, scores[known].std(correction=0), mean - least)
     flagged = labels.negatives & (scores >= least - slack)
     return flagged if upper == "inf" else flagged & (scores <= mean)

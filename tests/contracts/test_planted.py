@@ -218,7 +218,7 @@ class LooksAtMaskedCandidates(EMU):
 
     def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
         tail = vectors.tail - 1e-3 * vectors.tail.mean(1, keepdim=True)
-        return super().__call__(scorer, vectors.replace(tail=tail), labels)
+        return super().__call__(scorer, vectors.replace(candidates=tail), labels)
 
 
 def test_transform_that_changes_the_truth() -> None:

@@ -17,6 +17,7 @@ from torch.testing import assert_close
 
 from gnnkg.core import Scorer, Vectors
 from gnnkg.ops import matching
+from gnnkg.ops.gathered import Gathered
 from gnnkg.ops.matching import Drawn, Mix, reference
 from gnnkg.ops.matching.drawn import masks
 from tests.contracts import discovered
@@ -89,12 +90,12 @@ def explicit(vectors: Vectors) -> Vectors:
         keep = masks(mix.keep, *tail.shape).to(tail.dtype)
     else:
         keep = mix.keep.unsqueeze(1) if mix.keep.dim() == 2 else mix.keep.repeat_interleave(each, 0)
-    return vectors.replace(tail=keep * tail + (1 - keep) * mix.own.unsqueeze(1), mix=None)
+    return vectors.replace(candidates=keep * tail + (1 - keep) * mix.own.unsqueeze(1), mix=None)
 
 
 def tensors(scorer: Scorer, vectors: Vectors) -> dict[str, Tensor]:
     """Everything that scores depend on differentiably, as leaves."""
-    names = ("head", "relation", "tail", "own") if scorer.reads_head else ("relation", "tail", "own")
+    names = ("head", "relation", "candidates", "own") if scorer.reads_head else ("relation", "candidates", "own")
     leaves = {name: getattr(vectors, name) for name in names}
     if vectors.mix is not None:
         leaves["own"] = vectors.mix.own
@@ -104,10 +105,10 @@ def tensors(scorer: Scorer, vectors: Vectors) -> dict[str, Tensor]:
 
 def score(scorer: Scorer, vectors: Vectors, leaves: dict[str, Tensor], form: Callable = lambda x: x) -> Tensor:
     """Scores as a function of the leaves."""
-    changes = {name: leaves[name] for name in ("head", "relation", "tail") if name in leaves}
+    changes = {name: leaves[name] for name in ("head", "relation", "candidates") if name in leaves}
     changes["own"] = leaves["own"] if vectors.own is not None else None
     changes["mix"] = None if vectors.mix is None else Mix(leaves["own"], vectors.mix.keep)
-    parameters = {name: leaf for name, leaf in leaves.items() if name not in ("head", "relation", "tail", "own")}
+    parameters = {name: leaf for name, leaf in leaves.items() if name not in ("head", "relation", "candidates", "own")}
     return functional_call(scorer, parameters, (form(vectors.replace(**changes)),))
 
 
@@ -315,3 +316,23 @@ def test_a_pass_without_gradients_leaves_no_trace(make: Callable[[], Scorer]) ->
     scorer.eval()(vectors)
     assert scorer.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[name]) for name, value in scorer.train().state_dict().items())
+
+
+@every_scorer
+def test_rows_of_a_table_score_as_stored_candidates(make: Callable[[], Scorer]) -> None:
+    """Values and gradients, in single precision against double."""
+    scorer = make()
+    vectors = random_vectors(scorer, QUERIES, own=True, dtype=torch.float32)
+    table, ids = vectors.tail.flatten(0, 1)[:8].clone(), torch.randint(8, (QUERIES, CANDIDATES))
+    gradient = torch.randn(QUERIES, 1 + CANDIDATES)
+
+    def found(scorer: Scorer, stored: bool, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        head, rows = vectors.head.to(dtype).requires_grad_(), table.to(dtype).requires_grad_()
+        relation, own = vectors.relation.to(dtype), vectors.own.to(dtype) if vectors.own is not None else None
+        scores = scorer(Vectors(head, relation, rows[ids] if stored else Gathered(rows, ids), own))
+        found = torch.autograd.grad(scores, (head, rows), gradient.to(dtype), allow_unused=not scorer.reads_head)
+        return scores, *(each for each in found if each is not None)
+
+    ours = found(scorer, stored=False, dtype=torch.float32)
+    theirs = found(scorer.double(), stored=True, dtype=torch.float64)
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-3, check_dtype=False)

@@ -65,9 +65,9 @@ def term_and_gradients(
     """The term's value, and its gradient by everything that it depends on (0 where it does not)."""
     leaves = {"head": vectors.head.clone().requires_grad_()} | tensors(scorer, vectors)
     torch.manual_seed(SEED)  # what a transform draws
-    inputs = vectors.replace(**{name: leaves[name] for name in ("head", "relation", "tail", "own")})
+    inputs = vectors.replace(**{name: leaves[name] for name in ("head", "relation", "candidates", "own")})
     value = term(scorer, inputs, labels)
-    names = ("head", "relation", "tail", "own")
+    names = ("head", "relation", "candidates", "own")
     by = {name: leaves[name] for name in names} | dict(scorer.named_parameters())
     gradients = torch.autograd.grad(value, list(by.values()), allow_unused=True, materialize_grads=True)
     return value, dict(zip(by, gradients, strict=True))
@@ -78,12 +78,14 @@ def check_masked_candidates(term: Term, scorer: Scorer) -> None:
     vectors, labels = random_vectors(scorer, QUERIES, own=True), random_labels()
     assert labels.mask is not None
     hidden = ~labels.mask[:, 1:]
-    other = vectors.replace(tail=torch.where(hidden.unsqueeze(2), 3 * torch.randn_like(vectors.tail), vectors.tail))
+    other = vectors.replace(
+        candidates=torch.where(hidden.unsqueeze(2), 3 * torch.randn_like(vectors.tail), vectors.tail)
+    )
     value, gradients = term_and_gradients(term, scorer, vectors, labels)
     value_other, gradients_other = term_and_gradients(term, scorer, other, labels)
     assert_close(value_other, value)
     assert_close(gradients_other, gradients)
-    assert (gradients_other["tail"][hidden] == 0).all()
+    assert (gradients_other["candidates"][hidden] == 0).all()
 
 
 def check_truth(transform: Transform, scorer: Scorer, tables: int) -> None:

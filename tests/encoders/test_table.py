@@ -18,6 +18,7 @@ from gnnkg.encoders import SNAG, Normal, Table, Uniform, XavierNormal
 from gnnkg.features import RelationBag
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
+from gnnkg.ops.gathered import Gathered
 from gnnkg.scorers import HAKE, RESCAL, ComplEx, DistMult, RotatE, TransE
 from gnnkg.terms import N3, Ranking
 from gnnkg.train import fit
@@ -56,6 +57,21 @@ def test_rows(graph: KnowledgeGraph) -> None:
     assert torch.equal(vectors.tail[1, 2], table.entity[0])
     assert torch.equal(vectors.tail[0, 1], table.entity[2])
     assert torch.equal(vectors.own[3], table.entity[10])
+
+
+def test_candidates_of_each_query_are_not_read_before_they_are_asked_for(graph: KnowledgeGraph) -> None:
+    head, relation = torch.tensor([3, 0]), torch.tensor([0, 5])
+    candidates = Candidates(torch.randint(9, (2, graph.num_entities)), torch.tensor([7, 8]))
+    table = Table(graph, DistMult(4).space)
+    vectors = table(graph)(head, relation, candidates)
+    assert isinstance(vectors.candidates, Gathered)
+    assert vectors.own_row is candidates.own
+    assert torch.equal(vectors.tail, table.entity[candidates.table])
+    assert torch.equal(vectors.own, table.entity[candidates.own])
+    sparse, dropping = Table(graph, DistMult(4).space, sparse=True), Table(graph, DistMult(4).space, entity_dropout=0.5)
+    for other in (sparse, dropping):
+        assert not isinstance(other(graph)(head, relation, candidates).candidates, Gathered)
+    assert isinstance(dropping.eval()(graph)(head, relation, candidates).candidates, Gathered)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class PerQuery(Ids):
             head: Int[Tensor, " B"], relation: Int[Tensor, " B"], candidates: Candidates = EVERY_ENTITY
         ) -> Vectors:
             vectors = shared(head, relation, candidates)
-            return vectors.replace(tail=vectors.tail.repeat(len(head), 1, 1))
+            return vectors.replace(candidates=vectors.tail.repeat(len(head), 1, 1))
 
         return lookup
 

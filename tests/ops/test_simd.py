@@ -12,12 +12,16 @@ from gnnkg.ops.simd import (
     entry,
     inlined,
     inverse_root,
+    lanes_below,
     load,
+    load_some,
     nearest,
     select,
     splat,
     store,
+    store_some,
     strict,
+    total,
     with_sign,
 )
 
@@ -127,3 +131,23 @@ def test_entries_of_a_matrix():
 
     matrix = np.arange(15, dtype=np.float32).reshape(3, 5)
     assert all((each(matrix, i, j) == matrix[i, j]).all() for i in range(3) for j in range(5))
+
+
+@pytest.mark.parametrize("number", [0, 1, 7, 16, 40])
+def test_some_columns_of_a_matrix(number: int):
+    """Others are neither read nor written: the last row ends where the memory does."""
+
+    @strict
+    def doubled(matrix, row, column, number, out):
+        lanes = lanes_below(number)
+        found = load_some(matrix, row, column, lanes)
+        store_some(out, row, column, lanes, found + found)
+        return total(found)
+
+    matrix = np.arange(1, 3 * 21 + 1, dtype=np.float32).reshape(3, 21)[:, 1:]  # strided
+    for column in (0, 4, 20 - min(number, LANES)):
+        some = slice(column, column + min(number, LANES))
+        out, expected = np.zeros((3, 20), np.float32), np.zeros((3, 20), np.float32)
+        expected[2, some] = 2 * matrix[2, some]
+        assert doubled(matrix, 2, column, number, out) == matrix[2, some].sum()
+        np.testing.assert_array_equal(out, expected)

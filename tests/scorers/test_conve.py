@@ -77,7 +77,7 @@ def test_the_bias_is_the_tail_s() -> None:
     assert torch.equal(scorer(asked.replace(head=moved)), scorer(asked))
     tail = asked.tail.clone()
     tail[:, :, 12] += 5
-    assert_close(scorer(asked.replace(tail=tail)), scorer(asked) + 5)
+    assert_close(scorer(asked.replace(candidates=tail)), scorer(asked) + 5)
 
 
 def test_whole_maps_are_dropped() -> None:

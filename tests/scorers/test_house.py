@@ -153,7 +153,7 @@ def test_a_mask_a_query_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Vectors(normal(4, 8), normal(4, scorer.space.relation_dim), normal(2, 5, 8))
     own, keep = normal(4, 8), torch.randint(2, (4, 8)).double()
     stored = torch.where(keep.unsqueeze(1) == 1, asked.tail.repeat_interleave(2, 0), own.unsqueeze(1))
-    expected = scorer(asked.replace(tail=stored))
+    expected = scorer(asked.replace(candidates=stored))
     monkeypatch.setattr("gnnkg.scorers.house.mutated", None)
     assert_close(scorer(asked.replace(mix=Mix(own, keep))), expected)
 

@@ -84,7 +84,7 @@ def test_a_boundary_against_the_definition(sign, scale, recompute, monkeypatch):
         source = query + s * noise[row]
         states = lookup.states(head, query, source)
         clean = lookup(head, relation, Candidates(tail.unsqueeze(1)))
-        score = model.scorer(clean.replace(tail=states[tail]))
+        score = model.scorer(clean.replace(candidates=states[tail]))
         (slope,) = torch.autograd.grad(score.sum(), source, create_graph=True)
         target = noise[row] if sign == "back" else -noise[row]
         return (s * slope + target if scale == "unit" else slope + s * target).square().mean()

@@ -19,6 +19,7 @@ from gnnkg.data.queries import Queries
 from gnnkg.encoders import NBFNet, Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import SelfAdversarial
+from gnnkg.ops.gathered import Gathered
 from gnnkg.samplers import AllEntities, Uniform, WithPositives
 from gnnkg.scorers import HAKE, MLP, ComplEx, DistMult, RotatE, TransE
 from gnnkg.terms import Ranking
@@ -191,7 +192,7 @@ def test_scores_are_those_of_the_mixed_vectors(make_scorer: Callable[[], Scorer]
     tail, own = vectors.tail.clone().requires_grad_(), vectors.own.clone().requires_grad_()
     labels = Labels(labels.value[:, : 1 + tail.shape[1]], None, labels.truth, labels.weight)
     torch.manual_seed(0)
-    blended, _ = DeMix(mu=3.0)(scorer, vectors.replace(tail=tail, own=own), labels)
+    blended, _ = DeMix(mu=3.0)(scorer, vectors.replace(candidates=tail, own=own), labels)
     blend = blended.blend
     assert blend is not None
     assert (blend.share[:, 1:] < 1).any()
@@ -204,7 +205,7 @@ def test_scores_are_those_of_the_mixed_vectors(make_scorer: Callable[[], Scorer]
         near = first[..., :half] + torch.remainder(way + period / 2, period) - period / 2
         second = torch.cat([near, second[..., half:]], 2)
     plain = blend.share.unsqueeze(2) * first + (1 - blend.share.unsqueeze(2)) * second
-    expected = scorer(vectors.replace(own=plain[:, 0], tail=plain[:, 1:]))
+    expected = scorer(vectors.replace(own=plain[:, 0], candidates=plain[:, 1:]))
     scores = scorer(blended)
     assert_close(scores, expected)
     weight = torch.randn_like(scores)
@@ -212,6 +213,30 @@ def test_scores_are_those_of_the_mixed_vectors(make_scorer: Callable[[], Scorer]
         torch.autograd.grad((weight * scores).sum(), [tail, own]),
         torch.autograd.grad((weight * expected).sum(), [tail, own]),
     )
+
+
+@every_scorer
+def test_rows_are_mixed_as_vectors_are(make_scorer: Callable[[], Scorer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table's rows, own tails among them: the same scores and gradients as of stored candidates."""
+    scorer = make_scorer()
+    given = random_vectors(scorer, 6, own=True, dtype=torch.float32)
+    table = given.tail.flatten(0, 1).clone().requires_grad_()
+    ids, own = torch.randint(len(table), (6, 4)), torch.randint(len(table), (6,))
+    labels = Labels(torch.eye(5)[:1].expand(6, -1), None, torch.zeros(6, dtype=torch.int64), torch.ones(6))
+    rows = given.replace(candidates=Gathered(table, ids), own=table[own], own_row=own)
+    stored = given.replace(candidates=table[ids], own=table[own])
+    weight, found = torch.randn(6, 5), []
+    for vectors in (rows, stored):
+        torch.manual_seed(0)
+        blended, _ = DeMix(mu=3.0)(scorer, vectors, labels)
+        assert blended.blend is not None
+        assert (blended.blend.second == 0).any()  # an own tail is a partner
+        if vectors is rows and isinstance(scorer, TransE | RotatE | HAKE):
+            monkeypatch.setattr(Gathered, "read", lambda self: pytest.fail("stored"))
+        scores = scorer(blended)
+        found.append((scores, *torch.autograd.grad((weight * scores).sum(), table)))
+        monkeypatch.undo()
+    assert_close(found[0], found[1], rtol=1e-4, atol=1e-3)
 
 
 def test_phases_are_mixed_on_the_circle() -> None:

@@ -242,7 +242,7 @@ def test_training_ends_at_the_target_gap(beta: float) -> None:
     term = Ranking(CrossEntropy(), per_negative=True, transform=EMU(keep=1.0, label=beta))
 
     def current() -> Vectors:
-        return vectors.replace(head=free[0], tail=free[1], own=free[2])
+        return vectors.replace(head=free[0], candidates=free[1], own=free[2])
 
     def closure() -> Tensor:
         optimizer.zero_grad()

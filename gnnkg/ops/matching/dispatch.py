@@ -59,7 +59,7 @@ def squared(
 
 def modulus(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum over complex components of |query - tail|; vectors are ``[re | im]``. The modulus is sqrt(re^2 + im^2 + 1e-12)."""
-    _check_even(query)
+    check_even(query)
     return _fused("modulus", query, tail, mix)
 
 
@@ -86,7 +86,7 @@ def both(
     if scale is not None and op != "squared":
         raise ValueError(f"{op} takes no scale")
     if op == "modulus":
-        _check_even(query)
+        check_even(query)
     keep = mix.keep
     if op != "dot" or isinstance(keep, Drawn):
         return _fused_both(op, query, tail, mix, scale)
@@ -101,7 +101,8 @@ def both(
     return dot(query, tail), dot(query, tail, mix)
 
 
-def _check_even(query: Tensor) -> None:
+def check_even(query: Tensor) -> None:
+    """Raises ValueError for complex vectors of an odd width."""
     if query.shape[-1] % 2:
         raise ValueError(f"complex vectors are [re | im], of an even width; this width is {query.shape[-1]}")
 

@@ -1,76 +1,29 @@
-"""Distances and their slopes for vectors of 16 candidates, and what kernels do for four queries at a time.
+"""What kernels do for four queries at a time.
 
-Four queries share what is loaded of the candidates, and their sums stay in registers where these have 64 bytes. Each kernel is
-compiled for one op.
+They share what is loaded of the candidates, and their sums stay in registers where these have 64 bytes.
 """
 
 from __future__ import annotations
 
-from gnnkg.ops.matching.numba_kernels import COSINE_TERMS, L1, MODULUS, SINE_TERMS, SQUARED, TINY, TURN, ZERO
-from gnnkg.ops.matching.numba_kernels import HALF as ONE_HALF
+from gnnkg.ops.matching.numba_kernels import ZERO
+from gnnkg.ops.matching.numba_units import phi, slope
 from gnnkg.ops.simd import (
     HALF,
     LANES,
-    absolute,
     entry,
     fma,
     inlined,
-    inverse_root,
     load,
     load_at,
-    nearest,
-    root,
     select,
     splat,
     store,
     store_at,
     total,
-    with_sign,
 )
 
 FOUR = 4
 """queries whose sums are formed at once"""
-
-
-@inlined
-def turns(a):
-    """The angle in half turns, less the nearest whole number of them: |sin(pi x)| has period 1."""
-    whole = a * splat(TURN)
-    return whole - nearest(whole)
-
-
-@inlined
-def phi(op, a, b):
-    """One unit's share of the sum, for the difference a (and b, the imaginary part, in a modulus)."""
-    if op == L1:
-        return absolute(a)
-    if op == SQUARED:
-        return a * a
-    if op == MODULUS:
-        return root(fma(a, a, fma(b, b, splat(TINY))))
-    f = turns(a)
-    f2 = f * f
-    sine = splat(ZERO)
-    for c in SINE_TERMS[::-1]:
-        sine = fma(f2, sine, splat(c))
-    return absolute(f * sine)
-
-
-@inlined
-def slope(op, a, b, g):
-    """g * d phi / d a; for a modulus, the factor that a and b are still to be multiplied by."""
-    if op == L1:
-        return with_sign(g, a)
-    if op == SQUARED:
-        return (g + g) * a
-    if op == MODULUS:
-        return g * inverse_root(fma(a, a, fma(b, b, splat(TINY))))
-    f = turns(a)
-    f2 = f * f
-    cosine = splat(ZERO)
-    for c in COSINE_TERMS[::-1]:
-        cosine = fma(f2, cosine, splat(c))
-    return with_sign(splat(ONE_HALF) * g, f) * cosine
 
 
 # What is done for four queries: f, g and h stand for four vectors, v for one.

@@ -42,11 +42,16 @@ def _fused(table: Tensor, *ids: Tensor) -> bool:
         and backends.choose(table) == "numba"
     )
     if served:
-        for each in ids:
-            low, high = (int(end) for end in each.aminmax()) if each.numel() else (0, 0)
-            if low < 0 or high >= len(table):
-                raise IndexError(f"rows lie in [0, {len(table)}), but there is {low if low < 0 else high}")
+        check_ids(table, *ids)
     return served
+
+
+def check_ids(table: Float[Tensor, "N D"], *ids: Int[Tensor, " ..."]) -> None:
+    """Raises IndexError for ids that are no row's."""
+    for each in ids:
+        low, high = (int(end) for end in each.aminmax()) if each.numel() else (0, 0)
+        if low < 0 or high >= len(table):
+            raise IndexError(f"rows lie in [0, {len(table)}), but there is {low if low < 0 else high}")
 
 
 class _Read(torch.autograd.Function):

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnkg.ops import cpu
-from gnnkg.ops.simd import LANES, inlined, prefetch
+from gnnkg.ops.simd import prefetch_row
 
 BLOCK = 128  # ids or rows in a task
 AHEAD = 8  # rows that are asked for before their turn: they lie anywhere in memory
@@ -40,16 +40,10 @@ def add(
     return out
 
 
-@inlined
-def _ask_for(table, row):
-    for d in range(0, table.shape[1], LANES):
-        prefetch(table, row, d)
-
-
 @cpu.kernel
 def _read(first, last, ids, table, out):
     for i in range(first * BLOCK, min(last * BLOCK, len(ids))):
-        _ask_for(table, ids[min(i + AHEAD, len(ids) - 1)])
+        prefetch_row(table, ids[min(i + AHEAD, len(ids) - 1)], 0, table.shape[1])
         row, result = table[ids[i]], out[i]
         for d in range(len(row)):
             result[d] = row[d]
@@ -75,7 +69,7 @@ def _add(first, last, starts, place, given, out):
         for d in range(len(total)):
             total[d] = ZERO
         for i in range(starts[n], starts[n + 1]):
-            _ask_for(given, place[min(i + AHEAD, len(place) - 1)])
+            prefetch_row(given, place[min(i + AHEAD, len(place) - 1)], 0, given.shape[1])
             row = given[place[i]]
             for d in range(len(row)):
                 total[d] += row[d]
