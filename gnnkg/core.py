@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,8 +26,7 @@ from torch import Tensor, nn
 from gnnkg.annotations import Feature
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.blend import blend
-from gnnkg.ops.gathered import Gathered, Mixture, Turns
-from gnnkg.ops.matching import Mix
+from gnnkg.ops.matching import Gathered, Mix, Mixture, Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +291,9 @@ class Scorer(nn.Module, ABC):
     chains: bool = False
     """whether ``place`` says where the tail should lie among the entities, to be the head of a next query: h + r1 + r2"""
 
+    reads_rows: bool = False
+    """whether ``match`` takes candidates as ``Gathered`` rows too, as the ops of ``gnnkg.ops.matching`` do"""
+
     def __init_subclass__(cls, **more: object) -> None:
         """Who matches anew gives up what was inherited for both and for rows: it would not be the same."""
         super().__init_subclass__(**more)
@@ -299,7 +301,7 @@ class Scorer(nn.Module, ABC):
         def place(name: str) -> int:
             return next(place for place, each in enumerate(cls.__mro__) if name in vars(each))
 
-        for name in ("match_both", "match_rows"):
+        for name in ("match_both", "reads_rows"):
             if place("match") < place(name):
                 setattr(cls, name, vars(Scorer)[name])
 
@@ -319,10 +321,6 @@ class Scorer(nn.Module, ABC):
         """Scores of the candidates as they are, and mutated: for scorers to override whose op gives both (``matching.both``)."""
         return self.match(query, tail), self.match(query, tail, mix)
 
-    def match_rows(self, query: Float[Tensor, "B Q"], rows: Gathered) -> Float[Tensor, "B K"]:
-        """Scores of candidates that are rows of a table: for scorers to override whose op reads them there (``gathered.match``)."""
-        return self.match(query, rows.read())
-
     def place(self, query: Float[Tensor, "B Q"]) -> Float[Tensor, "B D"]:
         """The entity vector that matches a query best, for a scorer that ``chains``: the query itself, if nothing else is said."""
         if not self.chains:
@@ -337,15 +335,16 @@ class Scorer(nn.Module, ABC):
             if self.linear:
                 known = mixup.scores
                 return mixup.of_scores(self(vectors.replace(blend=None)) if known is None else known)
-            return self(mixup.of_vectors(vectors, self.space, type(self).match_rows is not Scorer.match_rows))
-        query, rows = self.query(vectors.head, vectors.relation), vectors.candidates
-        if isinstance(rows, Gathered) and vectors.mix is None:
-            scores = self.match_rows(query, rows)
-        else:
-            scores = self.match(query, vectors.tail, vectors.mix)
+            return self(mixup.of_vectors(vectors, self.space, self.reads_rows))
+        query = self.query(vectors.head, vectors.relation)
+        scores = self.match(query, self._read(vectors), vectors.mix)
         if vectors.own is None:
             return scores
         return torch.cat([self.match(query, vectors.own.unsqueeze(1)), scores], dim=1)
+
+    def _read(self, vectors: Vectors) -> Any:
+        """The candidates as ``match`` takes them."""
+        return vectors.candidates if self.reads_rows else vectors.tail
 
     def each(self, versions: Sequence[Vectors]) -> list[Float[Tensor, "B C"]]:
         """The scores of several versions of a batch's vectors. What is mutated is scored in one pass with the same as it was drawn,
@@ -358,7 +357,7 @@ class Scorer(nn.Module, ABC):
             plain = next((other for other, each in enumerate(versions) if version.mutates(each)), None)
             if together and plain is not None and plain not in scores and version.mix is not None:
                 query = self.query(version.head, version.relation)
-                bare, mutated = self.match_both(query, version.tail, version.mix)
+                bare, mutated = self.match_both(query, self._read(version), version.mix)
                 if version.own is not None:  # one after the other, so that each is given back as soon as it is copied
                     own = self.match(query, version.own.unsqueeze(1))
                     bare = torch.cat([own, bare], dim=1)

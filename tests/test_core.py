@@ -14,8 +14,7 @@ from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
-from gnnkg.ops.gathered import Gathered
-from gnnkg.ops.matching import Mix
+from gnnkg.ops.matching import Gathered, Mix
 from gnnkg.samplers import AllEntities, Uniform
 from gnnkg.scorers import ComplEx, DistMult
 from gnnkg.terms import L2, N3, Ranking

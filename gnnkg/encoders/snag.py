@@ -15,7 +15,7 @@ from gnnkg.encoders.modality_noise import GaussModalityNoise, Noise, Spread
 from gnnkg.encoders.read_outs import ReadOut
 from gnnkg.encoders.table import Table
 from gnnkg.graph import KnowledgeGraph
-from gnnkg.ops.gathered import candidates_of
+from gnnkg.ops.matching import candidates_of
 from gnnkg.ops.rows import rows
 
 STRUCTURE = "structure"

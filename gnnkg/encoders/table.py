@@ -11,7 +11,7 @@ from torch.nn import functional
 from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Space, Vectors
 from gnnkg.encoders.modality_noise import Noise, Spread
 from gnnkg.graph import KnowledgeGraph
-from gnnkg.ops.gathered import candidates_of
+from gnnkg.ops.matching import candidates_of
 from gnnkg.ops.rows import rows, several
 
 

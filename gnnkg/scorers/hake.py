@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gnnkg.core import Scorer, Space
-from gnnkg.ops import gathered, matching
-from gnnkg.ops.matching import Mix
+from gnnkg.ops import matching
+from gnnkg.ops.matching import Gathered, Mix
 from gnnkg.scorers.spaces import initial_range
 
 
@@ -29,6 +30,8 @@ class HAKE(Scorer):
     Raises ValueError for a ``phase_range`` that is not above 0.
     """
 
+    reads_rows = True
+
     def __init__(
         self,
         dim: int = 100,
@@ -43,10 +46,10 @@ class HAKE(Scorer):
         phase_range = span if phase_range is None else phase_range
         if not phase_range > 0:
             raise ValueError(f"phase_range must be above 0, not {phase_range}")
-        self.radians, self.period = math.pi / phase_range, 2 * phase_range
+        self.radians = math.pi / phase_range
         self.phase_weight = nn.Parameter(torch.tensor(phase_weight * phase_range))
         self.modulus_weight = nn.Parameter(torch.tensor(modulus_weight))
-        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse, phases=self.period)
+        self.space = Space(2 * dim, 3 * dim, init=_Init(dim, span), inverse=_inverse, phases=2 * phase_range)
 
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         """``[phase | a | c]``: the modulus part is || a - c m_t ||."""
@@ -57,7 +60,7 @@ class HAKE(Scorer):
         return torch.cat([(phase + turn) * self.radians, modulus * (stretch + bias), 1 - bias], dim=-1)
 
     def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
         angle, target, scale, phase, modulus = self._parts(query, tail)
         mix_phase, mix_modulus = (None, None) if mix is None else self._mixes(mix)
@@ -66,7 +69,7 @@ class HAKE(Scorer):
         )
 
     def match_both(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix
     ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
         angle, target, scale, phase, modulus = self._parts(query, tail)
         mix_phase, mix_modulus = self._mixes(mix)
@@ -74,18 +77,10 @@ class HAKE(Scorer):
         moduli = matching.both("squared", target, modulus, mix_modulus, scale)
         return self._score(phases[0], moduli[0]), self._score(phases[1], moduli[1])
 
-    def match_rows(self, query: Float[Tensor, "B Q"], rows: gathered.Gathered) -> Float[Tensor, "B K"]:
-        angle, target, scale = query.chunk(3, dim=-1)
-        phase, modulus = rows.halves()
-        return self._score(
-            gathered.match("sine", angle / self.radians, phase, period=self.period),
-            gathered.match("squared", target, modulus, scale),
-        )
-
-    def _parts(self, query: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _parts(self, query: Tensor, tail: Tensor | Gathered) -> tuple[Tensor, Tensor, Tensor, Any, Any]:
         """What phases and moduli are looked for, the scale of the latter, and those of the candidates; phases in radians."""
         angle, target, scale = query.chunk(3, dim=-1)
-        phase, modulus = tail.chunk(2, dim=-1)
+        phase, modulus = tail.halves() if isinstance(tail, Gathered) else tail.chunk(2, dim=-1)
         return angle, target, scale, phase * self.radians, modulus
 
     def _mixes(self, mix: Mix) -> tuple[Mix, Mix]:

@@ -4,24 +4,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.core import Scorer
-from gnnkg.ops import gathered, matching
-from gnnkg.ops.matching import Mix
+from gnnkg.ops import matching
+from gnnkg.ops.matching import Gathered, Mix
 
 
 class Product(Scorer):
     """A scorer whose score is the product of the query and the candidate, sum_d q_d t_d. Implementations give ``query``."""
 
     linear = True
+    reads_rows = True
 
     def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
         return matching.dot(query, tail, mix)
 
     def match_both(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix
     ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
         return matching.both("dot", query, tail, mix)
-
-    def match_rows(self, query: Float[Tensor, "B Q"], rows: gathered.Gathered) -> Float[Tensor, "B K"]:
-        return gathered.match("dot", query, rows)

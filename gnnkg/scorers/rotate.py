@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.core import Scorer, Space
-from gnnkg.ops import gathered, matching
-from gnnkg.ops.matching import Mix
+from gnnkg.ops import matching
+from gnnkg.ops.matching import Gathered, Mix
 from gnnkg.scorers.spaces import complex_product, initial_range, uniform
 
 
@@ -22,6 +22,7 @@ class RotatE(Scorer):
 
     curvature = "concave"
     chains = True
+    reads_rows = True
 
     def __init__(self, dim: int = 100, gamma: float = 9.0) -> None:
         super().__init__()
@@ -35,16 +36,13 @@ class RotatE(Scorer):
         return complex_product(head, torch.cat([angle.cos(), angle.sin()], dim=-1))
 
     def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
         return self.gamma - matching.modulus(query, tail, mix)
 
     def match_both(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix
     ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
         plain, mutated = matching.both("modulus", query, tail, mix)
         plain = self.gamma - plain  # one after the other: the distances are given back at once
         return plain, self.gamma - mutated
-
-    def match_rows(self, query: Float[Tensor, "B Q"], rows: gathered.Gathered) -> Float[Tensor, "B K"]:
-        return self.gamma - gathered.match("modulus", query, rows)

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.core import Scorer, Space
-from gnnkg.ops import gathered, matching
-from gnnkg.ops.matching import Mix
+from gnnkg.ops import matching
+from gnnkg.ops.matching import Gathered, Mix
 from gnnkg.scorers.spaces import initial_range, uniform
 
 
@@ -21,6 +21,7 @@ class TransE(Scorer):
 
     curvature = "concave"
     chains = True
+    reads_rows = True
 
     def __init__(self, dim: int = 100, gamma: float = 9.0, p: Literal[1, 2] = 1) -> None:
         super().__init__()
@@ -34,19 +35,16 @@ class TransE(Scorer):
         return head + relation
 
     def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix | None = None
     ) -> Float[Tensor, "B K"]:
         return self._score((matching.l1 if self.p == 1 else matching.squared)(query, tail, mix))
 
     def match_both(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
+        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix
     ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
         plain, mutated = matching.both("l1" if self.p == 1 else "squared", query, tail, mix)
         plain = self._score(plain)  # one after the other: the sums are given back at once
         return plain, self._score(mutated)
-
-    def match_rows(self, query: Float[Tensor, "B Q"], rows: gathered.Gathered) -> Float[Tensor, "B K"]:
-        return self._score(gathered.match("l1" if self.p == 1 else "squared", query, rows))
 
     def _score(self, total: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Of the sums over the components."""

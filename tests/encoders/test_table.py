@@ -18,7 +18,7 @@ from gnnkg.encoders import SNAG, Normal, Table, Uniform, XavierNormal
 from gnnkg.features import RelationBag
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
-from gnnkg.ops.gathered import Gathered
+from gnnkg.ops.matching import Gathered
 from gnnkg.scorers import HAKE, RESCAL, ComplEx, DistMult, RotatE, TransE
 from gnnkg.terms import N3, Ranking
 from gnnkg.train import fit

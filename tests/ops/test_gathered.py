@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from inspect import unwrap  # from the shape checks of the tests, which refuse these inputs first
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,8 @@ from torch.testing import assert_close
 
 from gnnkg.ops import cpu, matching
 from gnnkg.ops.backends import use_reference
-from gnnkg.ops.gathered import Gathered, Mixture, Turns, candidates_of, match
-from tests.ops.cases import DISTANCES, OPS
+from gnnkg.ops.matching import Drawn, Gathered, Mix, Mixture, Turns, candidates_of, reference
+from tests.ops.cases import DISTANCES, FORMS, OPS
 
 SHAPES = [
     (1, 1, 1, 1),
@@ -24,6 +25,11 @@ SHAPES = [
 every_op = pytest.mark.parametrize("op", OPS)
 every_distance = pytest.mark.parametrize("op", DISTANCES)
 mixed_or_not = pytest.mark.parametrize("mixed", [False, True])
+
+
+def match(op: str, query: Tensor, rows: Gathered, scale: Tensor | None = None, mix: Mix | None = None) -> Tensor:
+    return getattr(matching, op)(query, rows, mix, *(() if scale is None else (scale,)))
+
 
 Given = tuple[Tensor, Tensor, Tensor, Tensor | None, Mixture | None]
 
@@ -233,28 +239,80 @@ def test_columns_and_halves(mixed: bool) -> None:
         assert_close(second.read(), rows.read()[..., 3:])
 
 
-def test_angles_of_another_period() -> None:
-    query, table, ids, _, _ = given_to("sine", (5, 7, 9, 6))
-    factor = 2 * math.pi / 3
-    expected = match("sine", query * factor, Gathered(table * factor, ids))
+@every_op
+@mixed_or_not
+def test_rows_times_a_factor(op: str, mixed: bool) -> None:
+    query, table, ids, scale, mixture = given_to(op, (5, 7, 9, 6), mixed)
     leaves = query.requires_grad_(), table.requires_grad_()
-    for dtype in (torch.float32, torch.float64):
-        out = match("sine", query.to(dtype), Gathered(table.to(dtype), ids), period=3)
-        assert_close(out, expected.to(dtype), rtol=1e-4, atol=1e-4)
-        slopes = torch.autograd.grad(out.sum(), leaves)
-        with use_reference():
-            plain = match("sine", query, Gathered(table, ids), period=3)
-        assert_close(slopes, torch.autograd.grad(plain.sum(), leaves), rtol=1e-4, atol=1e-4)
-
-
-def test_mixed_phases_of_another_period(monkeypatch: pytest.MonkeyPatch) -> None:
-    query, table, ids, _, mixture = given_to("sine", (5, 7, 9, 6), mixed=True)
-    assert mixture is not None
-    given = query, Gathered(table, ids, mixture._replace(turns=Turns(3.0, 6)))
+    rows = Gathered(table, ids, mixture) * 0.5 * 3
+    assert_close(rows.read(), 1.5 * Gathered(table, ids, mixture).read())
+    out = match(op, query, Gathered(table, ids, mixture, 1.5), scale)
     with use_reference():
-        expected = match("sine", *given, period=3.0)
-    monkeypatch.setattr(Gathered, "read", lambda self: pytest.fail("stored"))
-    assert_close(match("sine", *given, period=3.0), expected, rtol=1e-4, atol=1e-4)
+        expected = match(op, query, Gathered(table, ids, mixture, 1.5), scale)
+    gradient = torch.randn_like(out)
+    assert_close(out, expected, rtol=1e-4, atol=1e-4)
+    ours, theirs = (torch.autograd.grad(each, leaves, gradient) for each in (out, expected))
+    assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def mutated_sums(op: str, given: Given, mix: Mix, dtype: torch.dtype) -> list[Tensor]:
+    """The sums with a mix, and both, with gradients that flow through one or the other or the two."""
+    query, table, ids, scale, _ = given
+    leaves = [each.to(dtype).requires_grad_() for each in (query, table, mix.own, *([] if scale is None else [scale]))]
+    rows, other = Gathered(leaves[1], ids, factor=0.5), None if scale is None else leaves[3]
+    mix = Mix(leaves[2], mix.keep if isinstance(mix.keep, Drawn) else mix.keep.to(dtype))
+    bare, mutated = matching.both(op, leaves[0], rows, mix, other)
+    alone = match(op, leaves[0], rows, other, mix)
+    upstream = torch.randn(2, *ids.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    sums = [bare, mutated, alone]
+    for outs in ((bare,), (mutated,), (bare, mutated), (alone,)):
+        weights = list(upstream[: len(outs)])
+        sums += torch.autograd.grad(outs, leaves, weights, True, allow_unused=True, materialize_grads=True)
+    return sums
+
+
+@pytest.mark.parametrize("masks", ["query", "group", *FORMS])
+@every_op
+def test_mutated_rows_equal_the_definition(op: str, masks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shape in SHAPES:
+        given = given_to(op, shape)
+        query = given[0]
+        if masks in FORMS:
+            keep = Drawn(0.4, int(torch.randint(2**62, ())), masks)
+        else:
+            keep = torch.randint(2, (len(query) if masks == "query" else 1, shape[3])).float()
+            keep = torch.cat([keep, keep], 1) if op == "modulus" else keep
+        mix = Mix(torch.randn_like(query) * (8 if op == "sine" else 1), keep)
+        exact = mutated_sums(op, given, mix, torch.float64)
+        with monkeypatch.context() as patch:
+            patch.setattr(Gathered, "read", lambda self: pytest.fail("stored"))
+            fast = mutated_sums(op, given, mix, torch.float32)
+        assert all(each.dtype == torch.float32 for each in fast)
+        assert_close(fast, exact, rtol=1e-4, atol=3e-4, check_dtype=False)
+
+
+@every_op
+@pytest.mark.parametrize("masks", ["query", "both"])
+def test_of_mutated_rows_too_the_number_of_threads_changes_no_bit(
+    op: str, masks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = given_to(op, (40, 6, 90, 50))
+    query = given[0]
+    keep = Drawn(0.4, 3) if masks == "both" else torch.ones_like(query).tril()[:, :1].expand_as(query)
+    mix = Mix(torch.randn_like(query), keep)
+    one = mutated_sums(op, given, mix, torch.float32)
+    monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
+    assert all(torch.equal(a, b) for a, b in zip(one, mutated_sums(op, given, mix, torch.float32), strict=True))
+
+
+def test_masks_of_candidates_are_served_by_stored_ones() -> None:
+    for op in OPS:
+        query, table, ids, _, mixture = given_to(op, (4, 7, 9, 6), mixed=True)
+        mix = Mix(torch.randn_like(query), torch.randint(2, (4, 7, 1)).float().expand(4, 7, query.shape[1]))
+        for rows in (Gathered(table, ids), Gathered(table, ids, mixture)):
+            expected = getattr(reference, op)(query, rows.read(), mix)
+            assert_close(match(op, query, rows, mix=mix), expected, rtol=1e-4, atol=1e-4)
+            assert_close(matching.both(op, query, rows, mix)[1], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_table_without_a_gradient() -> None:
@@ -293,19 +351,13 @@ def test_ids_of_no_row(wrong: int, mixed: bool) -> None:
 
 def test_wrong_shapes() -> None:
     query, table, ids, _, _ = given_to("l1", (5, 7, 9, 3))
-    unchecked = unwrap(match)
+    unchecked = unwrap(matching.l1)
     for wrong in (Gathered(table, ids[:4]), Gathered(table[:, :2], ids)):
-        with pytest.raises(ValueError, match=r"rows \(B, K\) of a table"):
-            unchecked("l1", query, wrong)
-    with pytest.raises(ValueError, match="of the op squared"):
-        unchecked("l1", query, Gathered(table, ids), query)
-    with pytest.raises(ValueError, match="takes no period"):
-        unchecked("l1", query, Gathered(table, ids), period=1.0)
-    with pytest.raises(ValueError, match="expected an op of dot, l1"):
-        unchecked("l2", query, Gathered(table, ids))
+        with pytest.raises(ValueError, match=r"S must divide B|expected queries \(B, D\)"):
+            unchecked(query, wrong)
+    with pytest.raises(ValueError, match="even width"):
+        matching.modulus(query, Gathered(table, ids))
     share = torch.rand(ids.shape)
     for wrong in (Mixture(ids[:, :1], share), Mixture(ids, share[:4])):
         with pytest.raises(ValueError, match="in the shape of the ids"):
             Gathered(table, ids, wrong)
-    with pytest.raises(ValueError, match="even width"):
-        unchecked("modulus", query, Gathered(table, ids))

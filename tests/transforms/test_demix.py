@@ -19,7 +19,7 @@ from gnnkg.data.queries import Queries
 from gnnkg.encoders import NBFNet, Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import SelfAdversarial
-from gnnkg.ops.gathered import Gathered
+from gnnkg.ops.matching import Gathered
 from gnnkg.samplers import AllEntities, Uniform, WithPositives
 from gnnkg.scorers import HAKE, MLP, ComplEx, DistMult, RotatE, TransE
 from gnnkg.terms import Ranking

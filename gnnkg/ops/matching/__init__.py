@@ -6,6 +6,7 @@
     modulus  sum_d |q_d - t_d| over complex components      RotatE
     sine     sum_d |sin((q_d - t_d) / 2)|                   HAKE's phase
 
+Where each query has candidates of its own, these may be rows of a table (``Gathered``), which are matched where they stand.
 Each takes an optional ``Mix`` and then matches mutated candidates (EMU), at nearly the same cost where pairs share masks; ``both``
 gives the sums without it and with it.
 ``reference.py`` is the definition, ``drawn.py`` that of masks for each pair; ``dispatch.py`` chooses Numba on CPU and Triton on
@@ -15,6 +16,22 @@ there are as many as you like.
 
 from gnnkg.ops.matching.dispatch import both, dot, l1, modulus, sine, squared
 from gnnkg.ops.matching.drawn import Drawn
+from gnnkg.ops.matching.gathered import Gathered, Mixture, Turns, candidates_of
 from gnnkg.ops.matching.reference import Mix, mutated, spread
 
-__all__ = ["Drawn", "Mix", "both", "dot", "l1", "modulus", "mutated", "sine", "spread", "squared"]
+__all__ = [
+    "Drawn",
+    "Gathered",
+    "Mix",
+    "Mixture",
+    "Turns",
+    "both",
+    "candidates_of",
+    "dot",
+    "l1",
+    "modulus",
+    "mutated",
+    "sine",
+    "spread",
+    "squared",
+]

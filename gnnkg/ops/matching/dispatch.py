@@ -17,9 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.ops import backends, cpu
-from gnnkg.ops.matching import reference
+from gnnkg.ops.matching import in_place, reference
 from gnnkg.ops.matching.drawn import Drawn
 from gnnkg.ops.matching.fused import Distance
+from gnnkg.ops.matching.gathered import Gathered
 from gnnkg.ops.matching.reference import Mix, spread
 
 Op = Literal["dot", "l1", "squared", "modulus", "sine"]
@@ -28,28 +29,34 @@ MIN_QUERIES = 16
 """queries a mask from which dividing products among masks pays"""
 
 
-def dot(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+Tail = Float[Tensor, "S K D"] | Gathered
+
+
+def dot(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum_d query_d * tail_d"""
     _check(query, tail, mix)
+    if isinstance(tail, Gathered) and not in_place.serves("dot", query, tail, mix, None):
+        tail = tail.read()
     if mix is None:
-        return _product(query, tail)
+        return in_place.match("dot", query, tail) if isinstance(tail, Gathered) else _product(query, tail)
     own, keep = mix
     if isinstance(keep, Drawn):
         return _fused("dot", query, tail, mix)
     keep = spread(keep, len(query))
     if keep.dim() == 2:
-        return _product(query * keep, tail) + ((1 - keep) * query * own).sum(1, keepdim=True)
+        return dot(query * keep, tail) + ((1 - keep) * query * own).sum(1, keepdim=True)
+    assert isinstance(tail, Tensor)  # masks of candidates do not serve where rows stand
     return _product(query, tail * keep) + _product(query * own, 1 - keep)
 
 
-def l1(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+def l1(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum_d |query_d - tail_d|"""
     return _fused("l1", query, tail, mix)
 
 
 def squared(
     query: Float[Tensor, "B D"],
-    tail: Float[Tensor, "S K D"],
+    tail: Tail,
     mix: Mix | None = None,
     scale: Float[Tensor, "B D"] | None = None,
 ) -> Float[Tensor, "B K"]:
@@ -57,13 +64,13 @@ def squared(
     return _fused("squared", query, tail, mix, scale)
 
 
-def modulus(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+def modulus(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum over complex components of |query - tail|; vectors are ``[re | im]``. The modulus is sqrt(re^2 + im^2 + 1e-12)."""
     check_even(query)
     return _fused("modulus", query, tail, mix)
 
 
-def sine(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+def sine(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum_d |sin((query_d - tail_d) / 2)|, angles in radians."""
     return _fused("sine", query, tail, mix)
 
@@ -71,7 +78,7 @@ def sine(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | N
 def both(
     op: Op,
     query: Float[Tensor, "B D"],
-    tail: Float[Tensor, "S K D"],
+    tail: Tail,
     mix: Mix,
     scale: Float[Tensor, "B D"] | None = None,
 ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
@@ -92,7 +99,8 @@ def both(
         return _fused_both(op, query, tail, mix, scale)
     _check(query, tail, mix)
     if (
-        len(tail) == 1
+        isinstance(tail, Tensor)
+        and len(tail) == 1
         and keep.dim() == 2
         and len(keep) * MIN_QUERIES <= len(query)
         and _divides(query, tail, mix, keep)
@@ -107,8 +115,8 @@ def check_even(query: Tensor) -> None:
         raise ValueError(f"complex vectors are [re | im], of an even width; this width is {query.shape[-1]}")
 
 
-def _check(query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> None:
-    if query.dim() != 2 or tail.dim() != 3 or query.shape[1] != tail.shape[2]:
+def _check(query: Tensor, tail: Tensor | Gathered, mix: Mix | None, scale: Tensor | None = None) -> None:
+    if query.dim() != 2 or len(tail.shape) != 3 or query.shape[1] != tail.shape[2]:
         raise ValueError(
             f"expected queries (B, D) and candidates (S, K, D), not {tuple(query.shape)} and {tuple(tail.shape)}"
         )
@@ -236,8 +244,12 @@ def _divides(query: Tensor, tail: Tensor, mix: Mix, keep: Tensor) -> bool:
     )
 
 
-def _fused(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> Tensor:
+def _fused(op: str, query: Tensor, tail: Tensor | Gathered, mix: Mix | None, scale: Tensor | None = None) -> Tensor:
     _check(query, tail, mix, scale)
+    if isinstance(tail, Gathered):
+        if in_place.serves(op, query, tail, mix, scale):
+            return in_place.match(op, query, tail, scale, _of_rows(op, query, mix))
+        tail = tail.read()
     backend = _backend(query, tail, mix, scale)
     if backend == "reference":
         plain = getattr(reference, op)
@@ -245,8 +257,14 @@ def _fused(op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor 
     return _apply(backend, op, query, tail, mix, scale)
 
 
-def _fused_both(op: str, query: Tensor, tail: Tensor, mix: Mix, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _fused_both(
+    op: str, query: Tensor, tail: Tensor | Gathered, mix: Mix, scale: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     _check(query, tail, mix, scale)
+    if isinstance(tail, Gathered):
+        if in_place.serves(op, query, tail, mix, scale):
+            return in_place.match(op, query, tail, scale, _of_rows(op, query, mix), both=True)
+        tail = tail.read()
     backend = _backend(query, tail, mix, scale)
     if backend == "reference":
         return reference.both(op, query, tail, mix, scale)
@@ -254,6 +272,15 @@ def _fused_both(op: str, query: Tensor, tail: Tensor, mix: Mix, scale: Tensor | 
         plain = _product(query, tail) if op == "dot" else _apply(backend, op, query, tail, None, scale)
         return plain, _apply(backend, op, query, tail, mix, scale)
     return _apply(backend, op, query, tail, mix, scale, both=True)
+
+
+def _of_rows(op: str, query: Tensor, mix: Mix | None) -> Mix | None:
+    """With a mask that is a tensor as a row of zeros and ones for each query."""
+    if mix is None or isinstance(mix.keep, Drawn):
+        return mix
+    num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
+    keep = _mask(mix.keep.float(), num_units)
+    return mix._replace(keep=spread(torch.cat([keep, keep], 1) if op == "modulus" else keep, len(query)))
 
 
 def _backend(query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None) -> str:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gnnkg.ops.matching import drawn
 from gnnkg.ops.matching.drawn import Form
 from gnnkg.ops.matching.numba_drawn_kernels import OPS
 from gnnkg.ops.matching.numba_fours import (
@@ -38,13 +37,10 @@ from gnnkg.ops.matching.numba_fours import (
 )
 from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, TINY, ZERO
 from gnnkg.ops.matching.numba_kernels import slope as slope_of_one
+from gnnkg.ops.matching.numba_words import BLOCK, BOTH, FORMS, HIGH, LOW, half_of, mix, stir
 from gnnkg.ops.simd import LANES, aligned, at, counted, fma, inlined, load, root, splat, store, strict
 
 DOT = OPS["dot"]
-FORMS = {"both": 0, "block": 1, "low": 2, "high": 3}
-BOTH, BLOCK, LOW, HIGH = FORMS.values()
-FIRST, SECOND = np.array([drawn.FIRST, drawn.SECOND], np.uint32).view(np.int32)
-FIFTEEN, SIXTEEN, LOW_HALF = np.int32(15), np.int32(16), np.int32(drawn.STEPS - 1)
 ONE = np.float32(1)
 
 BLOCKS = 32
@@ -52,40 +48,23 @@ BLOCKS = 32
 
 
 @inlined
-def _stir(x):
-    x = x * splat(FIRST)
-    x = (x ^ (x >> splat(FIFTEEN))) * splat(SECOND)
-    return x ^ (x >> splat(SIXTEEN))
-
-
-@inlined
 def _words(keys, number):
     """The hash words of four queries."""
     v = splat(number)
-    return _stir(keys[0] ^ v), _stir(keys[1] ^ v), _stir(keys[2] ^ v), _stir(keys[3] ^ v)
-
-
-@inlined
-def _half(low, x):
-    return x & splat(LOW_HALF) if low else x >> splat(SIXTEEN)
+    return stir(keys[0] ^ v), stir(keys[1] ^ v), stir(keys[2] ^ v), stir(keys[3] ^ v)
 
 
 @inlined
 def _kept(low, x, threshold):
     """Whether the low or the high halves of words say 1."""
     t = splat(threshold)
-    return _half(low, x[0]) < t, _half(low, x[1]) < t, _half(low, x[2]) < t, _half(low, x[3]) < t
-
-
-@inlined
-def _mix(x):
-    return _stir(x ^ (x >> splat(SIXTEEN)))
+    return half_of(low, x[0]) < t, half_of(low, x[1]) < t, half_of(low, x[2]) < t, half_of(low, x[3]) < t
 
 
 @inlined
 def _keys(start, salt, pair):
     """Of 16 pairs that follow each other."""
-    return _mix(_mix(splat(np.int32(pair + start)) + counted()) ^ splat(salt))
+    return mix(mix(splat(np.int32(pair + start)) + counted()) ^ splat(salt))
 
 
 @inlined

@@ -7,7 +7,6 @@ thread, in the order of the pairs. Of a mixture both rows get their part.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from gnnkg.ops import cpu
 from gnnkg.ops.matching.numba_drawn_kernels import OPS
-from gnnkg.ops.matching.numba_kernels import MODULUS, SINE, SQUARED, ZERO
+from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, ZERO
 from gnnkg.ops.matching.numba_units import phi, slope
 from gnnkg.ops.simd import (
     LANES,
@@ -40,8 +39,102 @@ from gnnkg.ops.simd import (
 AHEAD = 6
 """rows that are asked for before their turn"""
 ONE = np.float32(1)
-TURN = 2 * math.pi
 DOT = OPS["dot"]
+
+
+class Rows(NamedTuple):
+    """What kernels read rows from: a ``Gathered``, taken apart."""
+
+    table: Float[Tensor, "N D"]
+    ids: Int[Tensor, "B K"]
+    factor: float = 1.0
+    second: Int[Tensor, "B K"] | None = None
+    share: Float[Tensor, "B K"] | None = None
+    period: float | None = None
+    """of all columns: mixtures are of phases"""
+
+    def arrays(self) -> tuple[Any, ...]:
+        """As kernels take them: of the table, columns must lie side by side."""
+        table, ids = self.table, self.ids.contiguous()
+        table = table if table.stride(1) == 1 else table.contiguous()
+        second, share = ids if self.second is None else self.second, table if self.share is None else self.share
+        factor, period = (np.float32(each) for each in (self.factor, self.period or 1))
+        return table, ids, factor, second.contiguous(), share.contiguous(), period
+
+
+def forward(
+    op: str, query: Float[Tensor, "B D"], scale: Float[Tensor, "B D"] | None, rows: Rows
+) -> Float[Tensor, "B K"]:
+    """The sums. Floats are float32. Products are of rows alone, not of mixtures."""
+    query, out = query.contiguous(), cpu.empty(*rows.ids.shape)
+    loops = kernels(OPS[op], rows.share is not None, rows.period is not None)
+    arrays = query, query if scale is None else scale.contiguous(), *rows.arrays(), out
+    cpu.run(loops.forward, len(query), out.numel() * query.shape[1], *arrays)
+    return out
+
+
+def backward(
+    op: str,
+    query: Float[Tensor, "B D"],
+    scale: Float[Tensor, "B D"] | None,
+    rows: Rows,
+    gradient: Float[Tensor, "B K"],
+    of_table: bool,
+) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None, Float[Tensor, "N D"] | None]:
+    """Gradients of the query, the scale and, where it is wanted, the table."""
+    query, d_query = query.contiguous(), cpu.empty(*query.shape)
+    d_scale = None if scale is None else cpu.empty(*query.shape)
+    d_table = cpu.empty(*rows.table.shape) if of_table else None
+    num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
+    work = 4 * gradient.numel() * query.shape[1] + rows.table.numel()
+    num_tasks, lines = tasks(num_units, work)
+    loops = kernels(OPS[op], rows.share is not None, rows.period is not None)
+    arrays = query, query if scale is None else scale.contiguous(), *rows.arrays(), gradient.contiguous()
+    found = d_query, d_query if d_scale is None else d_scale, of_table, d_query if d_table is None else d_table
+    cpu.run(loops.backward, num_tasks, work, lines, *arrays, *found)
+    return d_query, d_scale, d_table
+
+
+def tasks(num_units: int, work: int) -> tuple[int, int]:
+    """Of the backward pass: how many, and of how many lines of 16 units."""
+    num_lines = -(-num_units // LANES)
+    lines = -(-num_lines // cpu.threads(work))
+    return -(-num_lines // lines), lines
+
+
+@inlined
+def _candidate(table, i, factor, j, kept, period, u, lanes, mixed, turned):
+    """Units from u on of row i, mixed with those of row j."""
+    ours = load_some(table, i, u, lanes)
+    if not mixed or kept == ONE:
+        return splat(factor) * ours
+    theirs = load_some(table, j, u, lanes)
+    found = fma(splat(kept), ours - theirs, theirs)
+    if turned:
+        found = found - splat((ONE - kept) * period) * nearest((theirs - ours) / splat(period))
+    return splat(factor) * found
+
+
+@inlined
+def _give(d_table, i, factor, j, kept, u, lanes, mixed, given):
+    """The gradient of a candidate to the rows that it is made of."""
+    if not mixed or kept == ONE:
+        store_some(d_table, i, u, lanes, fma(splat(factor), given, load_some(d_table, i, u, lanes)))
+        return
+    store_some(d_table, i, u, lanes, fma(splat(factor * kept), given, load_some(d_table, i, u, lanes)))
+    store_some(d_table, j, u, lanes, fma(splat(factor * (ONE - kept)), given, load_some(d_table, j, u, lanes)))
+
+
+@inlined
+def ask_for(table, d_table, row, start, end, other, of_table):
+    """For the columns [start, end) of a row, of its gradient, and for as many from ``other`` on where that is above 0."""
+    prefetch_row(table, row, start, end)
+    if of_table:
+        prefetch_row(d_table, row, start, end)
+    if other > 0:
+        prefetch_row(table, row, other + start, other + end)
+        if of_table:
+            prefetch_row(d_table, row, other + start, other + end)
 
 
 class Kernels(NamedTuple):
@@ -49,118 +142,13 @@ class Kernels(NamedTuple):
     backward: Any
 
 
-def forward(
-    op: str,
-    turned: bool,
-    factor: float,
-    query: Float[Tensor, "B D"],
-    scale: Float[Tensor, "B D"] | None,
-    table: Float[Tensor, "N D"],
-    ids: Int[Tensor, "B K"],
-    second: Int[Tensor, "B K"] | None,
-    share: Float[Tensor, "B K"] | None,
-) -> Float[Tensor, "B K"]:
-    """The sums. Floats are float32. Products are of rows alone, not of mixtures.
-
-    Angles are multiplied by ``factor``; ``turned``: what a mixture is made of are phases, of which 2 pi / factor are a whole turn.
-    """
-    out = cpu.empty(*ids.shape)
-    loops = kernels(OPS[op], share is not None, turned)
-    arrays = _arrays(factor, query, scale, table, ids, second, share)
-    cpu.run(loops.forward, len(query), out.numel() * query.shape[1], *arrays, out)
-    return out
-
-
-def backward(
-    op: str,
-    turned: bool,
-    factor: float,
-    query: Float[Tensor, "B D"],
-    scale: Float[Tensor, "B D"] | None,
-    table: Float[Tensor, "N D"],
-    ids: Int[Tensor, "B K"],
-    second: Int[Tensor, "B K"] | None,
-    share: Float[Tensor, "B K"] | None,
-    gradient: Float[Tensor, "B K"],
-    of_table: bool,
-) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None, Float[Tensor, "N D"] | None]:
-    """Gradients of the query, the scale and, where it is wanted, the table."""
-    d_query, d_scale = cpu.empty(*query.shape), None if scale is None else cpu.empty(*query.shape)
-    d_table = cpu.empty(*table.shape) if of_table else None
-    num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
-    work = 4 * gradient.numel() * query.shape[1] + table.numel()
-    num_lines = -(-num_units // LANES)
-    lines = -(-num_lines // cpu.threads(work))
-    loops = kernels(OPS[op], share is not None, turned)
-    arrays = _arrays(factor, query, scale, table, ids, second, share)
-    found = d_query, _or(d_scale, d_query), of_table, _or(d_table, d_query)
-    cpu.run(loops.backward, -(-num_lines // lines), work, lines, *arrays, gradient.contiguous(), *found)
-    return d_query, d_scale, d_table
-
-
-def _arrays(
-    factor: float,
-    query: Tensor,
-    scale: Tensor | None,
-    table: Tensor,
-    ids: Tensor,
-    second: Tensor | None,
-    share: Tensor | None,
-) -> tuple[Any, ...]:
-    """As the kernels take them: of the table, columns must lie side by side."""
-    query, ids = query.contiguous(), ids.contiguous()
-    others = (_or(given, other).contiguous() for given, other in ((second, ids), (share, query)))
-    table = table if table.stride(1) == 1 else table.contiguous()
-    return np.float32(factor), np.float32(TURN / factor), query, _or(scale, query).contiguous(), table, ids, *others
-
-
-def _or(given: Tensor | None, other: Tensor) -> Tensor:
-    """Where kernels do not read an array any will do."""
-    return other if given is None else given
-
-
-@inlined
-def _candidate(table, i, j, kept, period, u, lanes, mixed, turned):
-    """Units from u on of row i, mixed with those of row j."""
-    ours = load_some(table, i, u, lanes)
-    if not mixed or kept == ONE:
-        return ours
-    theirs = load_some(table, j, u, lanes)
-    found = fma(splat(kept), ours - theirs, theirs)
-    if turned:
-        found = found - splat((ONE - kept) * period) * nearest((theirs - ours) / splat(period))
-    return found
-
-
-@inlined
-def _give(d_table, i, j, kept, u, lanes, mixed, given):
-    """The gradient of a candidate to the rows that it is made of."""
-    if not mixed or kept == ONE:
-        store_some(d_table, i, u, lanes, load_some(d_table, i, u, lanes) + given)
-        return
-    store_some(d_table, i, u, lanes, fma(splat(kept), given, load_some(d_table, i, u, lanes)))
-    store_some(d_table, j, u, lanes, fma(splat(ONE - kept), given, load_some(d_table, j, u, lanes)))
-
-
-@inlined
-def _ask_for(table, d_table, row, start, end, num_units, two, of_table):
-    """For the units [start, end) of a row, and of its gradient."""
-    prefetch_row(table, row, start, end)
-    if two:
-        prefetch_row(table, row, num_units + start, num_units + end)
-    if of_table:
-        prefetch_row(d_table, row, start, end)
-        if two:
-            prefetch_row(d_table, row, num_units + start, num_units + end)
-
-
 @cache
 def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
     """The loops for an op, of rows or of mixtures of two, where theirs may be ``turned`` by whole periods."""
-    two, scaled, product, angles = op == MODULUS, op == SQUARED, op == DOT, op == SINE
+    two, scaled, product = op == MODULUS, op == SQUARED, op == DOT
 
     @strict
-    def forward(first, last, factor, period, query, scale, table, ids, second, share, out):
+    def forward(first, last, query, scale, table, ids, factor, second, share, period, out):
         width = table.shape[1]
         num_units = width // 2 if two else width
         num_candidates = ids.shape[1]
@@ -177,17 +165,15 @@ def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
                 for u in range(0, num_units, LANES):
                     lanes = lanes_below(num_units - u)
                     q = load_some(query, b, u, lanes)
-                    t = _candidate(table, i, j, kept, period, u, lanes, mixed, turned)
+                    t = _candidate(table, i, factor, j, kept, period, u, lanes, mixed, turned)
                     if product:
                         found = fma(q, t, found)
                     else:
                         a = q - (load_some(scale, b, u, lanes) * t if scaled else t)
                         c = a
-                        if angles:
-                            a = a * splat(factor)
                         if two:
                             v = num_units + u
-                            im = _candidate(table, i, j, kept, period, v, lanes, mixed, turned)
+                            im = _candidate(table, i, factor, j, kept, period, v, lanes, mixed, turned)
                             c = load_some(query, b, v, lanes) - im
                         found = found + select(lanes, phi(op, a, c), splat(ZERO))
                 out[b, k] = total(found)
@@ -197,14 +183,14 @@ def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
         first,
         last,
         lines,
-        factor,
-        period,
         query,
         scale,
         table,
         ids,
+        factor,
         second,
         share,
+        period,
         gradient,
         d_query,
         d_scale,
@@ -212,6 +198,7 @@ def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
         d_table,
     ):
         num_units = table.shape[1] // 2 if two else table.shape[1]
+        other = num_units if two else 0
         num_queries, num_candidates = ids.shape
         rows, partners = ids.reshape(-1), second.reshape(-1)
         # of the query's units, or their real parts; of its scales, or its imaginary parts
@@ -230,22 +217,22 @@ def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
                 for k in range(num_candidates):
                     i, j, kept = ids[b, k], ids[b, k], ONE
                     coming = min(b * num_candidates + k + AHEAD, len(rows) - 1)
-                    _ask_for(table, d_table, rows[coming], start, end, num_units, two, of_table)
+                    ask_for(table, d_table, rows[coming], start, end, other, of_table)
                     if mixed:
                         j, kept = second[b, k], share[b, k]
-                        _ask_for(table, d_table, partners[coming], start, end, num_units, two, of_table)
+                        ask_for(table, d_table, partners[coming], start, end, other, of_table)
                     g = splat(gradient[b, k])
                     for line in range(num_lines):
                         u = start + line * LANES
                         lanes = lanes_below(num_units - u)
                         q = load_some(query, b, u, lanes)
-                        t = _candidate(table, i, j, kept, period, u, lanes, mixed, turned)
+                        t = _candidate(table, i, factor, j, kept, period, u, lanes, mixed, turned)
                         if product:
                             given = g * q
                             store(sums, line, fma(g, t, load(sums, line)))
                         elif two:
                             v = num_units + u
-                            im = _candidate(table, i, j, kept, period, v, lanes, mixed, turned)
+                            im = _candidate(table, i, factor, j, kept, period, v, lanes, mixed, turned)
                             a, c = q - t, load_some(query, b, v, lanes) - im
                             by = slope(op, a, c, g)
                             a, c = by * a, by * c
@@ -253,7 +240,7 @@ def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
                             store(more, line, load(more, line) + c)
                             given = splat(ZERO) - a
                             if of_table:
-                                _give(d_table, i, j, kept, v, lanes, mixed, splat(ZERO) - c)
+                                _give(d_table, i, factor, j, kept, v, lanes, mixed, splat(ZERO) - c)
                         elif scaled:
                             s = load_some(scale, b, u, lanes)
                             by = slope(op, q - s * t, q, g)
@@ -261,12 +248,11 @@ def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
                             store(more, line, load(more, line) - by * t)
                             given = splat(ZERO) - by * s
                         else:
-                            a = (q - t) * splat(factor) if angles else q - t
-                            by = slope(op, a, q, g * splat(factor) if angles else g)
+                            by = slope(op, q - t, q, g)
                             store(sums, line, load(sums, line) + by)
                             given = splat(ZERO) - by
                         if of_table:
-                            _give(d_table, i, j, kept, u, lanes, mixed, given)
+                            _give(d_table, i, factor, j, kept, u, lanes, mixed, given)
                 for line in range(num_lines):
                     u = start + line * LANES
                     lanes = lanes_below(num_units - u)

@@ -34,7 +34,13 @@ class Gathered:
     get no gradient. Raises ValueError for a mixture of another shape than the ids.
     """
 
-    def __init__(self, table: Float[Tensor, "N D"], ids: Int[Tensor, "B K"], mixture: Mixture | None = None) -> None:
+    def __init__(
+        self,
+        table: Float[Tensor, "N D"],
+        ids: Int[Tensor, "B K"],
+        mixture: Mixture | None = None,
+        factor: float = 1.0,
+    ) -> None:
         if mixture is not None and not mixture.second.shape == mixture.share.shape == ids.shape:
             raise ValueError(
                 f"expected the rows to mix with and their shares in the shape of the ids {tuple(ids.shape)}, not "
@@ -43,6 +49,8 @@ class Gathered:
         self.table = table
         self.ids = ids
         self.mixture = mixture
+        self.factor = factor
+        """what all of it is multiplied by"""
         self._read: dict[bool, Tensor] = {}
 
     @property
@@ -50,14 +58,18 @@ class Gathered:
         """(B, K, D)"""
         return torch.Size((*self.ids.shape, self.table.shape[1]))
 
+    def __mul__(self, factor: float) -> Gathered:
+        return Gathered(self.table, self.ids, self.mixture, self.factor * factor)
+
     def read(self) -> Float[Tensor, "B K D"]:
         """The candidates themselves; a second call gives the same tensor."""
         differentiable = torch.is_grad_enabled()
         if differentiable not in self._read:
-            self._read[differentiable] = self._stored()
+            found = self._mixed()
+            self._read[differentiable] = found if self.factor == 1 else found * self.factor
         return self._read[differentiable]
 
-    def _stored(self) -> Tensor:
+    def _mixed(self) -> Tensor:
         ours, mixture = rows(self.ids, self.table), self.mixture
         if mixture is None:
             return ours
@@ -74,7 +86,7 @@ class Gathered:
         if mixture is not None:
             second, share = (each.index_select(1, chosen) for each in (mixture.second, mixture.share))
             mixture = mixture._replace(second=second, share=share)
-        return Gathered(self.table, ids, mixture)
+        return Gathered(self.table, ids, mixture, self.factor)
 
     def halves(self) -> tuple[Gathered, Gathered]:
         """The two halves of the candidates' vectors."""
@@ -85,7 +97,7 @@ class Gathered:
             width = first.shape[1]
             low = low._replace(turns=Turns(period, min(columns, width)))
             high = low._replace(turns=Turns(period, columns - width) if columns > width else None)
-        return Gathered(first, self.ids, low), Gathered(second, self.ids, high)
+        return Gathered(first, self.ids, low, self.factor), Gathered(second, self.ids, high, self.factor)
 
 
 def candidates_of(table: Float[Tensor, "N D"], ids: Int[Tensor, "S K"], num_queries: int) -> Gathered | None:
