@@ -104,7 +104,8 @@ class Blend:
         assert vectors.own is not None  # DeMix refuses candidates without
         first, second, share = self.first[1:], self.second[:, 1:], self.share[:, 1:]
         rows = vectors.candidates
-        if in_place and isinstance(rows, Gathered) and rows.mixture is None and vectors.own_row is not None:
+        plain = isinstance(rows, Gathered) and rows.mixture is None and rows.factor == 1
+        if in_place and isinstance(rows, Gathered) and plain and vectors.own_row is not None:
             ids = torch.cat([vectors.own_row.unsqueeze(1), rows.ids], 1)
             turns = None if space.phases is None else Turns(space.phases, rows.shape[2] // 2)
             mixture = Mixture(ids.gather(1, second), share, turns)
@@ -292,7 +293,7 @@ class Scorer(nn.Module, ABC):
     """whether ``place`` says where the tail should lie among the entities, to be the head of a next query: h + r1 + r2"""
 
     reads_rows: bool = False
-    """whether ``match`` takes candidates as ``Gathered`` rows too, as the ops of ``gnnkg.ops.matching`` do"""
+    """whether ``match`` and ``match_both`` take candidates as ``Gathered`` rows too, as the ops of ``gnnkg.ops.matching`` do"""
 
     def __init_subclass__(cls, **more: object) -> None:
         """Who matches anew gives up what was inherited for both and for rows: it would not be the same."""
@@ -301,9 +302,10 @@ class Scorer(nn.Module, ABC):
         def place(name: str) -> int:
             return next(place for place, each in enumerate(cls.__mro__) if name in vars(each))
 
-        for name in ("match_both", "reads_rows"):
-            if place("match") < place(name):
-                setattr(cls, name, vars(Scorer)[name])
+        if place("match") < place("match_both"):
+            cls.match_both = Scorer.match_both
+        if min(place("match"), place("match_both")) < place("reads_rows"):
+            cls.reads_rows = False
 
     @abstractmethod
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:

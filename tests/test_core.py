@@ -159,7 +159,12 @@ class Halved(Halving, DistMult):
     pass
 
 
-OWN = [Shifted, Doubled, Halved, DistMult]
+class Both(DistMult):
+    def match_both(self, query: Tensor, tail: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
+        return (query.unsqueeze(1) * tail).sum(2), self.match(query, tail, mix)
+
+
+OWN = [Shifted, Doubled, Halved, Both, DistMult]
 
 
 @pytest.mark.parametrize("make", OWN)
@@ -175,6 +180,16 @@ def test_scorers_of_ones_own_score_both_as_they_score_each(make: type[DistMult],
 def test_scorers_of_ones_own_score_rows_as_they_score_candidates(make: type[DistMult]) -> None:
     vectors = Vectors(torch.randn(6, 4), torch.randn(6, 4), Gathered(torch.randn(9, 4), torch.randint(9, (6, 3))))
     assert_close(make(4)(vectors), make(4)(vectors.replace(candidates=vectors.tail)))
+
+
+@pytest.mark.parametrize("make", OWN)
+def test_scorers_of_ones_own_score_both_of_rows(make: type[DistMult]) -> None:
+    rows = Gathered(torch.randn(9, 4), torch.randint(9, (6, 3)))
+    plain = Vectors(torch.randn(6, 4), torch.randn(6, 4), rows, torch.randn(6, 4))
+    assert plain.own is not None
+    scorer, versions = make(4), [plain, plain.replace(mix=Mix(plain.own, torch.randint(2, (6, 4)).float()))]
+    stored = [each.replace(candidates=rows.read()) for each in versions]
+    assert_close(scorer.each(versions), [scorer(each) for each in stored])
 
 
 def test_where_own_tails_stand_is_forgotten_with_them() -> None:

@@ -28,9 +28,8 @@ class Mixup:
 
     def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
         own = own_tail(vectors, "Mixup")
-        keep = torch.rand(
-            len(own), vectors.candidates.shape[1], device=own.device, dtype=own.dtype
-        ).sqrt()  # Beta(2, 1)
+        num_candidates = vectors.candidates.shape[1]
+        keep = torch.rand(len(own), num_candidates, device=own.device, dtype=own.dtype).sqrt()  # Beta(2, 1)
         value = 1 - keep if self.label is None else torch.full_like(keep, self.label)
         columns = torch.arange(1 + keep.shape[1], device=own.device)
         share = torch.cat([torch.ones_like(keep[:, :1]), keep], 1)

@@ -161,6 +161,34 @@ def test_any_memory_layout(op: str, mixed: bool) -> None:
 
 
 @every_op
+@pytest.mark.parametrize("masks", ["query", "both"])
+def test_any_memory_layout_of_what_is_mutated(op: str, masks: str) -> None:
+    query, table, ids, scale, mixture = given_to(op, (5, 7, 9, 6))
+    keep = Drawn(0.4, 3) if masks == "both" else torch.randint(2, (5, 1)).float().expand_as(query)
+    own = torch.randn_like(query)
+    plain = mutated_sums(op, (query, table, ids, scale, mixture), Mix(own, keep), torch.float32)
+
+    def turned(x: Tensor) -> Tensor:
+        return x.detach().t().contiguous().t()
+
+    for number in range(3):
+        some = [turned(x) if place == number else x.detach() for place, x in enumerate((query, own, table))]
+        given = some[0], some[2], ids, None if scale is None else turned(scale), mixture
+        assert_close(mutated_sums(op, given, Mix(some[1], keep), torch.float32), plain)
+
+
+@every_op
+@pytest.mark.parametrize("tables", [1, 2])
+def test_rows_that_queries_share(op: str, tables: int) -> None:
+    query, table, ids, scale, _ = given_to(op, (4, 7, 9, 6))
+    mix = Mix(torch.randn_like(query), Drawn(0.4, 3))
+    rows, stored = Gathered(table, ids[:tables]), table[ids[:tables]]
+    more = () if scale is None else (scale,)
+    for each in (None, mix):
+        assert_close(match(op, query, rows, scale, each), getattr(matching, op)(query, stored, each, *more))
+
+
+@every_op
 @pytest.mark.parametrize("shape", [(3, 0, 4, 2), (0, 4, 4, 2), (3, 4, 5, 0)])
 def test_empty(op: str, shape: tuple[int, int, int, int]) -> None:
     for each in found(op, given_to(op, shape), torch.float32):
@@ -192,6 +220,19 @@ def test_products_are_differentiable_any_number_of_times(strided: bool) -> None:
     with use_reference():
         expected = twice()
     assert_close(twice(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("mutated", [False, True])
+@every_distance
+def test_by_the_weights_of_sums_too_they_differentiate_once(op: str, mutated: bool) -> None:
+    query, table, ids, scale, _ = given_to(op, (5, 7, 9, 3))
+    query.requires_grad_()
+    weight = torch.randn(5, 7, requires_grad=True)
+    mix = Mix(torch.randn_like(query), Drawn(0.5, 1)) if mutated else None
+    out = match(op, query, Gathered(table, ids), scale, mix)
+    (gradient,) = torch.autograd.grad((weight * out).sum(), query, create_graph=True)
+    with pytest.raises(RuntimeError, match="use_reference"):
+        torch.autograd.grad(gradient.square().sum(), weight)
 
 
 @every_distance
@@ -237,6 +278,8 @@ def test_columns_and_halves(mixed: bool) -> None:
         first, second = rows.halves()
         assert_close(first.read(), rows.read()[..., :3])
         assert_close(second.read(), rows.read()[..., 3:])
+        assert_close((first * 3).read(), 3 * rows.read()[..., :3])
+        assert_close((first * 3).halves()[1].read(), 3 * rows.read()[..., 2:3])
 
 
 @every_op

@@ -24,12 +24,10 @@ from gnnkg.ops.matching.gathered import Gathered
 from gnnkg.ops.matching.reference import Mix, spread
 
 Op = Literal["dot", "l1", "squared", "modulus", "sine"]
+Tail = Float[Tensor, "S K D"] | Gathered
 
 MIN_QUERIES = 16
 """queries a mask from which dividing products among masks pays"""
-
-
-Tail = Float[Tensor, "S K D"] | Gathered
 
 
 def dot(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B K"]:

@@ -89,7 +89,7 @@ class Gathered:
         return Gathered(self.table, ids, mixture, self.factor)
 
     def halves(self) -> tuple[Gathered, Gathered]:
-        """The two halves of the candidates' vectors."""
+        """The two halves of the candidates' vectors; of what they read, this reads the whole, once."""
         first, second = self.table.chunk(2, dim=1)
         low = high = self.mixture
         if low is not None and low.turns is not None:
@@ -97,7 +97,22 @@ class Gathered:
             width = first.shape[1]
             low = low._replace(turns=Turns(period, min(columns, width)))
             high = low._replace(turns=Turns(period, columns - width) if columns > width else None)
-        return Gathered(first, self.ids, low, self.factor), Gathered(second, self.ids, high, self.factor)
+        return _Half(self, 0, first, low), _Half(self, 1, second, high)
+
+
+class _Half(Gathered):
+    def __init__(self, whole: Gathered, number: int, table: Tensor, mixture: Mixture | None, factor: float = 1) -> None:
+        super().__init__(table, whole.ids, mixture, whole.factor * factor)
+        self.whole = whole
+        self.number = number
+        self.more = factor
+        """what the half is multiplied by beside the whole"""
+
+    def __mul__(self, factor: float) -> _Half:
+        return _Half(self.whole, self.number, self.table, self.mixture, self.more * factor)
+
+    def read(self) -> Float[Tensor, "B K D"]:
+        return self.whole.read().chunk(2, dim=2)[self.number] * self.more
 
 
 def candidates_of(table: Float[Tensor, "N D"], ids: Int[Tensor, "S K"], num_queries: int) -> Gathered | None:

@@ -21,10 +21,11 @@ def serves(op: str, query: Tensor, rows: Gathered, mix: Mix | None, scale: Tenso
 
     Raises IndexError for ids that are no row's, where it does.
     """
-    own = () if mix is None else (mix.own,)
-    given = query, rows.table, *own, *(() if scale is None else (scale,))
+    given = [each for each in (query, rows.table, None if mix is None else mix.own, scale) if each is not None]
+    masks = mix.keep if mix is not None and isinstance(mix.keep, Tensor) else None
     if (
-        backends.choose(*given) != "numba"
+        backends.choose(*given, masks) != "numba"
+        or len(rows.ids) != len(query)
         or any(each.dtype != torch.float32 for each in given)
         or torch.is_autocast_enabled("cpu")
         or not (query.numel() and rows.ids.numel() and rows.table.numel())
@@ -33,7 +34,7 @@ def serves(op: str, query: Tensor, rows: Gathered, mix: Mix | None, scale: Tenso
     mixture = rows.mixture
     if mixture is not None and (mix is not None or op == "dot" or _turns_in_part(rows)):
         return False
-    if mix is not None and not isinstance(mix.keep, Drawn) and mix.keep.dim() != 2:
+    if masks is not None and masks.dim() != 2:
         return False
     check_ids(rows.table, rows.ids, *(() if mixture is None else (mixture.second,)))
     return True
@@ -76,8 +77,8 @@ def match(
     return _Match.apply(options, query, scale, own, rows.table, rows.ids, second, share, keep)
 
 
-TABLE = 4
-"""the place of the table among the arguments of ``_Match``"""
+TABLE, GIVEN = 4, 8
+"""the place of the table among the arguments of ``_Match``, and how many follow the options"""
 
 
 class _Match(torch.autograd.Function):
@@ -87,15 +88,14 @@ class _Match(torch.autograd.Function):
     def forward(ctx: Any, options: _Options, *given: Any):
         ctx.options = options
         ctx.save_for_backward(*given)
-        query, scale, own, *_, keep = given
-        rows = _rows(options, *given)
+        query, scale, own = given[:3]
+        rows, keep = _rows_and_masks(options, *given)
         if own is None:
             from gnnkg.ops.matching import numba_gathered
 
             return numba_gathered.forward(options.op, query, scale, rows)
         from gnnkg.ops.matching import numba_gathered_mutated
 
-        keep = keep if options.drawn is None else options.drawn
         found = numba_gathered_mutated.forward(options.op, query, scale, rows, own, keep, options.both)
         return found if options.both else found[0]
 
@@ -109,7 +109,7 @@ class _Match(torch.autograd.Function):
             given = (gradient.unsqueeze(2) * query.unsqueeze(1)).flatten(0, 1)
             found = d_query, None, None, torch.zeros_like(table).index_add(0, ids.flatten(), given)
         else:
-            found = _Gradient.apply(ctx.options, ctx.needs_input_grad[TABLE], gradients, *ctx.saved_tensors)
+            found = _Gradient.apply(ctx.options, ctx.needs_input_grad[TABLE], *ctx.saved_tensors, *gradients)
         return None, *found, None, None, None, None
 
 
@@ -117,9 +117,10 @@ class _Gradient(torch.autograd.Function):
     """The gradient as an operation of its own, so that a second differentiation fails with advice."""
 
     @staticmethod
-    def forward(ctx: Any, options: _Options, of_table: bool, gradients: tuple[Tensor, ...], *given: Any):
-        query, scale, own, *_, keep = given
-        rows = _rows(options, *given)
+    def forward(ctx: Any, options: _Options, of_table: bool, *more: Any):
+        given, gradients = more[:GIVEN], more[GIVEN:]
+        query, scale, own = given[:3]
+        rows, keep = _rows_and_masks(options, *given)
         if own is None:
             from gnnkg.ops.matching import numba_gathered
 
@@ -127,7 +128,6 @@ class _Gradient(torch.autograd.Function):
             return *found[:2], None, found[2]
         from gnnkg.ops.matching import numba_gathered_mutated
 
-        keep = keep if options.drawn is None else options.drawn
         d_query, d_scale, d_table, d_own = numba_gathered_mutated.backward(
             options.op, query, scale, rows, own, keep, gradients, of_table
         )
@@ -138,8 +138,10 @@ class _Gradient(torch.autograd.Function):
         raise backends.one_derivative("the fused matching of rows")
 
 
-def _rows(options: _Options, *given: Any) -> Any:
+def _rows_and_masks(options: _Options, *given: Any) -> tuple[Any, Any]:
+    """As kernels take them, of what ``_Match`` is given."""
     from gnnkg.ops.matching.numba_gathered import Rows
 
-    table, ids, second, share = given[3:7]
-    return Rows(table, ids, options.factor, second, share, options.period)
+    table, ids, second, share, keep = given[3:]
+    rows = Rows(table, ids, options.factor, second, share, options.period)
+    return rows, keep if options.drawn is None else options.drawn

@@ -54,12 +54,17 @@ class Rows(NamedTuple):
     """of all columns: mixtures are of phases"""
 
     def arrays(self) -> tuple[Any, ...]:
-        """As kernels take them: of the table, columns must lie side by side."""
-        table, ids = self.table, self.ids.contiguous()
-        table = table if table.stride(1) == 1 else table.contiguous()
-        second, share = ids if self.second is None else self.second, table if self.share is None else self.share
-        factor, period = (np.float32(each) for each in (self.factor, self.period or 1))
-        return table, ids, factor, second.contiguous(), share.contiguous(), period
+        """Rows as kernels take them: of the table, columns must lie side by side."""
+        table = self.table if self.table.stride(1) == 1 else self.table.contiguous()
+        return table, self.ids.contiguous(), np.float32(self.factor)
+
+    def mixture(self) -> tuple[Any, ...]:
+        """What they are mixed with; any array will do where nothing is."""
+        second, share = (
+            self.ids if self.second is None else self.second,
+            self.table if self.share is None else self.share,
+        )
+        return second.contiguous(), share.contiguous(), np.float32(self.period or 1)
 
 
 def forward(
@@ -68,7 +73,7 @@ def forward(
     """The sums. Floats are float32. Products are of rows alone, not of mixtures."""
     query, out = query.contiguous(), cpu.empty(*rows.ids.shape)
     loops = kernels(OPS[op], rows.share is not None, rows.period is not None)
-    arrays = query, query if scale is None else scale.contiguous(), *rows.arrays(), out
+    arrays = query, query if scale is None else scale.contiguous(), *rows.arrays(), *rows.mixture(), out
     cpu.run(loops.forward, len(query), out.numel() * query.shape[1], *arrays)
     return out
 
@@ -89,7 +94,13 @@ def backward(
     work = 4 * gradient.numel() * query.shape[1] + rows.table.numel()
     num_tasks, lines = tasks(num_units, work)
     loops = kernels(OPS[op], rows.share is not None, rows.period is not None)
-    arrays = query, query if scale is None else scale.contiguous(), *rows.arrays(), gradient.contiguous()
+    arrays = (
+        query,
+        query if scale is None else scale.contiguous(),
+        *rows.arrays(),
+        *rows.mixture(),
+        gradient.contiguous(),
+    )
     found = d_query, d_query if d_scale is None else d_scale, of_table, d_query if d_table is None else d_table
     cpu.run(loops.backward, num_tasks, work, lines, *arrays, *found)
     return d_query, d_scale, d_table

@@ -20,7 +20,7 @@ from gnnkg.ops.matching import drawn as hashed
 from gnnkg.ops.matching import reference
 from gnnkg.ops.matching.drawn import Drawn
 from gnnkg.ops.matching.numba_drawn_kernels import OPS, key_of
-from gnnkg.ops.matching.numba_gathered import Kernels, Rows, ask_for, tasks
+from gnnkg.ops.matching.numba_gathered import AHEAD, DOT, Kernels, Rows, ask_for, tasks
 from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, ZERO
 from gnnkg.ops.matching.numba_units import phi, slope
 from gnnkg.ops.matching.numba_words import BLOCK, BOTH, FORMS, HIGH, LOW, half_of, stir
@@ -41,12 +41,8 @@ from gnnkg.ops.simd import (
     total,
 )
 
-AHEAD = 6
-"""rows that are asked for before their turn"""
 ROWS = len(FORMS)
 """the form of masks that are rows of queries"""
-DOT = OPS["dot"]
-
 Keep = Float[Tensor, "B D"] | Drawn
 
 
@@ -60,6 +56,7 @@ def forward(
     both: bool,
 ) -> tuple[Float[Tensor, "B K"], ...]:
     """The sums of mutated candidates; of ``both`` those of the candidates as they are first. Floats are float32."""
+    query, own, scale = query.contiguous(), own.contiguous(), None if scale is None else scale.contiguous()
     out = cpu.empty(*rows.ids.shape)
     bare = cpu.empty(*rows.ids.shape) if both else out
     # what each component adds where it is the own tail's; of a modulus, which has two, the difference
@@ -67,7 +64,7 @@ def forward(
     mine = query - own if op == "modulus" else units(query, own if scale is None else scale * own)
     form, masks = _masks(keep, query)
     loops = kernels(OPS[op], form, both)
-    arrays = query.contiguous(), query if scale is None else scale.contiguous(), *rows.arrays()[:3], mine, *masks
+    arrays = query, query if scale is None else scale, *rows.arrays(), mine, *masks
     cpu.run(loops.forward, len(query), 2 * out.numel() * query.shape[1], *arrays, out, bare)
     return (bare, out) if both else (out,)
 
@@ -89,7 +86,7 @@ def backward(
     num_tasks, lines = tasks(-(-query.shape[1] // 2), work)
     form, masks = _masks(keep, query)
     loops = kernels(OPS[op], form, len(gradients) == 2)
-    arrays = query.contiguous(), query if scale is None else scale.contiguous(), *rows.arrays()[:3], own.contiguous()
+    arrays = query.contiguous(), query if scale is None else scale.contiguous(), *rows.arrays(), own.contiguous()
     given = gradients[-1].contiguous(), gradients[0].contiguous()
     found = d_query, d_scale, d_own, of_table, d_query if d_table is None else d_table
     cpu.run(loops.backward, num_tasks, work, lines, *arrays, *masks, *given, *found)
@@ -98,15 +95,19 @@ def backward(
 
 def _masks(keep: Keep, query: Tensor) -> tuple[int, tuple[Any, ...]]:
     """The form of masks, and what kernels read them from: rows of queries, or what hash words are made of."""
+    if not isinstance(keep, Drawn):
+        nothing = _in_lines(np.zeros(0, np.int32))
+        return ROWS, (keep.contiguous(), np.uint32(0), np.uint32(0), np.int32(0), nothing, nothing)
     half = -(-query.shape[1] // 2)
-    start, salt, threshold, form = 0, 0, 0, ROWS
-    if isinstance(keep, Drawn):
-        start, salt, threshold = keep.numbers()
-        form, keep = FORMS[keep.form], query
-    first, second = (1, half + 1) if form in (LOW, HIGH) else (1, 1)
-    words = (hashed.mix(torch.arange(at, at + half)).numpy().astype(np.uint32).view(np.int32) for at in (first, second))
-    arrays = (_in_lines(each) for each in words)
-    return form, (keep.contiguous(), np.uint32(start), np.uint32(salt), np.int32(threshold), *arrays)
+    start, salt, threshold = keep.numbers()
+    form = FORMS[keep.form]
+    words = _in_lines(_words(1, half))
+    others = _in_lines(_words(half + 1, half)) if form in (LOW, HIGH) else words
+    return form, (query.contiguous(), np.uint32(start), np.uint32(salt), np.int32(threshold), words, others)
+
+
+def _words(first: int, number: int) -> np.ndarray:
+    return hashed.mix(torch.arange(first, first + number)).numpy().astype(np.uint32).view(np.int32)
 
 
 def _in_lines(words: np.ndarray) -> np.ndarray:
@@ -143,7 +144,7 @@ def _add(table, line, v):
 
 
 @inlined
-def _give(d_table, i, u, lanes, v):
+def _add_to_row(d_table, i, u, lanes, v):
     store_some(d_table, i, u, lanes, load_some(d_table, i, u, lanes) + v)
 
 
@@ -154,6 +155,30 @@ def _adds(op, q, s, t):
         return q * t
     a = q - (s * t if op == SQUARED else t)
     return phi(op, a, a)
+
+
+@inlined
+def _write(op, d_query, d_scale, d_own, query, scale, own, b, u, lanes, of_query, of_own, of_scale, line):
+    """The gradients of a query's components from u on, from the sums over its candidates."""
+    q, p = load_some(query, b, u, lanes), load_some(own, b, u, lanes)
+    dq, lost = load(of_query, line), load(of_own, line)
+    if op == MODULUS:
+        store_some(d_query, b, u, lanes, dq)
+        store_some(d_own, b, u, lanes, splat(ZERO) - lost)
+        return
+    if op == DOT:
+        store_some(d_query, b, u, lanes, fma(lost, p, dq))
+        store_some(d_own, b, u, lanes, lost * q)
+        return
+    if op == SQUARED:
+        s = load_some(scale, b, u, lanes)
+        by = slope(op, q - s * p, q, lost)
+        store_some(d_scale, b, u, lanes, load(of_scale, line) - by * p)
+        store_some(d_own, b, u, lanes, splat(ZERO) - by * s)
+    else:
+        by = slope(op, q - p, q, lost)
+        store_some(d_own, b, u, lanes, splat(ZERO) - by)
+    store_some(d_query, b, u, lanes, dq + by)
 
 
 @cache
@@ -299,8 +324,8 @@ def kernels(op: int, form: int, both: bool) -> Kernels:
                                 _add(dqb, line, y)
                                 a, c = a + x, c + y
                             if of_table:
-                                _give(d_table, i, u, la, zero - f * a)
-                                _give(d_table, i, v, lb, zero - f * c)
+                                _add_to_row(d_table, i, u, la, zero - f * a)
+                                _add_to_row(d_table, i, v, lb, zero - f * c)
                         else:
                             _add(dpa, line, select(ka, zero, g))
                             _add(dpb, line, select(kb, zero, g))
@@ -325,31 +350,13 @@ def kernels(op: int, form: int, both: bool) -> Kernels:
                                 _add(dqb, line, c)
                                 ga, gb = zero - a, zero - c
                             if of_table:
-                                _give(d_table, i, u, la, f * ga)
-                                _give(d_table, i, v, lb, f * gb)
+                                _add_to_row(d_table, i, u, la, f * ga)
+                                _add_to_row(d_table, i, v, lb, f * gb)
                 for line in range(num_lines):
                     u = begin + line * LANES
-                    for second in range(2):
-                        w = half + u if second else u
-                        lanes = lanes_below(width - w if second else half - u)
-                        dq, dp, dc = load(dqa, line), load(dpa, line), load(dca, line)
-                        if second:
-                            dq, dp, dc = load(dqb, line), load(dpb, line), load(dcb, line)
-                        q, p = load_some(query, b, w, lanes), load_some(own, b, w, lanes)
-                        if two:
-                            dp = zero - dp
-                        elif product:
-                            dq, dp = fma(dp, p, dq), dp * q
-                        elif scaled:
-                            s = load_some(scale, b, w, lanes)
-                            by = slope(op, q - s * p, q, dp)
-                            dq, dc, dp = dq + by, dc - by * p, zero - by * s
-                        else:
-                            by = slope(op, q - p, q, dp)
-                            dq, dp = dq + by, zero - by
-                        store_some(d_query, b, w, lanes, dq)
-                        store_some(d_own, b, w, lanes, dp)
-                        if scaled:
-                            store_some(d_scale, b, w, lanes, dc)
+                    v = half + u
+                    la, lb = lanes_below(half - u), lanes_below(width - v)
+                    _write(op, d_query, d_scale, d_own, query, scale, own, b, u, la, dqa, dpa, dca, line)
+                    _write(op, d_query, d_scale, d_own, query, scale, own, b, v, lb, dqb, dpb, dcb, line)
 
     return Kernels(forward, backward)
