@@ -103,10 +103,9 @@ class Blend:
         """The mixed candidates themselves, (B, X - 1, D), behind the own tail; ``in_place``: rows of a table are not stored."""
         assert vectors.own is not None  # DeMix refuses candidates without
         first, second, share = self.first[1:], self.second[:, 1:], self.share[:, 1:]
-        rows = vectors.candidates
-        plain = isinstance(rows, Gathered) and rows.mixture is None and rows.factor == 1
-        if in_place and isinstance(rows, Gathered) and plain and vectors.own_row is not None:
-            ids = torch.cat([vectors.own_row.unsqueeze(1), rows.ids], 1)
+        rows, own_row = vectors.candidates if in_place else None, vectors.own_row
+        if isinstance(rows, Gathered) and rows.mixture is None and rows.factor == 1 and own_row is not None:
+            ids = torch.cat([own_row.unsqueeze(1), rows.ids], 1)
             turns = None if space.phases is None else Turns(space.phases, rows.shape[2] // 2)
             mixture = Mixture(ids.gather(1, second), share, turns)
             return vectors.replace(candidates=Gathered(rows.table, ids.index_select(1, first), mixture), blend=None)

@@ -64,7 +64,7 @@ def squared(
 
 def modulus(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B K"]:
     """sum over complex components of |query - tail|; vectors are ``[re | im]``. The modulus is sqrt(re^2 + im^2 + 1e-12)."""
-    check_even(query)
+    _check_even(query)
     return _fused("modulus", query, tail, mix)
 
 
@@ -91,7 +91,7 @@ def both(
     if scale is not None and op != "squared":
         raise ValueError(f"{op} takes no scale")
     if op == "modulus":
-        check_even(query)
+        _check_even(query)
     keep = mix.keep
     if op != "dot" or isinstance(keep, Drawn):
         return _fused_both(op, query, tail, mix, scale)
@@ -107,8 +107,7 @@ def both(
     return dot(query, tail), dot(query, tail, mix)
 
 
-def check_even(query: Tensor) -> None:
-    """Raises ValueError for complex vectors of an odd width."""
+def _check_even(query: Tensor) -> None:
     if query.shape[-1] % 2:
         raise ValueError(f"complex vectors are [re | im], of an even width; this width is {query.shape[-1]}")
 
