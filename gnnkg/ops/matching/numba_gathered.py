@@ -59,11 +59,9 @@ class Rows(NamedTuple):
         return table, self.ids.contiguous(), np.float32(self.factor)
 
     def mixture(self) -> tuple[Any, ...]:
-        """What they are mixed with; any array will do where nothing is."""
-        second, share = (
-            self.ids if self.second is None else self.second,
-            self.table if self.share is None else self.share,
-        )
+        """What they are mixed with; any array will do where nothing is, and a little one is quickly laid out."""
+        second = self.ids if self.second is None else self.second
+        share = self.table[:1] if self.share is None else self.share
         return second.contiguous(), share.contiguous(), np.float32(self.period or 1)
 
 
