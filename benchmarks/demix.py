@@ -1,6 +1,6 @@
 """What samplers and DeMix cost: a training step with each, side by side.
 
-    python benchmarks/demix.py [--scorers DistMult RotatE] [--steps 15] [--threads 2] [--json FILE]
+    python benchmarks/demix.py [--scorers DistMult RotatE] [--turns 4] [--threads 2] [--json FILE]
 
 512 queries, 64 filtered negatives each (InBatch: all tails of the batch), self-adversarial loss; ``steps.py`` says what a step is
 and how it is measured. Ratios are to uniform negatives, and of a DeMix to its sampler.

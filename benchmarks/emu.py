@@ -1,6 +1,6 @@
 """What EMU costs: a training step without it, with shared masks, and with a mask for each pair, side by side.
 
-    python benchmarks/emu.py [--scorers DistMult TransE] [--steps 15] [--threads 2] [--json FILE]
+    python benchmarks/emu.py [--scorers DistMult TransE] [--turns 4] [--threads 2] [--json FILE]
 
 1,000 queries and cross-entropy; ``steps.py`` says what a step is and how it is measured. Ratios are to the plain step with the same
 negatives:

@@ -33,6 +33,7 @@ from gnnkg.evaluation.metrics import metrics
 from gnnkg.evaluation.ranks import rank_facts
 from gnnkg.graph import KnowledgeGraph, KnownTails
 from gnnkg.holding import held
+from gnnkg.ops import heap
 from gnnkg.progress import Progress, Row
 from gnnkg.run import RunDirectory
 
@@ -114,6 +115,7 @@ def fit(
     fabric = fabric_on(accelerator, devices=devices, precision=precision)
     if devices > 1:
         fabric.launch()
+    heap.keep()
     graph = dataset.graph.to(fabric.device)
     plan = (queries or Queries()).of(graph, seed)
     total = _total_steps(steps, epochs, plan.steps_per_epoch)

@@ -34,6 +34,7 @@ from gnnkg.evaluation.alignment.correction import Correct
 from gnnkg.evaluation.alignment.ranking import Candidates
 from gnnkg.evaluation.ranks import evaluating
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.ops import heap
 from gnnkg.progress import Progress, Row
 
 UNCERTAINTY_RATE = 5.0
@@ -124,6 +125,7 @@ def fit_alignment(
             f"{data.name} has {len(data.train)} seeds and {len(data.valid)} links for validation: both are needed"
         )
     device = fabric_on(accelerator, devices=1).device
+    heap.keep()
     graph = data.graph.to(device)
     parts = nn.ModuleDict({"encoder": encoder, "objective": objective}).to(device)
     opt = _optimizer(optimizer, encoder, objective)

@@ -25,7 +25,7 @@ Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 
 MIN_SHARED = 8
 """queries a table from which transposing it pays"""
-MOST_UNITS = 16
+MOST_UNITS = 50
 """in a task of the backward pass: the more, the less often gradients are read"""
 
 
