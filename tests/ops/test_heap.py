@@ -29,7 +29,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def page_faults(memory: str) -> int:
-    found = subprocess.run([sys.executable, "-c", STEPS, memory], check=True, timeout=120, capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-c", STEPS, memory], check=True, timeout=120, capture_output=True, text=True
+    )
     return int(found.stdout)
 
 

@@ -21,9 +21,9 @@ every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
 
 @every_op
-@every_layout
+@pytest.mark.parametrize("layout", [*LAYOUTS, "group"])
 def test_equals_the_definition(op: str, layout: str):
-    for shape in SHAPES:
+    for shape in (*SHAPES, Shape(3, 123, 40, 6)):
         check_matching(op, inputs(op, shape, layout))
 
 
@@ -184,7 +184,14 @@ def test_no_weight_is_a_weight_of_ones(queries: int):
 @pytest.mark.parametrize("layout", [*LAYOUTS[1:], "group"])
 def test_both_equal_the_op_without_and_with_the_mix(op: str, layout: str):
     """Values, and the gradients of the two together and of one of them alone."""
-    for shape in (*SHAPES, Shape(1, 64, 20, 6), Shape(1, 70, 300, 7), Shape(1, 3, 0, 2), Shape(2, 4, 3, 0)):
+    for shape in (
+        *SHAPES,
+        Shape(1, 64, 20, 6),
+        Shape(1, 70, 300, 7),
+        Shape(3, 123, 40, 6),
+        Shape(1, 3, 0, 2),
+        Shape(2, 4, 3, 0),
+    ):
         check_both(op, inputs(op, shape, layout))
 
 
@@ -211,12 +218,13 @@ def test_gradients_are_read_where_they_lie(op: str, layout: str, tables: int):
         assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@every_op
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_both_products_where_a_mask_keeps_all_or_nothing(value: float):
-    given = inputs("dot", Shape(1, 64, 5, 6), "group")
+def test_both_where_a_mask_keeps_all_or_nothing(op: str, value: float):
+    given = inputs(op, Shape(1, 64, 5, 6), "group")
     keep = given.mix.keep.clone()
     keep[0] = value
-    check_both("dot", given._replace(mix=given.mix._replace(keep=keep)))
+    check_both(op, given._replace(mix=given.mix._replace(keep=keep)))
 
 
 def test_both_products_show_a_query_that_is_no_number():

@@ -300,12 +300,11 @@ def _apply(
         num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
         if keep is None:
             return Distance.apply(fast, (op,), False, query, scale, tail, None)
-        keep = spread(_mask(keep.float(), num_units), len(query))
+        keep = _mask(keep.float(), num_units)
+        each = spread(keep, len(query))
         mutated = getattr(reference, f"{op}_units")(query, own if scale is None else scale * own)  # (B, U)
-        if keep.dim() == 2:
-            fixed = ((1 - keep) * mutated).sum(1, keepdim=True)
-        else:
-            fixed = _product(mutated, 1 - keep)
+        fixed = ((1 - each) * mutated).sum(1, keepdim=True) if keep.dim() == 2 else _product(mutated, 1 - keep)
+        keep = keep if backend == "numba" else each
         found = Distance.apply(fast, (op,), both, query, scale, tail, keep)
         return (found[0], found[1].add_(fixed)) if both else found.add_(fixed)
 

@@ -18,6 +18,7 @@ class Backend(Protocol):
     """What ``numba.py`` and ``triton.py`` provide: out[b, k] = sum_u weight_u phi(query[b]_u - scale[b]_u tail[k]_u).
 
     Inputs are float32 and contiguous (gradients may be strided), and no axis is empty; no weight stands for ones.
+    ``numba.py`` takes weights of fewer rows too, which queries share: query b takes row b * G // B.
     ``numba_drawn.py`` and ``triton_drawn.py`` are like it, but take a ``Drawn`` after ``op`` and own tails (B, D) in the place of
     the weight, and give these a gradient too. Those of Numba also give ``both`` sums, of candidates as they are and of weighted or
     mutated ones, and ``backward`` then takes both gradients.

@@ -3,7 +3,8 @@
 Two families of loops. *Panels* (``numba_panels.py``) serve tables that many queries share, *rows* (``numba_kernels.py``) tables of
 few queries, which they read once and in place.
 
-Inputs are contiguous float32; weight is (B, U), zeros and ones, or (S, K, U) for a weight of the candidates, or None for ones.
+Inputs are contiguous float32; weight is (B, U), zeros and ones, or of fewer rows that queries share, or (S, K, U) for a weight of
+the candidates, or None for ones.
 Nothing of size (B, K, D) is made, apart from the gradient of tails that have that size themselves.
 """
 
@@ -12,19 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnkg.ops import cpu
 from gnnkg.ops.matching import numba_kernels, numba_panels
 from gnnkg.ops.matching.fused import ones
 from gnnkg.ops.matching.numba_kernels import COLUMNS, OPS
+from gnnkg.ops.matching.reference import spread
 from gnnkg.ops.simd import LANES
 
-Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
+Weight = Float[Tensor, "G U"] | Float[Tensor, "S K U"]
 
 MIN_SHARED = 8
-"""queries a table from which transposing it pays"""
+"""queries a table from which transposing it pays, and a row of weights from which dividing its units does"""
 MOST_UNITS = 50
 """in a task of the backward pass: the more, the less often gradients are read"""
 
@@ -82,7 +84,7 @@ def forward(
     bare = cpu.empty(num_queries, num_candidates) if both else out
     work = num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
-        weight = ones(op, query) if weight is None else weight
+        weight = ones(op, query) if weight is None else spread(weight, num_queries)
         loops = numba_kernels.kernels(OPS[op], weight.dim() == 3, both)
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
         cpu.run(loops.forward, num_tasks, work, query, scale, tail, weight, out, bare)
@@ -90,8 +92,9 @@ def forward(
         panels = packed(tail)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_panels.ROWS)
         weights, weight = _weights(weight, query, packed)
+        order, number = _divided(weight) if weights == "shared" else (weight, weight)
         loops = numba_panels.kernels(OPS[op], weights, both)
-        cpu.run(loops.forward, num_tasks, work, query, scale, panels, weight, out, bare)
+        cpu.run(loops.forward, num_tasks, work, query, scale, panels, weight, order, number, out, bare)
     return (bare, out) if both else out
 
 
@@ -111,7 +114,7 @@ def backward(
     work = num_queries * num_candidates * width
     inputs = query, query if scale is None else scale
     if num_queries < MIN_SHARED * num_tables:
-        weight = ones(op, query) if weight is None else weight
+        weight = ones(op, query) if weight is None else spread(weight, num_queries)
         loops = numba_kernels.kernels(OPS[op], weight.dim() == 3, both)
         d_query, d_scale = cpu.empty(num_queries, width), cpu.empty(num_queries, num_units)
         d_tail = cpu.empty(*tail.shape)
@@ -140,4 +143,11 @@ def _weights(
     """What panels are weighted by: its kind, and as they read it, those of candidates ``laid`` out like their tails."""
     if weight is None:
         return "none", query  # any array will do
-    return ("query", weight) if weight.dim() == 2 else ("candidate", laid(weight))
+    if weight.dim() == 3:
+        return "candidate", laid(weight)
+    return ("shared", weight) if len(weight) * MIN_SHARED <= len(query) else ("query", spread(weight, len(query)))
+
+
+def _divided(weight: Float[Tensor, "G U"]) -> tuple[Int[Tensor, "G U"], Int[Tensor, " G"]]:
+    """The units with those that count first, and how many these are."""
+    return weight.argsort(dim=1, descending=True, stable=True), weight.sum(1).long()

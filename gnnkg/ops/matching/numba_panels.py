@@ -9,6 +9,9 @@ Backward they are (S, D, blocks * 16): the candidates of a unit follow each othe
 stay in registers. The backward pass is parallel over units, because a unit's share of the gradients of queries and tails belongs to
 it alone; of fewer than four queries the last one stands again, with a gradient of zero (which an infinite one makes NaN). A modulus
 takes two planes, real parts [0, U) and imaginary parts [U, 2U).
+
+Weights that queries share, zeros and ones, divide the units into those that count and those that do not: the sum of the first is
+the one, and with the others the sum without weights. So both take the work of one, and the first alone takes its share.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from gnnkg.ops.matching.numba_fours import (
 from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, ZERO
 from gnnkg.ops.simd import LANES, aligned, entry, inlined, load, splat, store, strict
 
-Weights = Literal["none", "query", "candidate"]
+Weights = Literal["none", "query", "shared", "candidate"]
 
 ROWS, BLOCKS = 16, 16
 """queries and panels whose gradients stay in the first-level cache"""
@@ -61,6 +64,37 @@ def _elsewhere(places, weight, rows, u, others):
     )
 
 
+@inlined
+def _none_counts(weight, rows, u):
+    """Whether a unit has a weight of 0 for each of four rows."""
+    first, second = (
+        entry(weight, rows[0], u) + entry(weight, rows[1], u),
+        entry(weight, rows[2], u) + entry(weight, rows[3], u),
+    )
+    return first + second == ZERO
+
+
+@inlined
+def _groups(rows, num_groups, num_queries):
+    """Which row of shared weights is that of each of four queries."""
+    return (
+        rows[0] * num_groups // num_queries,
+        rows[1] * num_groups // num_queries,
+        rows[2] * num_groups // num_queries,
+        rows[3] * num_groups // num_queries,
+    )
+
+
+@inlined
+def _values(op, two, scaled, query, scale, tails, rows, u, num_units, line):
+    """phi of a unit, for four queries and the candidates of a line."""
+    a = difference(splats(query, rows, u), splats(scale, rows, u), scaled, load(tails, line))
+    imaginary = a
+    if two:
+        imaginary = minus(splats(query, rows, num_units + u), load(tails, line + num_units))
+    return phis(op, a, imaginary)
+
+
 class Kernels(NamedTuple):
     forward: Any
     backward: Any
@@ -68,18 +102,21 @@ class Kernels(NamedTuple):
 
 @cache
 def kernels(op: int, weights: Weights, both: bool) -> Kernels:
-    """The loops for an op, without weights, with those of queries (B, U), or with those of candidates, laid out like tails.
+    """The loops for an op, without weights, with those of queries (B, U), with those that queries share (G, U), or with those of
+    candidates, laid out like tails.
 
     Weights of queries are zeros and ones. ``bare`` and its gradient are read and written where ``both`` are asked for, weights and
     scales where there are some; elsewhere any array will do. Conditions on the arguments are decided when a kernel compiles.
     """
     two = op == MODULUS
     scaled = op == SQUARED
-    of_queries, of_candidates = weights == "query", weights == "candidate"
+    of_queries, of_candidates, shared = weights in ("query", "shared"), weights == "candidate", weights == "shared"
 
     @strict
-    def forward(first, last, query, scale, tail, weight, out, bare):
-        """A task is ROWS queries and a panel."""
+    def forward(first, last, query, scale, tail, weight, order, number, out, bare):
+        """A task is ROWS queries and a panel. ``order`` (G, U) are the units, those first that shared weights count, and ``number``
+        (G,) is how many these are; without such weights any arrays will do.
+        """
         num_blocks, width = tail.shape[1:3]
         num_units = width // 2 if two else width
         group = query.shape[0] // tail.shape[0]
@@ -87,32 +124,49 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
         tails, weigh = tail.reshape(-1, LANES), weight.reshape(-1, LANES) if of_candidates else tail.reshape(-1, LANES)
         tile = aligned(FOUR)
         for task in range(first, last):
-            panel = task // row_blocks
-            s = panel // num_blocks
-            b0 = s * group + task % row_blocks * ROWS
+            block, rows_of_table = task % num_blocks, task // num_blocks
+            s = rows_of_table // row_blocks
+            panel = s * num_blocks + block
+            b0 = s * group + rows_of_table % row_blocks * ROWS
             b1 = min(b0 + ROWS, (s + 1) * group)
-            k0 = panel % num_blocks * LANES
-            for b in range(b0, b1, FOUR):
-                rows = four_rows(b, b1)
-                sums, bare_sums = same(splat(ZERO)), same(splat(ZERO))
-                for u in range(num_units):
-                    line = panel * width + u
-                    a = difference(splats(query, rows, u), splats(scale, rows, u), scaled, load(tails, line))
-                    imaginary = a
-                    if two:
-                        imaginary = minus(splats(query, rows, num_units + u), load(tails, line + num_units))
-                    values = phis(op, a, imaginary)
-                    if of_queries:
-                        sums = fmas(splats(weight, rows, u), values, sums)
-                    elif of_candidates:
-                        sums = plus(scaled_by(load(weigh, panel * num_units + u), values), sums)
+            k0 = block * LANES
+            begin = b0
+            while begin < b1:
+                end, g = b1, 0
+                if shared:
+                    g = begin * len(order) // len(query)
+                    end = min(b1, -(-(g + 1) * len(query) // len(order)))
+                for b in range(begin, end, FOUR):
+                    rows = four_rows(b, end)
+                    sums, bare_sums = same(splat(ZERO)), same(splat(ZERO))
+                    if shared:
+                        for i in range(number[g]):
+                            u = entry(order, g, i)
+                            line = panel * width + u
+                            sums = plus(sums, _values(op, two, scaled, query, scale, tails, rows, u, num_units, line))
+                        bare_sums = sums
+                        if both:
+                            for i in range(number[g], num_units):
+                                u = entry(order, g, i)
+                                line = panel * width + u
+                                each = _values(op, two, scaled, query, scale, tails, rows, u, num_units, line)
+                                bare_sums = plus(bare_sums, each)
                     else:
-                        sums = plus(sums, values)
+                        for u in range(num_units):
+                            line = panel * width + u
+                            each = _values(op, two, scaled, query, scale, tails, rows, u, num_units, line)
+                            if of_queries:
+                                sums = fmas(splats(weight, rows, u), each, sums)
+                            elif of_candidates:
+                                sums = plus(scaled_by(load(weigh, panel * num_units + u), each), sums)
+                            else:
+                                sums = plus(sums, each)
+                            if both:
+                                bare_sums = plus(bare_sums, each)
+                    write(out, rows, k0, sums, tile)
                     if both:
-                        bare_sums = plus(bare_sums, values)
-                write(out, rows, k0, sums, tile)
-                if both:
-                    write(bare, rows, k0, bare_sums, tile)
+                        write(bare, rows, k0, bare_sums, tile)
+                begin = end
 
     @strict
     def backward(first, last, units, query, scale, tail, weight, gradient, bare, d_query, d_scale, d_tail):
@@ -170,7 +224,10 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
                             q_imaginary = splats(query, rows, num_units + u) if two else q
                             places = _places(b - r0)
                             if of_queries:
-                                places = _elsewhere(places, weight, rows, u, others)
+                                whose = _groups(rows, len(weight), len(query)) if shared else rows
+                                if not both and _none_counts(weight, whose, u):
+                                    continue
+                                places = _elsewhere(places, weight, whose, u, others)
                             sums, more_sums = same(splat(ZERO)), same(splat(ZERO))
                             for j in range(blocks):
                                 line = (s * width + u) * num_blocks + begin + j
