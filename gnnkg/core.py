@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from gnnkg.annotations import Feature
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.blend import blend
+from gnnkg.ops.columns import columns_of
 from gnnkg.ops.matching import Gathered, Mix, Mixture, Turns
 
 
@@ -97,7 +98,7 @@ class Blend:
 
     def of_scores(self, scores: Float[Tensor, "B C"]) -> Float[Tensor, "B X"]:
         """The scores of mixed candidates, where scores are linear in the candidate."""
-        return scores.gather(1, self.second).lerp(scores.index_select(1, self.first), self.share)
+        return scores.gather(1, self.second).lerp(columns_of(scores, self.first), self.share)
 
     def of_vectors(self, vectors: Vectors, space: Space, in_place: bool = False) -> Vectors:
         """The mixed candidates themselves, (B, X - 1, D), behind the own tail; ``in_place``: rows of a table are not stored."""

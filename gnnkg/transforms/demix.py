@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.distributions import Beta
 
 from gnnkg.core import Blend, Labels, Scorer, Vectors
-from gnnkg.ops.partners import partners
-from gnnkg.transforms.pseudo_negatives import positives, pseudo_negatives
+from gnnkg.ops.columns import columns_of
+from gnnkg.ops.partners import partners, shares
+from gnnkg.ops.suspects import Kinds, suspects
+from gnnkg.transforms.pseudo_negatives import positives
 from gnnkg.transforms.towards import own_tail
 
 
@@ -88,58 +90,56 @@ class DeMix:
         with torch.set_grad_enabled(scorer.linear and torch.is_grad_enabled()):
             scores = scorer(vectors)  # which serve the loss too where they are linear
         with torch.no_grad():
-            pseudo = self.suspects(scores, labels)
-            partner, share = self._partners(scores, labels, pseudo, columns)
-        value, mask = labels.value.index_select(1, columns), labels.mask
+            kinds = self._kinds(scores, labels)
+            partner, share = self._partners(scores, kinds, columns)
+        value, mask = columns_of(labels.value, columns), labels.mask
         if self.pseudo == "mixed":
-            value = torch.where(pseudo.index_select(1, columns), 1 - share, value)
+            value = torch.where(columns_of(kinds.suspects, columns), 1 - share, value)
         elif self.pseudo == "masked":
-            mask = labels.active & ~pseudo
+            mask = labels.active & ~kinds.suspects
         blend = Blend(columns, partner, share, scores if scorer.linear else None)
-        mask = None if mask is None else mask.index_select(1, columns)
+        mask = None if mask is None else columns_of(mask, columns)
         return vectors.replace(blend=blend), Labels(value, mask, labels.truth, labels.weight)
 
     def suspects(self, scores: Float[Tensor, "B C"], labels: Labels) -> Bool[Tensor, "B C"]:
         """The negatives that are taken for pseudo-negatives, by the model's scores."""
+        return self._kinds(scores, labels).suspects
+
+    def _kinds(self, scores: Float[Tensor, "B C"], labels: Labels) -> Kinds:
         if self.split != "scores":
-            chosen = labels.negatives
-            return chosen if self.split == "all" else torch.zeros_like(chosen)
+            negatives = labels.negatives
+            split = negatives, torch.zeros_like(negatives)
+            return Kinds(positives(labels), *(split if self.split == "all" else split[::-1]))
         mu = self.mu if self.anneal is None else self.mu * max(0.0, 1 - self.epoch / self.anneal)
-        return pseudo_negatives(scores, labels, mu, self.delta, self.upper)
+        given = labels.value, labels.mask, labels.truth
+        return suspects(scores, *given, mu, self.delta == "additive", self.upper == "mean")
 
     def _partners(
-        self, scores: Tensor, labels: Labels, pseudo: Tensor, columns: Tensor
+        self, scores: Tensor, kinds: Kinds, columns: Tensor
     ) -> tuple[Int[Tensor, "B X"], Float[Tensor, "B X"]]:
         """For each of these columns the one that it is mixed with, and the share of its own that it keeps; 1 if left alone."""
-        known, nothing = positives(labels), torch.zeros_like(pseudo)
-        near = pseudo if self.pseudo == "mixed" else nothing
-        harder = labels.negatives & ~pseudo if self.mix_true else nothing
-        partner = partners(scores, known, near, harder, torch.rand_like(scores), self.cap == "below_mean")
-        like, mixed, partner = (each.index_select(1, columns) for each in (scores, near | harder, partner))
-        share = self._shares(known.sum(1, keepdim=True), like)
-        return partner, torch.where(mixed, share, 1)
+        near = kinds.suspects if self.pseudo == "mixed" else torch.zeros_like(kinds.suspects)
+        harder = kinds.others if self.mix_true else torch.zeros_like(kinds.others)
+        partner = partners(scores, kinds.known, near, harder, torch.rand_like(scores), self.cap == "below_mean")
+        mixed, partner = columns_of(near | harder, columns), columns_of(partner, columns)
+        return partner, self._shares(kinds.known, mixed, scores.dtype)
 
-    def _shares(self, num_known: Int[Tensor, "B 1"], like: Tensor) -> Float[Tensor, "B X"]:
+    def _shares(
+        self, known: Bool[Tensor, "B C"], mixed: Bool[Tensor, "B X"], dtype: torch.dtype
+    ) -> Float[Tensor, "B X"]:
+        like = torch.empty(mixed.shape, dtype=dtype, device=mixed.device)
         if self.alpha == 0:
             return torch.ones_like(like)
         if self.coefficient == "symmetric":
-            drawn = _symmetric_beta(self.alpha, like)
-        else:
-            alpha, known = torch.full_like(like, self.alpha), num_known.to(like.dtype).expand_as(like)
-            drawn = (Beta(known, alpha) if self.coefficient == "pattern_first" else Beta(alpha, known)).sample()
-        return torch.maximum(drawn, 1 - drawn) if self.max_rule else drawn
-
-
-def _symmetric_beta(alpha: float, like: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
-    """Beta(alpha, alpha) by inverting its distribution between 4,096 quantiles: ten times faster than torch's sampler."""
-    quantiles = _quantiles(alpha).to(like)
-    place = torch.rand_like(like) * (len(quantiles) - 1)
-    below = place.long().clamp(max=len(quantiles) - 2)
-    return quantiles[below].lerp(quantiles[below + 1], place - below)
+            return shares(torch.rand_like(like), _quantiles(self.alpha).to(like), mixed, self.max_rule)
+        alpha, number = torch.full_like(like, self.alpha), known.sum(1, keepdim=True).to(dtype).expand_as(like)
+        drawn = (Beta(number, alpha) if self.coefficient == "pattern_first" else Beta(alpha, number)).sample()
+        return torch.where(mixed, torch.maximum(drawn, 1 - drawn) if self.max_rule else drawn, 1)
 
 
 @cache
-def _quantiles(alpha: float) -> Float[Tensor, " X"]:
+def _quantiles(alpha: float) -> Float[Tensor, " Q"]:
+    """Of Beta(alpha, alpha), which is drawn by inverting its distribution between them: ten times faster than torch's sampler."""
     return torch.from_numpy(beta.ppf(np.linspace(0, 1, 4097), alpha, alpha))
 
 
@@ -150,5 +150,5 @@ def _of_a_loss(labels: Labels) -> Int[Tensor, " X"]:
 
 
 def _at(columns: Int[Tensor, " X"], labels: Labels) -> Labels:
-    mask = None if labels.mask is None else labels.mask.index_select(1, columns)
-    return Labels(labels.value.index_select(1, columns), mask, labels.truth, labels.weight)
+    mask = None if labels.mask is None else columns_of(labels.mask, columns)
+    return Labels(columns_of(labels.value, columns), mask, labels.truth, labels.weight)

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gnnkg.core import Labels
+from gnnkg.ops.suspects import suspects
 
 
 def positives(labels: Labels) -> Bool[Tensor, "B C"]:
@@ -30,13 +30,5 @@ def pseudo_negatives(
     (``"relative"``); a query with one known tail takes the standard deviation of all X of the batch for its spread.
     Chen et al., arXiv 2310.09781; the paper gives the minimum, the mean and mu, and the way they combine is our reading.
     """
-    known = positives(labels)
-    count = known.sum(1, keepdim=True)
-    least = torch.where(known, scores, torch.inf).amin(1, keepdim=True)
-    mean = torch.where(known, scores, 0).sum(1, keepdim=True) / count
-    if delta == "additive":
-        slack = torch.full_like(mean, mu)
-    else:
-        slack = mu / 5 * torch.where(count == 1, scores[known].std(correction=0), mean - least)
-    flagged = labels.negatives & (scores >= least - slack)
-    return flagged if upper == "inf" else flagged & (scores <= mean)
+    kinds = suspects(scores, labels.value, labels.mask, labels.truth, mu, delta == "additive", upper == "mean")
+    return kinds.suspects

@@ -5,9 +5,10 @@ from inspect import unwrap  # from the shape checks of the tests, which refuse t
 import pytest
 import torch
 from torch import Tensor
+from torch.testing import assert_close
 
 from gnnkg.ops import cpu
-from gnnkg.ops.partners import partners, reference
+from gnnkg.ops.partners import partners, reference, shares
 
 SHAPES = [(1, 1), (3, 5), (40, 81), (17, 300)]
 
@@ -75,3 +76,23 @@ def test_what_is_refused() -> None:
         unchecked(scores, known[:1], near, others, draw)
     with pytest.raises(ValueError, match="which has none"):
         partners(scores, torch.zeros_like(known), torch.ones_like(near), torch.zeros_like(others), draw)
+
+
+@pytest.mark.parametrize("larger", [False, True])
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0)])
+def test_shares_equal_the_definition(shape: tuple[int, int], larger: bool) -> None:
+    draw, quantiles, mixed = torch.rand(shape), torch.rand(33).sort().values, torch.rand(shape) < 0.7
+    draw[:, :1] = 1 - 2**-24  # the most that is drawn
+    given = draw, quantiles, mixed
+    assert_close(shares(*given, larger), reference.shares(*given, larger))
+    laid = draw.t().contiguous().t(), quantiles, mixed.t().contiguous().t()
+    assert torch.equal(shares(*laid, larger), shares(*given, larger))
+
+
+def test_shares_of_the_uniform_distribution_are_the_draws() -> None:
+    draw = torch.tensor([[0.0, 0.25, 0.7, 0.9]])
+    mixed = torch.tensor([[True, True, True, False]])
+    assert_close(shares(draw, torch.tensor([0.0, 1.0]), mixed, False), torch.tensor([[0.0, 0.25, 0.7, 1.0]]))
+    assert_close(shares(draw, torch.tensor([0.0, 1.0]), mixed), torch.tensor([[1.0, 0.75, 0.7, 1.0]]))
+    with pytest.raises(ValueError, match="at least"):
+        shares(draw, torch.tensor([0.5]), mixed)

@@ -20,11 +20,12 @@ from gnnkg.encoders import NBFNet, Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import SelfAdversarial
 from gnnkg.ops.matching import Gathered
+from gnnkg.ops.partners import shares
 from gnnkg.samplers import AllEntities, Uniform, WithPositives
 from gnnkg.scorers import HAKE, MLP, ComplEx, DistMult, RotatE, TransE
 from gnnkg.terms import Ranking
 from gnnkg.transforms import EMU, DeMix
-from gnnkg.transforms.demix import _symmetric_beta
+from gnnkg.transforms.demix import _quantiles
 from gnnkg.transforms.pseudo_negatives import positives, pseudo_negatives
 from tests.contracts import discovered
 from tests.contracts.test_scorers import random_vectors
@@ -125,8 +126,9 @@ def test_the_share_follows_its_distribution(coefficient: Any, mean: float) -> No
 
 @pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0, 3.0])
 def test_shares_are_drawn_from_the_beta_distribution(alpha: float) -> None:
-    drawn = _symmetric_beta(alpha, torch.empty(50, 400, dtype=torch.float64)).flatten()
-    assert kstest(drawn.numpy(), beta(alpha, alpha).cdf).pvalue > 0.001
+    draw, quantiles = torch.rand(50, 400, dtype=torch.float64), _quantiles(alpha)
+    drawn = shares(draw, quantiles, torch.ones_like(draw, dtype=torch.bool), larger=False)
+    assert kstest(drawn.flatten().numpy(), beta(alpha, alpha).cdf).pvalue > 0.001
 
 
 def test_alpha_0_mixes_nothing_and_annealing_ends_in_the_minimum() -> None:

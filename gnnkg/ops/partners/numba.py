@@ -1,4 +1,4 @@
-"""The choice of partners on CPU; a task is a block of queries."""
+"""Partners and shares on CPU; a task is a block of queries."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def partners(
     draw: Float[Tensor, "B C"],
     below_mean: bool,
 ) -> Int[Tensor, "B C"]:
+    """-1 where no column of the row is known."""
     out = torch.empty(scores.shape, dtype=torch.int64)
     given = [each.contiguous() for each in (scores, known, near, others, draw)]
     cpu.run(_partners, -(-len(scores) // BLOCK), 8 * scores.numel(), *given, below_mean, out)
@@ -47,7 +48,7 @@ def _partners(first, last, scores, known, near, others, draw, below_mean, out):
                 total += 1
         size = (count + 1) // 2
         if below_mean:
-            mean = sum_known / count
+            mean = sum_known / max(count, 1)
             size = 0
             while size < count and np.float64(s[lowest[size]]) <= mean:
                 size += 1
@@ -56,9 +57,33 @@ def _partners(first, last, scores, known, near, others, draw, below_mean, out):
         for c in range(num_columns):
             result[c] = c
             if near[b, c]:
-                result[c] = lowest[min(np.int64(draw[b, c] * np.float32(size)), size - 1)]
+                result[c] = lowest[min(np.int64(draw[b, c] * np.float32(size)), size - 1)] if count else -1
             if others[b, c]:
                 if total > 1:
                     drawn = min(np.int64(draw[b, c] * np.float32(total - 1)), total - 2)
                     result[c] = chosen[drawn + 1 if drawn >= number else drawn]
                 number += 1
+
+
+def shares(
+    draw: Float[Tensor, "B C"], quantiles: Float[Tensor, " Q"], mixed: Bool[Tensor, "B C"], larger: bool
+) -> Float[Tensor, "B C"]:
+    out = torch.empty(draw.shape)
+    given = draw.contiguous(), quantiles.contiguous(), mixed.contiguous()
+    cpu.run(_shares, -(-len(draw) // BLOCK), 4 * draw.numel(), *given, larger, out)
+    return out
+
+
+@cpu.kernel
+def _shares(first, last, draw, quantiles, mixed, larger, out):
+    num_queries, num_columns = draw.shape
+    steps, one = len(quantiles) - 1, np.float32(1)
+    for b in range(first * BLOCK, min(last * BLOCK, num_queries)):
+        for c in range(num_columns):
+            place = draw[b, c] * np.float32(steps)
+            below = min(np.int64(place), steps - 1)
+            low, high = quantiles[below], quantiles[below + 1]
+            share = low + (place - np.float32(below)) * (high - low)
+            if larger:
+                share = max(share, one - share)
+            out[b, c] = share if mixed[b, c] else one

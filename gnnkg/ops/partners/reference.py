@@ -45,3 +45,13 @@ def _another(chosen: Tensor, draw: Tensor) -> Int[Tensor, "B C"]:
     column = columns.new_zeros(len(chosen), chosen.shape[1] + 1)  # of each number; the others are written behind
     column.scatter_(1, torch.where(chosen, number, chosen.shape[1]), columns)
     return column.gather(1, drawn)
+
+
+def shares(
+    draw: Float[Tensor, "B C"], quantiles: Float[Tensor, " Q"], mixed: Bool[Tensor, "B C"], larger: bool
+) -> Float[Tensor, "B C"]:
+    """As ``gnnkg.ops.partners.shares``, whose docstring says what is computed."""
+    place = draw * (len(quantiles) - 1)
+    below = place.long().clamp(max=len(quantiles) - 2)
+    drawn = quantiles[below].lerp(quantiles[below + 1], place - below)
+    return torch.where(mixed, torch.maximum(drawn, 1 - drawn) if larger else drawn, 1)
