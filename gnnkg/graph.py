@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gnnkg import interchange
 from gnnkg.annotations import Annotations
+from gnnkg.ops.members import members, ranges
 from gnnkg.ops.message import Adjacency
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Known(NamedTuple):
 class KnownTails:
     """Which tails are known for a query (head, relation), relation in [0, 2R); from any set of facts.
 
-    One sorted array of keys; a batch is looked up in O(B log M) without a Python loop.
+    One sorted array of keys, in which a head's follow each other; a batch is looked up in O(B log M) without a Python loop.
     """
 
     def __init__(self, facts: Facts, num_entities: int, num_relations: int) -> None:
@@ -101,40 +102,51 @@ class KnownTails:
         head, relation, tail = both_directions(facts, num_relations)
         keys = torch.unique((head * (2 * num_relations) + relation) * num_entities + tail)
         self._keys = keys
-        self._queries = torch.div(keys, num_entities, rounding_mode="floor")
         self._tails = keys % num_entities
+        heads = torch.arange(num_entities + 1, device=keys.device)
+        self._starts = torch.searchsorted(keys, self._key(heads, torch.zeros_like(heads)))  # of each head's keys
 
-    def _query_key(self, head: Tensor, relation: Tensor) -> Tensor:
-        return head * (2 * self.num_relations) + relation
+    def _key(self, head: Tensor, relation: Tensor) -> Tensor:
+        """The key of the triple with tail 0, by which those of a query begin."""
+        return (head * (2 * self.num_relations) + relation) * self.num_entities
+
+    def _ranges(self, head: Tensor, relation: Tensor) -> tuple[Tensor, Tensor]:
+        return ranges(self._keys, self._starts, head, self._key(head, relation), self.num_entities)
 
     def to(self, device: torch.device | str) -> KnownTails:
         """The same index on another device."""
         moved = object.__new__(KnownTails)
         moved.num_entities, moved.num_relations = self.num_entities, self.num_relations
-        moved._keys, moved._queries = self._keys.to(device), self._queries.to(device)
+        moved._keys, moved._starts = self._keys.to(device), self._starts.to(device)
         moved._tails = self._tails.to(device)
         return moved
 
     def of(self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"]) -> Known:
         """The known tails of each query."""
-        key = self._query_key(head, relation)
-        first = torch.searchsorted(self._queries, key)
-        count = torch.searchsorted(self._queries, key, right=True) - first
-        starts = torch.zeros(len(key) + 1, dtype=torch.int64, device=key.device)
+        first, end = self._ranges(head, relation)
+        count = end - first
+        starts = torch.zeros(len(head) + 1, dtype=torch.int64, device=head.device)
         torch.cumsum(count, 0, out=starts[1:])
         offset = torch.repeat_interleave(first - starts[:-1], count, output_size=int(starts[-1]))
-        return Known(starts, self._tails[torch.arange(int(starts[-1]), device=key.device) + offset])
+        return Known(starts, self._tails[torch.arange(int(starts[-1]), device=head.device) + offset])
 
     def count(self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         """How many tails are known for each query."""
-        key = self._query_key(head, relation)
-        return torch.searchsorted(self._queries, key, right=True) - torch.searchsorted(self._queries, key)
+        first, end = self._ranges(head, relation)
+        return end - first
+
+    def among(
+        self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], tails: Int[Tensor, "S K"]
+    ) -> Bool[Tensor, "B K"]:
+        """Which of some tails are known for each query; B / S consecutive ones share a row of them."""
+        low = self._key(head, relation)
+        return members(self._keys, self._starts, head, low, self.num_entities, tails)
 
     def holds(
         self, head: Int[Tensor, " *#X"], relation: Int[Tensor, " *#X"], tail: Int[Tensor, " *#X"]
     ) -> Bool[Tensor, " *X"]:
         """Whether each triple is known. The three broadcast."""
-        key = self._query_key(head, relation) * self.num_entities + tail
+        key = self._key(head, relation) + tail
         if not len(self._keys):
             return torch.zeros_like(key, dtype=torch.bool)
         place = torch.searchsorted(self._keys, key).clamp_(max=len(self._keys) - 1)

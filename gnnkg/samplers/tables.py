@@ -39,8 +39,7 @@ def columns(batch: Batch, candidates: Candidates) -> Int[Tensor, "B C"]:
 
 def known(batch: Batch, table: Int[Tensor, "S K"]) -> Bool[Tensor, "B K"]:
     """Which candidates are known training tails of the query."""
-    each = table.repeat_interleave(len(batch.head) // len(table), 0)
-    return batch.graph.known.holds(batch.head[:, None], batch.relation[:, None], each)
+    return batch.graph.known.among(batch.head, batch.relation, table)
 
 
 def draw_below(limit: Int[Tensor, " X"], num: int) -> Int[Tensor, "X {num}"]:

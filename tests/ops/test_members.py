@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from gnnkg.ops import cpu
+from gnnkg.ops.members import members, ranges, reference
+
+WIDTH, PARTS = 50, 7
+QUERIES = [(1, 1), (60, 1), (60, 12), (60, 60)]
+
+
+def inputs(queries: int, num_keys: int = 200) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Keys, where each of seven parts of three rows begins, and the part and the least key of some queries."""
+    keys = torch.randint(3 * PARTS * WIDTH, (num_keys,)).unique()
+    starts = torch.searchsorted(keys, 3 * WIDTH * torch.arange(PARTS + 1))
+    row = torch.randint(3 * PARTS, (queries,))
+    return keys, starts, row // 3, row * WIDTH
+
+
+@pytest.mark.parametrize("num_keys", [0, 1, 200, 900])
+def test_ranges_equal_the_definition(num_keys: int) -> None:
+    keys, starts, part, low = inputs(60, num_keys)
+    begin, end = ranges(keys, starts, part, low, WIDTH)
+    for found, expected in zip((begin, end), reference.ranges(keys, low, WIDTH), strict=True):
+        assert torch.equal(found, expected)
+    for b in range(60):
+        inside = (keys >= low[b]) & (keys < low[b] + WIDTH)
+        assert torch.equal(keys[begin[b] : end[b]], keys[inside])
+
+
+@pytest.mark.parametrize("num_keys", [0, 1, 200, 900])
+@pytest.mark.parametrize(("queries", "tables"), QUERIES)
+def test_members_equal_the_definition(queries: int, tables: int, num_keys: int) -> None:
+    keys, starts, part, low = inputs(queries, num_keys)
+    wanted = torch.randint(WIDTH, (tables, 30))
+    found = members(keys, starts, part, low, WIDTH, wanted)
+    assert torch.equal(found, reference.members(keys, low, wanted))
+    each = wanted.repeat_interleave(queries // tables, 0)
+    assert torch.equal(found, torch.isin(low.unsqueeze(1) + each, keys))
+
+
+def test_nothing_is_asked() -> None:
+    keys, starts, part, low = inputs(6)
+    assert members(keys, starts, part, low, WIDTH, torch.empty(2, 0, dtype=torch.int64)).shape == (6, 0)
+    none = low[:0]
+    assert members(keys, starts, none, none, WIDTH, torch.empty(0, 4, dtype=torch.int64)).shape == (0, 4)
+    assert all(not len(each) for each in ranges(keys, starts, none, none, WIDTH))
+
+
+def test_any_layout_and_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, starts, part, low = inputs(64)
+    wanted = torch.randint(WIDTH, (64, 30))
+    expected = members(keys, starts, part, low, WIDTH, wanted)
+    monkeypatch.setattr(cpu, "WORK_PER_THREAD", 1)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert torch.equal(members(keys, starts, part, low, WIDTH, wanted.t().contiguous().t()), expected)
+    finally:
+        torch.set_num_threads(threads)
