@@ -5,7 +5,8 @@
 1,000 queries and cross-entropy; ``steps.py`` says what a step is and how it is measured. Ratios are to the plain step with the same
 negatives:
 
-    query, negative     the term's negatives are mutated, with masks shared by the negatives of a query, or by the queries
+    one                 the term's negatives are mutated, with one mask for all pairs of a batch
+    query, negative     the same with masks shared by the negatives of a query, or by the queries
     pair                a mask for each pair, drawn inside the kernels
     stored              the same, with masks and mutated vectors as tensors
     plain + query       the method as published: the plain term and, beside it, the mutated one; + pair likewise
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from steps import Way, main
 
 from gnnkg import losses, samplers, terms
-from gnnkg.core import Labels, Objective, Scorer, Vectors
+from gnnkg.core import Labels, Objective, Scorer, Transform, Vectors
 from gnnkg.data.queries import Queries
 from gnnkg.transforms import EMU
 from gnnkg.transforms.towards import own_tail, soft
@@ -46,17 +47,23 @@ def stored(scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, L
     return vectors.replace(candidates=mutated), soft(labels, torch.full((1, tail.shape[1]), LABEL))
 
 
+def emu(masks: Masks) -> Transform | None:
+    if masks == "plain" or masks == "stored":
+        return None if masks == "plain" else stored
+    if masks == "eight" or masks == "one":
+        return EMU(KEEP, LABEL, num_masks=8 if masks == "eight" else 1)
+    return EMU(KEEP, LABEL, masks)
+
+
 def objective(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> Objective:
-    transform = {"plain": None, "stored": stored}[masks] if masks in ("plain", "stored") else EMU(KEEP, LABEL, masks)
+    transform = emu(masks)
     term = terms.Ranking(losses.CrossEntropy(), per_negative=True, transform=transform)
     return Objective(samplers.Uniform(num_negatives, share=share), {"term": term})
 
 
 def both_terms(masks: Masks, share: Literal["batch", "query"], num_negatives: int) -> Objective:
     plain = terms.Ranking(losses.CrossEntropy(), weight=PLAIN)
-    number = {"eight": 8, "one": 1}.get(masks)
-    emu = EMU(KEEP, LABEL, masks) if number is None else EMU(KEEP, LABEL, num_masks=number)
-    mutated = terms.Ranking(losses.CrossEntropy(), per_negative=True, transform=emu)
+    mutated = terms.Ranking(losses.CrossEntropy(), per_negative=True, transform=emu(masks))
     return Objective(samplers.Uniform(num_negatives, share=share), {"plain": plain, "mutated": mutated})
 
 
@@ -66,12 +73,12 @@ def way(masks: Masks, share: Literal["batch", "query"], num_negatives: int, both
     return f"{name}, {negatives}", Way(partial(make, masks, share, num_negatives), f"plain, {negatives}")
 
 
-ALL: tuple[Masks, ...] = ("plain", "query", "negative", "pair", "stored")
+ALL: tuple[Masks, ...] = ("plain", "one", "query", "negative", "pair", "stored")
 WAYS = dict(
     [
         *(way(masks, "batch", 256) for masks in ALL),
         *(way(masks, "query", 256) for masks in ("plain", "pair", "stored")),
-        *(way(masks, "batch", 1024) for masks in ("plain", "query", "pair")),
+        *(way(masks, "batch", 1024) for masks in ("plain", "one", "query", "pair")),
         *(
             way(masks, "batch", number, both=True)
             for number in (256, 1024)
