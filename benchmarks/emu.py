@@ -48,8 +48,10 @@ def stored(scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, L
 
 
 def emu(masks: Masks) -> Transform | None:
-    if masks == "plain" or masks == "stored":
-        return None if masks == "plain" else stored
+    if masks == "plain":
+        return None
+    if masks == "stored":
+        return stored
     if masks == "eight" or masks == "one":
         return EMU(KEEP, LABEL, num_masks=8 if masks == "eight" else 1)
     return EMU(KEEP, LABEL, masks)

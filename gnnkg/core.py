@@ -90,7 +90,7 @@ class Blend:
     """Mixup of the columns of a score matrix: column c of query b becomes share * column ``first`` + (1 - share) * ``second``."""
 
     first: Int[Tensor, " X"]
-    """the columns that are left, in their order; the truth is among them, with a share of 1"""
+    """the columns that are left, ascending; the truth is among them, with a share of 1"""
     second: Int[Tensor, "B X"]
     share: Float[Tensor, "B X"]
     scores: Float[Tensor, "B C"] | None = None

@@ -108,10 +108,10 @@ class KnownTails:
 
     def _key(self, head: Tensor, relation: Tensor) -> Tensor:
         """The key of the triple with tail 0, by which those of a query begin."""
-        return (head * (2 * self.num_relations) + relation) * self.num_entities
+        return (head.long() * (2 * self.num_relations) + relation) * self.num_entities
 
     def _ranges(self, head: Tensor, relation: Tensor) -> tuple[Tensor, Tensor]:
-        return ranges(self._keys, self._starts, head, self._key(head, relation), self.num_entities)
+        return ranges(self._keys, self._starts, head.long(), self._key(head, relation), self.num_entities)
 
     def to(self, device: torch.device | str) -> KnownTails:
         """The same index on another device."""
@@ -140,7 +140,7 @@ class KnownTails:
     ) -> Bool[Tensor, "B K"]:
         """Which of some tails are known for each query; B / S consecutive ones share a row of them."""
         low = self._key(head, relation)
-        return members(self._keys, self._starts, head, low, self.num_entities, tails)
+        return members(self._keys, self._starts, head.long(), low, self.num_entities, tails.long())
 
     def holds(
         self, head: Int[Tensor, " *#X"], relation: Int[Tensor, " *#X"], tail: Int[Tensor, " *#X"]

@@ -51,7 +51,11 @@ def test_known_tails_equal_a_dictionary(rows, queries):
     assert found == [sorted(expected.get((h, r), ())) for h, r, _ in queries]
     assert len(tails) == starts[-1]
     assert known.count(head, relation).tolist() == [len(expected.get((h, r), ())) for h, r, _ in queries]
-    assert known.holds(head, relation, tail).tolist() == [t in expected.get((h, r), ()) for h, r, t in queries]
+    held = [t in expected.get((h, r), ()) for h, r, t in queries]
+    assert known.holds(head, relation, tail).tolist() == held
+    assert known.among(head, relation, tail.unsqueeze(1)).squeeze(1).tolist() == held
+    every = [[t in expected.get((h, r), ()) for t in range(N)] for h, r, _ in queries]
+    assert known.among(head, relation, torch.arange(N).unsqueeze(0)).tolist() == every
 
 
 def test_known_tails_broadcast_over_candidates():
@@ -61,6 +65,17 @@ def test_known_tails_broadcast_over_candidates():
         [0, 0, 1, 0, 1, 0],
         [1, 0, 0, 0, 0, 0],
     ]
+
+
+def test_known_tails_take_ids_of_any_integers_and_know_nothing_of_others():
+    graph_size, relations = 14_541, 237  # whose keys need more than 32 bits
+    head, relation = torch.randint(graph_size, (500,)), torch.randint(relations, (500,))
+    known = KnownTails(torch.stack([head, relation, head], 1), graph_size, relations)
+    assert (known.count(head.int(), relation.int()) > 0).all()
+    assert known.among(head.int(), relation.int(), head.int().unsqueeze(1)).all()
+    strange = torch.tensor([-1, graph_size, 10**7, -(10**7)])
+    assert not known.count(strange, torch.zeros_like(strange)).any()
+    assert not len(known.of(strange, torch.zeros_like(strange)).tails)
 
 
 @given(st.lists(fact, max_size=20), st.lists(query, max_size=6))

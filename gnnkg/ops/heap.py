@@ -6,7 +6,7 @@ import ctypes
 import sys
 
 KEPT, MAPPED = 1 << 30, 32 << 20
-"""bytes that may lie free before some are given back, and from which on an array is given back for itself: the most that may be"""
+"""bytes that may lie free before some are given back, and from which on an array is given back for itself"""
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """what ``mallopt`` of the GNU C library calls these"""
 

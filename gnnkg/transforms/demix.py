@@ -107,9 +107,9 @@ class DeMix:
 
     def _kinds(self, scores: Float[Tensor, "B C"], labels: Labels) -> Kinds:
         if self.split != "scores":
-            negatives = labels.negatives
-            split = negatives, torch.zeros_like(negatives)
-            return Kinds(positives(labels), *(split if self.split == "all" else split[::-1]))
+            negatives, nothing = labels.negatives, torch.zeros_like(labels.negatives)
+            suspicious, others = (negatives, nothing) if self.split == "all" else (nothing, negatives)
+            return Kinds(positives(labels), suspicious, others)
         mu = self.mu if self.anneal is None else self.mu * max(0.0, 1 - self.epoch / self.anneal)
         given = labels.value, labels.mask, labels.truth
         return suspects(scores, *given, mu, self.delta == "additive", self.upper == "mean")

@@ -22,7 +22,8 @@ every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
 @every_op
 @pytest.mark.parametrize("layout", [*LAYOUTS, "group"])
-def test_equals_the_definition(op: str, layout: str):
+def test_equals_the_definition(op: str, layout: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gnnkg.ops.matching.numba.MIN_GROUP", 8)  # so that these masks divide the units
     for shape in (*SHAPES, Shape(3, 123, 40, 6)):
         check_matching(op, inputs(op, shape, layout))
 
@@ -182,8 +183,9 @@ def test_no_weight_is_a_weight_of_ones(queries: int):
 
 @every_op
 @pytest.mark.parametrize("layout", [*LAYOUTS[1:], "group"])
-def test_both_equal_the_op_without_and_with_the_mix(op: str, layout: str):
+def test_both_equal_the_op_without_and_with_the_mix(op: str, layout: str, monkeypatch: pytest.MonkeyPatch):
     """Values, and the gradients of the two together and of one of them alone."""
+    monkeypatch.setattr("gnnkg.ops.matching.numba.MIN_GROUP", 8)
     for shape in (
         *SHAPES,
         Shape(1, 64, 20, 6),
@@ -220,7 +222,9 @@ def test_gradients_are_read_where_they_lie(op: str, layout: str, tables: int):
 
 @every_op
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_both_where_a_mask_keeps_all_or_nothing(op: str, value: float):
+@pytest.mark.parametrize("least", [8, 64])
+def test_both_where_a_mask_keeps_all_or_nothing(op: str, value: float, least: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gnnkg.ops.matching.numba.MIN_GROUP", least)
     given = inputs(op, Shape(1, 64, 5, 6), "group")
     keep = given.mix.keep.clone()
     keep[0] = value

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from inspect import unwrap  # from the shape checks of the tests, which refuse these inputs first
+
 import pytest
 import torch
 from torch import Tensor
@@ -60,3 +62,22 @@ def test_any_layout_and_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -
         assert torch.equal(members(keys, starts, part, low, WIDTH, wanted.t().contiguous().t()), expected)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_part_that_is_not_there_has_no_keys() -> None:
+    keys, starts, _, low = inputs(4)
+    part = torch.tensor([-1, PARTS, 10**9, -(10**9)])
+    begin, end = ranges(keys, starts, part, low, WIDTH)
+    assert torch.equal(begin, end)
+    assert not members(keys, starts, part, low, WIDTH, torch.arange(WIDTH).unsqueeze(0)).any()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    keys, starts, part, low = inputs(6)
+    for tables in (4, 7, 12, 0):
+        with pytest.raises(ValueError, match="tables that divide them"):
+            members(keys, starts, part, low, WIDTH, torch.zeros(tables, 3, dtype=torch.int64))
+    with pytest.raises(ValueError, match="a part for each query"):
+        unwrap(ranges)(keys, starts, part[:2], low, WIDTH)
+    with pytest.raises(ValueError, match="a part for each query"):
+        unwrap(members)(keys, starts, part[:2], low, WIDTH, torch.zeros(1, 3, dtype=torch.int64))

@@ -96,3 +96,5 @@ def test_shares_of_the_uniform_distribution_are_the_draws() -> None:
     assert_close(shares(draw, torch.tensor([0.0, 1.0]), mixed), torch.tensor([[1.0, 0.75, 0.7, 1.0]]))
     with pytest.raises(ValueError, match="at least"):
         shares(draw, torch.tensor([0.5]), mixed)
+    with pytest.raises(ValueError, match="a draw a column"):
+        unwrap(shares)(draw, torch.tensor([0.0, 1.0]), mixed[:, :2])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from inspect import unwrap  # from the shape checks of the tests, which refuse these inputs first
+
 import pytest
 import torch
 from torch import Tensor
@@ -39,8 +41,39 @@ def test_equals_the_definition(shape: tuple[int, int], options: tuple[float, boo
 @pytest.mark.parametrize("shape", SHAPES)
 def test_boundaries_without_slack_belong_to_the_suspects(shape: tuple[int, int]) -> None:
     for _ in range(20):
-        given = *inputs(shape), 0.25, True
-        assert same(suspects(*given), reference.suspects(*given, False))
+        for options in ((0.25, True, False), (0.0, True, True)):
+            given = *inputs(shape), *options
+            assert same(suspects(*given), reference.suspects(*given))
+
+
+def test_the_mean_of_equal_scores_is_that_score() -> None:
+    for number in range(2, 7):
+        scores = torch.rand(500, 1).expand(500, number + 1).contiguous()
+        value, mask = torch.ones_like(scores), torch.zeros(500, number + 1, dtype=torch.bool)
+        value[:, -1], mask[:, -1] = 0, True
+        given = scores, value, mask, torch.zeros(500, dtype=torch.int64), 0.0
+        for additive in (False, True):
+            for function in (suspects, reference.suspects):
+                assert function(*given, additive, True).suspects[:, -1].all()
+
+
+@pytest.mark.parametrize("strange", [torch.inf, -torch.inf, 3e38, -3e38])
+def test_a_score_beyond_all_others_is_no_error(strange: float) -> None:
+    scores, value, mask, truth = inputs((30, 20))
+    scores[::3, 4], scores[1, truth[1]] = strange, -strange
+    for options in OPTIONS:
+        suspects(scores, value, mask, truth, *options)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    scores, value, mask, truth = inputs((4, 6))
+    plain = unwrap(suspects)
+    for given in ((scores, value[:1], mask, truth), (scores, value, mask[:1], truth), (scores, value, mask, truth[:2])):
+        with pytest.raises(ValueError, match="a truth a query"):
+            plain(*given, 1.0)
+    for column in (-1, 6):
+        with pytest.raises(IndexError, match=f"a truth is {column}"):
+            plain(scores, value, mask, torch.full_like(truth, column), 1.0)
 
 
 def test_every_column_is_of_one_kind_at_most() -> None:

@@ -84,7 +84,7 @@ def both(
 
     On CPU at little more than the cost of one: distances and masks of pairs in one pass, and products with tables that many queries
     share where they share masks too, (G, D) with G far below B. Where masks are of pairs, products have one derivative and float32
-    as distances do, without the mix too; and a product does not read components that a mask takes out.
+    as distances do, without the mix too; and of components that a mask takes out, and that are no number, a sum may not tell.
 
     Raises ValueError for a scale of another op than "squared".
     """

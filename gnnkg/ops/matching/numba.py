@@ -26,7 +26,9 @@ from gnnkg.ops.simd import LANES
 Weight = Float[Tensor, "G U"] | Float[Tensor, "S K U"]
 
 MIN_SHARED = 8
-"""queries a table from which transposing it pays, and a row of weights from which dividing its units does"""
+"""queries a table from which transposing it pays"""
+MIN_GROUP = 64
+"""queries a row of weights from which dividing its units pays"""
 MOST_UNITS = 50
 """in a task of the backward pass: the more, the less often gradients are read"""
 
@@ -92,7 +94,11 @@ def forward(
         panels = packed(tail)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_panels.ROWS)
         weights, weight = _weights(weight, query, packed)
-        order, number = _divided(weight) if weights == "shared" else (weight, weight)
+        order = number = weight
+        if weights == "query" and len(weight) * MIN_GROUP <= num_queries:
+            weights, order, number = "shared", *_divided(weight)
+        elif weights == "query":
+            weight = spread(weight, num_queries)
         loops = numba_panels.kernels(OPS[op], weights, both)
         cpu.run(loops.forward, num_tasks, work, query, scale, panels, weight, order, number, out, bare)
     return (bare, out) if both else out
@@ -121,7 +127,7 @@ def backward(
         cpu.run(loops.backward, num_tables, work, *inputs, tail, weight, gradient, bare, d_query, d_scale, d_tail)
     else:
         columns = transposed(tail)
-        weights, weight = _weights(weight, query, transposed)
+        weights, weight = _weights(None if weight is None else spread(weight, num_queries), query, transposed)
         loops = numba_panels.kernels(OPS[op], weights, both)
         d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
         d_columns = cpu.empty(*columns.shape)
@@ -143,9 +149,7 @@ def _weights(
     """What panels are weighted by: its kind, and as they read it, those of candidates ``laid`` out like their tails."""
     if weight is None:
         return "none", query  # any array will do
-    if weight.dim() == 3:
-        return "candidate", laid(weight)
-    return ("shared", weight) if len(weight) * MIN_SHARED <= len(query) else ("query", spread(weight, len(query)))
+    return ("query", weight) if weight.dim() == 2 else ("candidate", laid(weight))
 
 
 def _divided(weight: Float[Tensor, "G U"]) -> tuple[Int[Tensor, "G U"], Int[Tensor, " G"]]:

@@ -10,8 +10,9 @@ stay in registers. The backward pass is parallel over units, because a unit's sh
 it alone; of fewer than four queries the last one stands again, with a gradient of zero (which an infinite one makes NaN). A modulus
 takes two planes, real parts [0, U) and imaginary parts [U, 2U).
 
-Weights that queries share, zeros and ones, divide the units into those that count and those that do not: the sum of the first is
-the one, and with the others the sum without weights. So both take the work of one, and the first alone takes its share.
+Weights that queries share, zeros and ones, divide the units forward into those that count and those that do not: the sum of the
+first is the one, and with the others the sum without weights. So one alone takes its share of the work. What has no weight is not
+read: where it is no number, the sum may not show it.
 """
 
 from __future__ import annotations
@@ -75,17 +76,6 @@ def _none_counts(weight, rows, u):
 
 
 @inlined
-def _groups(rows, num_groups, num_queries):
-    """Which row of shared weights is that of each of four queries."""
-    return (
-        rows[0] * num_groups // num_queries,
-        rows[1] * num_groups // num_queries,
-        rows[2] * num_groups // num_queries,
-        rows[3] * num_groups // num_queries,
-    )
-
-
-@inlined
 def _values(op, two, scaled, query, scale, tails, rows, u, num_units, line):
     """phi of a unit, for four queries and the candidates of a line."""
     a = difference(splats(query, rows, u), splats(scale, rows, u), scaled, load(tails, line))
@@ -102,15 +92,15 @@ class Kernels(NamedTuple):
 
 @cache
 def kernels(op: int, weights: Weights, both: bool) -> Kernels:
-    """The loops for an op, without weights, with those of queries (B, U), with those that queries share (G, U), or with those of
-    candidates, laid out like tails.
+    """The loops for an op, without weights, with those of queries (B, U), with those that queries share (forward, (G, U)), or with
+    those of candidates, laid out like tails.
 
     Weights of queries are zeros and ones. ``bare`` and its gradient are read and written where ``both`` are asked for, weights and
     scales where there are some; elsewhere any array will do. Conditions on the arguments are decided when a kernel compiles.
     """
     two = op == MODULUS
     scaled = op == SQUARED
-    of_queries, of_candidates, shared = weights in ("query", "shared"), weights == "candidate", weights == "shared"
+    of_queries, of_candidates, shared = weights == "query", weights == "candidate", weights == "shared"
 
     @strict
     def forward(first, last, query, scale, tail, weight, order, number, out, bare):
@@ -224,10 +214,9 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
                             q_imaginary = splats(query, rows, num_units + u) if two else q
                             places = _places(b - r0)
                             if of_queries:
-                                whose = _groups(rows, len(weight), len(query)) if shared else rows
-                                if not both and _none_counts(weight, whose, u):
+                                if not both and _none_counts(weight, rows, u):
                                     continue
-                                places = _elsewhere(places, weight, whose, u, others)
+                                places = _elsewhere(places, weight, rows, u, others)
                             sums, more_sums = same(splat(ZERO)), same(splat(ZERO))
                             for j in range(blocks):
                                 line = (s * width + u) * num_blocks + begin + j

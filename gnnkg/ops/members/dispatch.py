@@ -18,8 +18,11 @@ def ranges(
 ) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"]]:
     """The places of the first key in [low, low + width) and of the one behind the last, in ascending ``keys``.
 
-    Those of query b lie in keys[starts[part_b]:starts[part_b + 1]], which is where they are sought.
+    Those of query b lie in keys[starts[part_b]:starts[part_b + 1]], which is where they are sought; a part that is not there has
+    none. Raises ValueError where there is not one part for each query.
     """
+    if part.shape != low.shape:
+        raise ValueError(f"expected a part for each query, and there are {tuple(part.shape)} for {tuple(low.shape)}")
     if backends.choose(keys, low) != "numba" or not len(keys):
         return reference.ranges(keys, low, width)
     from gnnkg.ops.members import numba
@@ -38,7 +41,13 @@ def members(
     """Whether low_b + wanted is a key, for a table of numbers in [0, width) that B / S consecutive queries share.
 
     As for ``ranges``, the keys of query b in [low_b, low_b + width) lie in keys[starts[part_b]:starts[part_b + 1]].
+    Raises ValueError where there is not one part for each query, or where S does not divide B.
     """
+    if part.shape != low.shape or len(low) % max(len(wanted), 1) or (len(low) and not len(wanted)):
+        raise ValueError(
+            f"expected a part for each query, and tables that divide them: there are {tuple(part.shape)} parts and "
+            f"{len(wanted)} tables for {tuple(low.shape)} queries"
+        )
     if backends.choose(keys, low) != "numba" or not (len(keys) and wanted.numel()):
         return reference.members(keys, low, wanted)
     from gnnkg.ops.members import numba

@@ -51,9 +51,11 @@ def _place(keys, begin, end, sought):
 @cpu.kernel
 def _ranges(first, last, keys, starts, part, low, width, begin, end):
     for b in range(first * BLOCK, min(last * BLOCK, len(low))):
-        start, stop = starts[part[b]], starts[part[b] + 1]
-        begin[b] = _place(keys, start, stop, low[b])
-        end[b] = _place(keys, begin[b], stop, low[b] + width)
+        begin[b] = end[b] = 0
+        if 0 <= part[b] < len(starts) - 1:
+            start, stop = starts[part[b]], starts[part[b] + 1]
+            begin[b] = _place(keys, start, stop, low[b])
+            end[b] = _place(keys, begin[b], stop, low[b] + width)
 
 
 @cpu.kernel

@@ -51,8 +51,10 @@ def shares(
     ``draw`` is uniform in [0, 1), and ``quantiles`` are the distribution's at 0, 1 / (Q - 1), ..., 1; between two of them it is
     taken to be uniform. ``larger``: of a share l the larger of l and 1 - l.
 
-    Raises ValueError for fewer than two quantiles.
+    Raises ValueError for fewer than two quantiles, and where draws and columns are not of one shape.
     """
+    if draw.shape != mixed.shape:
+        raise ValueError(f"expected a draw a column, and there are {tuple(draw.shape)} for {tuple(mixed.shape)}")
     if len(quantiles) < 2:
         raise ValueError(f"a distribution needs its quantiles at 0 and 1 at least, and there are {len(quantiles)}")
     if backends.choose(draw, quantiles) != "numba" or {draw.dtype, quantiles.dtype} != {torch.float32}:

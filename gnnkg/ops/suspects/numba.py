@@ -30,14 +30,16 @@ def suspects(
     mask = torch.ones(scores.shape, dtype=torch.bool) if mask is None else mask.contiguous()
     given = scores, value.contiguous(), mask, truth.contiguous()
     cpu.run(_measure, tasks, work, *given, kinds.known, kinds.others, count, least, mean, squares)
-    if additive:
-        slack: np.ndarray | np.float32 = np.float32(mu)
-    else:
-        total = count.sum()
-        among = squares.sum() + (count * (mean - (count * mean).sum() / total) ** 2).sum()
-        slack = (mu / 5 * np.where(count == 1, np.sqrt(among / total), mean - least)).astype(np.float32)
-    highest = mean.astype(np.float32) if below_mean else np.full(num_queries, np.inf, np.float32)
-    cpu.run(_divide, tasks, work, scores, least - slack, highest, kinds.suspects, kinds.others)
+    with np.errstate(all="ignore"):  # what is infinite or no number makes no suspects
+        if additive:
+            slack: np.ndarray | np.float32 = np.float32(mu)
+        else:
+            total = count.sum()
+            among = squares.sum() + (count * (mean - (count * mean).sum() / total) ** 2).sum()
+            slack = (mu / 5 * np.where(count == 1, np.sqrt(among / total), mean - least)).astype(np.float32)
+        lowest = least - slack
+        highest = mean.astype(np.float32) if below_mean else np.full(num_queries, np.inf, np.float32)
+    cpu.run(_divide, tasks, work, scores, lowest, highest, kinds.suspects, kinds.others)
     return kinds
 
 

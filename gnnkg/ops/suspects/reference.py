@@ -35,12 +35,12 @@ def suspects(
     known, negatives = ((value == 1) & ~active) | own, active & ~own
     count = known.sum(1, keepdim=True)
     least = torch.where(known, scores, torch.inf).amin(1, keepdim=True)
-    mean = torch.where(known, scores, 0).sum(1, keepdim=True) / count
+    mean = torch.where(known, scores.double(), 0).sum(1, keepdim=True) / count  # of equal scores, that score
     if additive or not len(scores):  # of no scores there is no deviation
         slack = torch.full_like(mean, mu)
     else:
-        slack = mu / 5 * torch.where(count == 1, scores[known].std(correction=0), mean - least)
-    flagged = negatives & (scores >= least - slack)
+        slack = mu / 5 * torch.where(count == 1, scores[known].double().std(correction=0), mean - least)
+    flagged = negatives & (scores >= least - slack.to(scores.dtype))
     if below_mean:
-        flagged = flagged & (scores <= mean)
+        flagged = flagged & (scores <= mean.to(scores.dtype))
     return Kinds(known, flagged, negatives & ~flagged)
