@@ -54,7 +54,7 @@ def suspects_found(
     seen: list[tuple[Tensor, Labels]] = []
 
     def planted(batch: Batch) -> tuple[Candidates, Labels]:
-        unknown = ~held_out.holds(head[:, None], relation[:, None], table)
+        unknown = ~held_out.among(head, relation, table)
         mask = torch.cat([torch.ones_like(unknown[:, :1]), unknown], 1)
         value = torch.zeros(mask.shape, device=device)
         value[:, 0] = 1
@@ -71,7 +71,7 @@ def suspects_found(
     ((scores, labels),) = seen
     columns = table.shape[1] + 1
     is_hidden = torch.zeros_like(scores, dtype=torch.bool)
-    is_hidden[:, 1:columns] = hidden_facts.holds(head[:, None], relation[:, None], table)
+    is_hidden[:, 1:columns] = hidden_facts.among(head, relation, table)
     return figures(judge.suspects(scores, labels), is_hidden, labels.negatives, scores)
 
 

@@ -13,8 +13,8 @@ from torch.distributions import Beta
 from gnnkg.core import Blend, Labels, Scorer, Vectors
 from gnnkg.ops.columns import columns_of
 from gnnkg.ops.partners import partners, shares
-from gnnkg.ops.suspects import Kinds, suspects
-from gnnkg.transforms.pseudo_negatives import positives
+from gnnkg.ops.suspects import Kinds
+from gnnkg.transforms.pseudo_negatives import kinds, positives
 from gnnkg.transforms.towards import own_tail
 
 
@@ -90,13 +90,13 @@ class DeMix:
         with torch.set_grad_enabled(scorer.linear and torch.is_grad_enabled()):
             scores = scorer(vectors)  # which serve the loss too where they are linear
         with torch.no_grad():
-            kinds = self._kinds(scores, labels)
-            partner, share = self._partners(scores, kinds, columns)
+            found = self._kinds(scores, labels)
+            partner, share = self._partners(scores, found, columns)
         value, mask = columns_of(labels.value, columns), labels.mask
         if self.pseudo == "mixed":
-            value = torch.where(columns_of(kinds.suspects, columns), 1 - share, value)
+            value = torch.where(columns_of(found.suspects, columns), 1 - share, value)
         elif self.pseudo == "masked":
-            mask = labels.active & ~kinds.suspects
+            mask = labels.active & ~found.suspects
         blend = Blend(columns, partner, share, scores if scorer.linear else None)
         mask = None if mask is None else columns_of(mask, columns)
         return vectors.replace(blend=blend), Labels(value, mask, labels.truth, labels.weight)
@@ -111,18 +111,17 @@ class DeMix:
             suspicious, others = (negatives, nothing) if self.split == "all" else (nothing, negatives)
             return Kinds(positives(labels), suspicious, others)
         mu = self.mu if self.anneal is None else self.mu * max(0.0, 1 - self.epoch / self.anneal)
-        given = labels.value, labels.mask, labels.truth
-        return suspects(scores, *given, mu, self.delta == "additive", self.upper == "mean")
+        return kinds(scores, labels, mu, self.delta, self.upper)
 
     def _partners(
-        self, scores: Tensor, kinds: Kinds, columns: Tensor
+        self, scores: Tensor, found: Kinds, columns: Tensor
     ) -> tuple[Int[Tensor, "B X"], Float[Tensor, "B X"]]:
         """For each of these columns the one that it is mixed with, and the share of its own that it keeps; 1 if left alone."""
-        near = kinds.suspects if self.pseudo == "mixed" else torch.zeros_like(kinds.suspects)
-        harder = kinds.others if self.mix_true else torch.zeros_like(kinds.others)
-        partner = partners(scores, kinds.known, near, harder, torch.rand_like(scores), self.cap == "below_mean")
+        near = found.suspects if self.pseudo == "mixed" else torch.zeros_like(found.suspects)
+        harder = found.others if self.mix_true else torch.zeros_like(found.others)
+        partner = partners(scores, found.known, near, harder, torch.rand_like(scores), self.cap == "below_mean")
         mixed, partner = columns_of(near | harder, columns), columns_of(partner, columns)
-        return partner, self._shares(kinds.known, mixed, scores.dtype)
+        return partner, self._shares(found.known, mixed, scores.dtype)
 
     def _shares(
         self, known: Bool[Tensor, "B C"], mixed: Bool[Tensor, "B X"], dtype: torch.dtype

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gnnkg.core import Labels
-from gnnkg.ops.suspects import suspects
+from gnnkg.ops.suspects import Kinds, suspects
 
 
 def positives(labels: Labels) -> Bool[Tensor, "B C"]:
@@ -30,5 +30,15 @@ def pseudo_negatives(
     (``"relative"``); a query with one known tail takes the standard deviation of all X of the batch for its spread.
     Chen et al., arXiv 2310.09781; the paper gives the minimum, the mean and mu, and the way they combine is our reading.
     """
-    kinds = suspects(scores, labels.value, labels.mask, labels.truth, mu, delta == "additive", upper == "mean")
-    return kinds.suspects
+    return kinds(scores, labels, mu, delta, upper).suspects
+
+
+def kinds(
+    scores: Float[Tensor, "B C"],
+    labels: Labels,
+    mu: float,
+    delta: Literal["relative", "additive"],
+    upper: Literal["inf", "mean"],
+) -> Kinds:
+    """These beside the known tails and the other negatives."""
+    return suspects(scores, labels.value, labels.mask, labels.truth, mu, delta == "additive", upper == "mean")

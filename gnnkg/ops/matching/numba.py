@@ -93,12 +93,11 @@ def forward(
     else:
         panels = packed(tail)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_panels.ROWS)
-        weights, weight = _weights(weight, query, packed)
-        order = number = weight
-        if weights == "query" and len(weight) * MIN_GROUP <= num_queries:
+        if weight is not None and weight.dim() == 2 and len(weight) * MIN_GROUP <= num_queries:
             weights, order, number = "shared", *_divided(weight)
-        elif weights == "query":
-            weight = spread(weight, num_queries)
+        else:
+            weights, weight = _weights(weight, query, packed)
+            order = number = weight
         loops = numba_panels.kernels(OPS[op], weights, both)
         cpu.run(loops.forward, num_tasks, work, query, scale, panels, weight, order, number, out, bare)
     return (bare, out) if both else out
@@ -127,7 +126,7 @@ def backward(
         cpu.run(loops.backward, num_tables, work, *inputs, tail, weight, gradient, bare, d_query, d_scale, d_tail)
     else:
         columns = transposed(tail)
-        weights, weight = _weights(None if weight is None else spread(weight, num_queries), query, transposed)
+        weights, weight = _weights(weight, query, transposed)
         loops = numba_panels.kernels(OPS[op], weights, both)
         d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
         d_columns = cpu.empty(*columns.shape)
@@ -149,7 +148,7 @@ def _weights(
     """What panels are weighted by: its kind, and as they read it, those of candidates ``laid`` out like their tails."""
     if weight is None:
         return "none", query  # any array will do
-    return ("query", weight) if weight.dim() == 2 else ("candidate", laid(weight))
+    return ("query", spread(weight, len(query))) if weight.dim() == 2 else ("candidate", laid(weight))
 
 
 def _divided(weight: Float[Tensor, "G U"]) -> tuple[Int[Tensor, "G U"], Int[Tensor, " G"]]:

@@ -68,10 +68,8 @@ def _elsewhere(places, weight, rows, u, others):
 @inlined
 def _none_counts(weight, rows, u):
     """Whether a unit has a weight of 0 for each of four rows."""
-    first, second = (
-        entry(weight, rows[0], u) + entry(weight, rows[1], u),
-        entry(weight, rows[2], u) + entry(weight, rows[3], u),
-    )
+    first = entry(weight, rows[0], u) + entry(weight, rows[1], u)
+    second = entry(weight, rows[2], u) + entry(weight, rows[3], u)
     return first + second == ZERO
 
 
