@@ -27,7 +27,7 @@ from gnnkg.annotations import Feature
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.blend import blend
 from gnnkg.ops.columns import columns_of
-from gnnkg.ops.matching import Gathered, Mix, Mixture, Turns
+from gnnkg.ops.matching import Gathered, Mix, Mixture, OwnFirst, Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +293,8 @@ class Scorer(nn.Module, ABC):
     """whether ``place`` says where the tail should lie among the entities, to be the head of a next query: h + r1 + r2"""
 
     reads_rows: bool = False
-    """whether ``match`` and ``match_both`` take candidates as ``Gathered`` rows too, as the ops of ``gnnkg.ops.matching`` do"""
+    """whether ``match`` and ``match_both`` take candidates as ``Gathered`` rows and behind own tails (``OwnFirst``) too, as the
+    ops of ``gnnkg.ops.matching`` do"""
 
     def __init_subclass__(cls, **more: object) -> None:
         """Who matches anew gives up what was inherited for both and for rows: it would not be the same."""
@@ -339,14 +340,23 @@ class Scorer(nn.Module, ABC):
                 return mixup.of_scores(self(vectors.replace(blend=None)) if known is None else known)
             return self(mixup.of_vectors(vectors, self.space, self.reads_rows))
         query = self.query(vectors.head, vectors.relation)
-        scores = self.match(query, self._read(vectors), vectors.mix)
-        if vectors.own is None:
-            return scores
-        return torch.cat([self.match(query, vectors.own.unsqueeze(1)), scores], dim=1)
+        (scores,) = self._behind_own(query, vectors, [self.match(query, self._read(vectors), vectors.mix)])
+        return scores
 
     def _read(self, vectors: Vectors) -> Any:
         """The candidates as ``match`` takes them."""
-        return vectors.candidates if self.reads_rows else vectors.tail
+        if not self.reads_rows:
+            return vectors.tail
+        return vectors.candidates if vectors.own is None else OwnFirst(vectors.own, vectors.candidates)
+
+    def _behind_own(self, query: Tensor, vectors: Vectors, scores: list[Tensor]) -> list[Float[Tensor, "B C"]]:
+        """Scores of the candidates behind that of the own tail, where they do not hold it yet. The list is emptied, so that each is
+        given back as soon as it is copied.
+        """
+        if vectors.own is None or self.reads_rows:
+            return scores
+        own = self.match(query, vectors.own.unsqueeze(1))
+        return [torch.cat([own, scores.pop(0)], dim=1) for _ in range(len(scores))]
 
     def each(self, versions: Sequence[Vectors]) -> list[Float[Tensor, "B C"]]:
         """The scores of several versions of a batch's vectors. What is mutated is scored in one pass with the same as it was drawn,
@@ -359,12 +369,8 @@ class Scorer(nn.Module, ABC):
             plain = next((other for other, each in enumerate(versions) if version.mutates(each)), None)
             if together and plain is not None and plain not in scores and version.mix is not None:
                 query = self.query(version.head, version.relation)
-                bare, mutated = self.match_both(query, self._read(version), version.mix)
-                if version.own is not None:  # one after the other, so that each is given back as soon as it is copied
-                    own = self.match(query, version.own.unsqueeze(1))
-                    bare = torch.cat([own, bare], dim=1)
-                    mutated = torch.cat([own, mutated], dim=1)
-                scores[plain], scores[number] = bare, mutated
+                found = [*self.match_both(query, self._read(version), version.mix)]
+                scores[plain], scores[number] = self._behind_own(query, version, found)
         return [scores[number] if number in scores else self(version) for number, version in enumerate(versions)]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
-from gnnkg.ops.matching import Gathered, Mix
+from gnnkg.ops.matching import Mix, Tail
 from gnnkg.scorers.spaces import initial_range
 
 
@@ -59,9 +59,7 @@ class HAKE(Scorer):
         bias = torch.minimum(torch.maximum(bias, -stretch), torch.ones_like(bias))
         return torch.cat([(phase + turn) * self.radians, modulus * (stretch + bias), 1 - bias], dim=-1)
 
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
+    def match(self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
         angle, target, scale, phase, modulus = self._parts(query, tail)
         mix_phase, mix_modulus = (None, None) if mix is None else self._mixes(mix)
         return self._score(
@@ -69,18 +67,18 @@ class HAKE(Scorer):
         )
 
     def match_both(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix
-    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+        self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix
+    ) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
         angle, target, scale, phase, modulus = self._parts(query, tail)
         mix_phase, mix_modulus = self._mixes(mix)
         phases = matching.both("sine", angle, phase, mix_phase)
         moduli = matching.both("squared", target, modulus, mix_modulus, scale)
         return self._score(phases[0], moduli[0]), self._score(phases[1], moduli[1])
 
-    def _parts(self, query: Tensor, tail: Tensor | Gathered) -> tuple[Tensor, Tensor, Tensor, Any, Any]:
+    def _parts(self, query: Tensor, tail: Tail) -> tuple[Tensor, Tensor, Tensor, Any, Any]:
         """What phases and moduli are looked for, the scale of the latter, and those of the candidates; phases in radians."""
         angle, target, scale = query.chunk(3, dim=-1)
-        phase, modulus = tail.halves() if isinstance(tail, Gathered) else tail.chunk(2, dim=-1)
+        phase, modulus = tail.chunk(2, dim=-1) if isinstance(tail, Tensor) else tail.halves()
         return angle, target, scale, phase * self.radians, modulus
 
     def _mixes(self, mix: Mix) -> tuple[Mix, Mix]:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gnnkg.core import Scorer
 from gnnkg.ops import matching
-from gnnkg.ops.matching import Gathered, Mix
+from gnnkg.ops.matching import Mix, Tail
 
 
 class Product(Scorer):
@@ -14,12 +14,10 @@ class Product(Scorer):
     linear = True
     reads_rows = True
 
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
+    def match(self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
         return matching.dot(query, tail, mix)
 
     def match_both(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix
-    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+        self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix
+    ) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
         return matching.both("dot", query, tail, mix)

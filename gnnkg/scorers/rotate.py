@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
-from gnnkg.ops.matching import Gathered, Mix
+from gnnkg.ops.matching import Mix, Tail
 from gnnkg.scorers.spaces import complex_product, initial_range, uniform
 
 
@@ -35,14 +35,10 @@ class RotatE(Scorer):
         angle = relation * self.radians
         return complex_product(head, torch.cat([angle.cos(), angle.sin()], dim=-1))
 
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
-        return self.gamma - matching.modulus(query, tail, mix)
+    def match(self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
+        return matching.modulus(query, tail, mix, margin=self.gamma)
 
     def match_both(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix
-    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
-        plain, mutated = matching.both("modulus", query, tail, mix)
-        plain = self.gamma - plain  # one after the other: the distances are given back at once
-        return plain, self.gamma - mutated
+        self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix
+    ) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
+        return matching.both("modulus", query, tail, mix, margin=self.gamma)

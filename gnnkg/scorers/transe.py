@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
-from gnnkg.ops.matching import Gathered, Mix
+from gnnkg.ops.matching import Mix, Tail
 from gnnkg.scorers.spaces import initial_range, uniform
 
 
@@ -34,18 +34,20 @@ class TransE(Scorer):
     def query(self, head: Float[Tensor, "B D"], relation: Float[Tensor, "B W"]) -> Float[Tensor, "B Q"]:
         return head + relation
 
-    def match(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
-        return self._score((matching.l1 if self.p == 1 else matching.squared)(query, tail, mix))
+    def match(self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
+        if self.p == 1:
+            return matching.l1(query, tail, mix, margin=self.gamma)
+        return self._score(matching.squared(query, tail, mix))
 
     def match_both(
-        self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"] | Gathered, mix: Mix
-    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
-        plain, mutated = matching.both("l1" if self.p == 1 else "squared", query, tail, mix)
+        self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix
+    ) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
+        if self.p == 1:
+            return matching.both("l1", query, tail, mix, margin=self.gamma)
+        plain, mutated = matching.both("squared", query, tail, mix)
         plain = self._score(plain)  # one after the other: the sums are given back at once
         return plain, self._score(mutated)
 
-    def _score(self, total: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Of the sums over the components."""
-        return self.gamma - (total if self.p == 1 else (total + 1e-12).sqrt())
+    def _score(self, squares: Float[Tensor, "B X"]) -> Float[Tensor, "B X"]:
+        """Of the squared distances."""
+        return self.gamma - (squares + 1e-12).sqrt()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from gnnkg.ops import matching, ranking
-from gnnkg.ops.matching import Drawn, Mix, reference
+from gnnkg.ops.matching import Drawn, Mix, OwnFirst, reference
 
 OPS = ("dot", "l1", "squared", "modulus", "sine")
 DISTANCES = OPS[1:]
@@ -126,6 +126,39 @@ def check_both(op: str, given: Inputs) -> None:
             for by, found in ((fast, outs), (exact, expected))
         )
         assert_close(ours, theirs, **tolerance)
+
+
+def check_own_first(op: str, given: Inputs, margin: float | None) -> None:
+    """With own tails first, and from a margin: one sum and both, and their gradients, are the definition's in double precision."""
+    own, fast, exact = torch.randn_like(given.query), given.to(torch.float32), given.to(torch.float64)
+    ours, theirs = own.clone().requires_grad_(), own.double().requires_grad_()
+    more = {} if margin is None else {"margin": margin}
+
+    def called(functions: object, by: Inputs, leaf: Tensor) -> list[Tensor]:
+        named = more | ({"scale": by.scale} if op == "squared" else {})
+        tail = OwnFirst(leaf, by.tail)
+        found = [getattr(functions, op)(by.query, tail, by.mix, **named)]
+        return found if by.mix is None else [*found, *functions.both(op, by.query, tail, by.mix, **named)]  # type: ignore[attr-defined]
+
+    found, expected = called(matching, fast, ours), called(reference, exact, theirs)
+    if margin is None:  # what the definition says itself
+        first = getattr(reference, op)(
+            exact.query, theirs.unsqueeze(1), None, *([exact.scale] if op == "squared" else [])
+        )
+        assert_close(expected[0], torch.cat([first, exact.call(reference, op)], 1))
+    tolerance = {"rtol": 1e-5, "atol": 1e-5 * math.sqrt(max(given.query.shape[1], 1)), "check_dtype": False}
+    assert_close(found, expected, **tolerance)
+    tolerance["atol"] *= math.sqrt(max(given.gradient.shape))
+    weights = [torch.randn(each.shape) for each in found]
+    for chosen in (slice(0, 1), slice(1, 3)):
+        if found[chosen]:
+            by_ours, by_theirs = (
+                torch.autograd.grad(
+                    outs[chosen], [*by.leaves(), leaf], [w.to(by.query) for w in weights[chosen]], retain_graph=True
+                )
+                for outs, by, leaf in ((found, fast, ours), (expected, exact, theirs))
+            )
+            assert_close(by_ours, by_theirs, **tolerance)
 
 
 def counted_by_hand(

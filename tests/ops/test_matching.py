@@ -13,7 +13,19 @@ from torch.testing import assert_close
 from gnnkg.ops import cpu, matching
 from gnnkg.ops.backends import use_reference
 from gnnkg.ops.matching import Mix, reference
-from tests.ops.cases import DISTANCES, FORMS, LAYOUTS, OPS, SHAPES, Shape, check_both, check_matching, gradients, inputs
+from tests.ops.cases import (
+    DISTANCES,
+    FORMS,
+    LAYOUTS,
+    OPS,
+    SHAPES,
+    Shape,
+    check_both,
+    check_matching,
+    check_own_first,
+    gradients,
+    inputs,
+)
 
 every_op = pytest.mark.parametrize("op", OPS)
 every_distance = pytest.mark.parametrize("op", DISTANCES)
@@ -175,10 +187,16 @@ def test_no_weight_is_a_weight_of_ones(queries: int):
     for op, factor in (("l1", None), ("modulus", None), ("squared", scale), ("sine", None)):
         ones = torch.ones(queries, 3 if op == "modulus" else 6)
         for both in (False, True):
-            outs = [numba.forward(op, query, factor, tail, weight, both) for weight in (None, ones)]
+            weights = (None, None), (ones, query)
+            given = [(op, numba.Form(both), query, factor, tail, *each, None) for each in weights]
+            outs = [numba.forward(*each) for each in given]
             assert_close(outs[0], outs[1])
-            found = [numba.backward(op, query, factor, tail, weight, *gradient[: 1 + both]) for weight in (None, ones)]
-            assert_close(found[0], found[1])
+            found = [numba.backward(*each, *gradient[: 1 + both]) for each in given]
+            for ours, theirs in zip(*(each[:3] for each in found), strict=True):
+                assert (ours is None) == (theirs is None)
+                if ours is not None:
+                    assert_close(ours, theirs)
+            assert not found[1][4].any()  # nothing is lost to own tails
 
 
 @every_op
@@ -195,6 +213,17 @@ def test_both_equal_the_op_without_and_with_the_mix(op: str, layout: str, monkey
         Shape(2, 4, 3, 0),
     ):
         check_both(op, inputs(op, shape, layout))
+
+
+@every_op
+@pytest.mark.parametrize("layout", [*LAYOUTS, "group"])
+@pytest.mark.parametrize("margin", [None, 9.0])
+def test_own_tails_first_and_a_margin(op: str, layout: str, margin: float | None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gnnkg.ops.matching.numba.MIN_GROUP", 8)
+    if op == "dot" and margin is not None:
+        pytest.skip("products have none")
+    for shape in (Shape(1, 5, 7, 6), Shape(6, 6, 3, 5), Shape(1, 70, 300, 7), Shape(3, 123, 40, 6), Shape(1, 3, 0, 2)):
+        check_own_first(op, inputs(op, shape, layout), margin)
 
 
 @every_op

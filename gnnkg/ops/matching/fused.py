@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,15 +13,24 @@ from gnnkg.ops import backends
 Weight = Float[Tensor, "B U"] | Float[Tensor, "S K U"]
 
 
+class Form(NamedTuple):
+    """What ``numba.py`` is asked for beside the op."""
+
+    both: bool = False
+    """the sums without weights too"""
+    margin: float | None = None
+    """what the sums are taken from"""
+
+
 @runtime_checkable
 class Backend(Protocol):
     """What ``numba.py`` and ``triton.py`` provide: out[b, k] = sum_u weight_u phi(query[b]_u - scale[b]_u tail[k]_u).
 
     Inputs are float32 and contiguous (gradients may be strided), and no axis is empty; no weight stands for ones.
-    ``numba.py`` takes weights of fewer rows too, which queries share: query b takes row b * G // B.
-    ``numba_drawn.py`` and ``triton_drawn.py`` are like it, but take a ``Drawn`` after ``op`` and own tails (B, D) in the place of
-    the weight, and give these a gradient too. Those of Numba also give ``both`` sums, of candidates as they are and of weighted or
-    mutated ones, and ``backward`` then takes both gradients.
+    ``triton_drawn.py`` is like it, but takes a ``Drawn`` after ``op`` and own tails (B, D) in the place of the weight, and gives
+    these a gradient too. So does ``numba_drawn.py``, which is asked whether ``both`` sums are wanted, of candidates as they are
+    and mutated; ``backward`` then takes both gradients. ``numba.py`` is asked for a ``Form``, and takes own tails after the
+    weight, of which queries may share rows: query b has row b * G // B. Own tails that come first, (B, 1 + K), follow.
     """
 
     @staticmethod
@@ -50,55 +59,40 @@ def ones(op: str, query: Float[Tensor, "B D"]) -> Float[Tensor, "B U"]:
 
 
 class Distance(torch.autograd.Function):
-    """``Distance.apply(backend, options, both, query, scale, tail, weight)``: ``backend.forward(*options, query, ...)``.
-
-    No gradient for a weight; own tails in its place get theirs.
+    """``Distance.apply(backend, options, both, query, scale, tail, ...)``: ``backend.forward(*options, query, ...)``, two sums for
+    ``both``. Of candidates that there are none of, or queries, or components, the sums are zeros.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        backend: Any,
-        options: tuple[Any, ...],
-        both: bool,
-        query: Tensor,
-        scale: Tensor | None,
-        tail: Tensor,
-        weight: Tensor | None,
-    ):
-        query, tail = query.contiguous(), tail.contiguous()
-        scale, weight = (None if x is None else x.contiguous() for x in (scale, weight))
+    def forward(ctx: Any, backend: Any, options: tuple[Any, ...], both: bool, *inputs: Tensor | None):
+        inputs = tuple(None if x is None else x.contiguous() for x in inputs)
         ctx.backend, ctx.options = backend, options
-        ctx.save_for_backward(query, scale, tail, weight)
+        ctx.save_for_backward(*inputs)
+        query, _, tail, *_ = inputs
+        assert query is not None
+        assert tail is not None
         if not (query.numel() and tail.numel()):
             shape = query.shape[0], tail.shape[1]
             return (query.new_zeros(shape), query.new_zeros(shape)) if both else query.new_zeros(shape)
-        return backend.forward(*options, query, scale, tail, weight, *([True] if both else []))
+        return backend.forward(*options, *inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor):  # type: ignore[override]  # torch declares *args
-        return None, None, None, *_Gradient.apply(ctx.backend, ctx.options, *ctx.saved_tensors, *gradients)
+        inputs = ctx.saved_tensors
+        return None, None, None, *_Gradient.apply(ctx.backend, ctx.options, len(inputs), *inputs, *gradients)
 
 
 class _Gradient(torch.autograd.Function):
     """The gradient as an operation of its own, so that a second differentiation fails with advice."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        backend: Any,
-        options: tuple[Any, ...],
-        query: Tensor,
-        scale: Tensor | None,
-        tail: Tensor,
-        weight: Tensor | None,
-        *gradients: Tensor,
-    ):
-        inputs = query, scale, tail, weight
+    def forward(ctx: Any, backend: Any, options: tuple[Any, ...], number: int, *given: Any):
+        inputs, gradients = given[:number], given[number:]
+        query, _, tail, *_ = inputs
         if not (query.numel() and tail.numel()):
             return tuple(None if x is None else torch.zeros_like(x) for x in inputs)
         found = backend.backward(*options, *inputs, *gradients)
-        return (*found, None)[: len(inputs)]
+        return (*found, *(None for _ in range(number - len(found))))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None):  # type: ignore[override]  # torch declares *args

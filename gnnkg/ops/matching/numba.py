@@ -10,17 +10,15 @@ Nothing of size (B, K, D) is made, apart from the gradient of tails that have th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.ops import cpu
-from gnnkg.ops.matching import numba_kernels, numba_panels
-from gnnkg.ops.matching.fused import ones
-from gnnkg.ops.matching.numba_kernels import COLUMNS, OPS
-from gnnkg.ops.matching.reference import spread
+from gnnkg.ops.matching import numba_kernels, numba_own, numba_panels
+from gnnkg.ops.matching.fused import Form
+from gnnkg.ops.matching.numba_kernels import COLUMNS, OPS, Weights
 from gnnkg.ops.simd import LANES
 
 Weight = Float[Tensor, "G U"] | Float[Tensor, "S K U"]
@@ -73,68 +71,119 @@ def strided(gradient: Float[Tensor, "B K"]) -> tuple[np.ndarray, int, int]:
 
 def forward(
     op: str,
+    form: Form,
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B U"] | None,
     tail: Float[Tensor, "S K D"],
     weight: Weight | None,
-    both: bool = False,
-) -> Float[Tensor, "B K"] | tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
-    """The sums; of ``both`` those without weights first."""
+    own: Float[Tensor, "B D"] | None,
+    leader: Float[Tensor, "B D"] | None,
+) -> Float[Tensor, "B X"] | tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
+    """The sums; of ``both`` those without weights first. ``own`` adds to those with weights of queries what these take out; the sum
+    of a ``leader``, which no weight concerns, comes before the others.
+    """
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     scale = query if scale is None else scale  # any array will do where it is not read
-    out = cpu.empty(num_queries, num_candidates)
-    bare = cpu.empty(num_queries, num_candidates) if both else out
+    offset, factor = np.float32(form.margin or 0), np.float32(1 if form.margin is None else -1)
+    lead = 0 if leader is None else 1
+    out = cpu.empty(num_queries, lead + num_candidates)
+    bare = cpu.empty(*out.shape) if form.both else out
+    weights, weight, place = _weights(weight, query)
+    lost = query  # any array will do
+    if own is not None:
+        lost = _own_forward(op, query, scale, own, weight, place, weights == "query")
+    if leader is not None:
+        whole = _own_forward(op, query, scale, leader, weight, place, False)
+        bare[:, :1] = out[:, :1] = whole.mul_(float(factor)).add_(float(offset))
     work = num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
-        weight = ones(op, query) if weight is None else spread(weight, num_queries)
-        loops = numba_kernels.kernels(OPS[op], weight.dim() == 3, both)
+        loops = numba_kernels.kernels(OPS[op], weights, form.both)
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
-        cpu.run(loops.forward, num_tasks, work, query, scale, tail, weight, out, bare)
+        arrays = query, scale, tail, weight, place, lost, lead, offset, factor, out, bare
     else:
         panels = packed(tail)
-        num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_panels.ROWS)
-        if weight is not None and weight.dim() == 2 and len(weight) * MIN_GROUP <= num_queries:
-            weights, order, number = "shared", *_divided(weight)
-        else:
-            weights, weight = _weights(weight, query, packed)
-            order = number = weight
-        loops = numba_panels.kernels(OPS[op], weights, both)
-        cpu.run(loops.forward, num_tasks, work, query, scale, panels, weight, order, number, out, bare)
-    return (bare, out) if both else out
+        num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_panels.QUERIES)
+        divided, order, number = False, place, place  # any arrays will do
+        if weights == "query" and len(weight) * MIN_GROUP <= num_queries:
+            divided, order, number = True, *_divided(weight)
+        loops = numba_panels.kernels(OPS[op], weights, form.both, divided)
+        weight = packed(weight) if weights == "candidate" else weight
+        arrays = query, scale, panels, weight, place, order, number, lost, lead, offset, factor, out, bare
+    cpu.run(loops.forward, num_tasks, work, *arrays)
+    return (bare, out) if form.both else out
 
 
 def backward(
     op: str,
+    form: Form,
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B U"] | None,
     tail: Float[Tensor, "S K D"],
     weight: Weight | None,
-    *gradients: Float[Tensor, "B K"],
-) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B U"] | None, Float[Tensor, "S K D"]]:
-    """Gradients of query, scale and tail, from one of the sums or from those of both."""
+    own: Float[Tensor, "B D"] | None,
+    leader: Float[Tensor, "B D"] | None,
+    *gradients: Float[Tensor, "B X"],
+) -> tuple[Tensor | None, ...]:
+    """Gradients of query, scale, tail, weight (which gets none), own and leader, from one of the sums or from those of both."""
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     num_units = width // 2 if op == "modulus" else width
-    both = len(gradients) == 2
-    bare, gradient = strided(gradients[0]), strided(gradients[-1])
+    lead = 0 if leader is None else 1
+    bare, gradient = (strided(each[:, lead:]) for each in (gradients[0], gradients[-1]))
+    weights, weight, place = _weights(weight, query)
     work = num_queries * num_candidates * width
     inputs = query, query if scale is None else scale
     if num_queries < MIN_SHARED * num_tables:
-        weight = ones(op, query) if weight is None else spread(weight, num_queries)
-        loops = numba_kernels.kernels(OPS[op], weight.dim() == 3, both)
-        d_query, d_scale = cpu.empty(num_queries, width), cpu.empty(num_queries, num_units)
-        d_tail = cpu.empty(*tail.shape)
-        cpu.run(loops.backward, num_tables, work, *inputs, tail, weight, gradient, bare, d_query, d_scale, d_tail)
+        loops = numba_kernels.kernels(OPS[op], weights, form.both)
+        by_query, d_tail = [cpu.empty(num_queries, width), cpu.empty(num_queries, num_units)], cpu.empty(*tail.shape)
+        cpu.run(loops.backward, num_tables, work, *inputs, tail, weight, place, gradient, bare, *by_query, d_tail)
     else:
         columns = transposed(tail)
-        weights, weight = _weights(weight, query, transposed)
-        loops = numba_panels.kernels(OPS[op], weights, both)
-        d_query, d_scale = cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)
-        d_columns = cpu.empty(*columns.shape)
+        laid = transposed(weight) if weights == "candidate" else weight
+        loops = numba_panels.kernels(OPS[op], weights, form.both)
+        by_unit, d_columns = (
+            [cpu.empty(width, num_queries), cpu.empty(num_units, num_queries)],
+            cpu.empty(*columns.shape),
+        )
         units = units_of_task(num_tables, num_units, work)
-        arrays = *inputs, columns, weight, gradient, bare, d_query, d_scale, d_columns
+        arrays = *inputs, columns, laid, place, gradient, bare, *by_unit, d_columns
         cpu.run(loops.backward, num_tables * -(-num_units // units), work, units, *arrays)
-        d_query, d_scale, d_tail = d_query.t(), d_scale.t(), candidates(d_columns, num_candidates)
-    return d_query, None if scale is None else d_scale, d_tail
+        by_query = [by_unit[0].t().contiguous(), by_unit[1] if scale is None else by_unit[1].t().contiguous()]
+        d_tail = candidates(d_columns, num_candidates)
+    d_own = d_leader = None
+    if own is not None:
+        d_own = _own_backward(op, inputs, own, weight, place, weights == "query", gradient, by_query)
+    if leader is not None:
+        first = strided(torch.stack([each[:, :1] for each in gradients]).sum(0))
+        d_leader = _own_backward(op, inputs, leader, weight, place, False, first, by_query)
+    d_query, d_scale = by_query
+    found = d_query, None if scale is None else d_scale, d_tail, None, d_own, d_leader
+    return found if form.margin is None else tuple(None if each is None else each.neg_() for each in found)
+
+
+def _own_forward(
+    op: str, query: Tensor, scale: Tensor, own: Tensor, weight: Tensor, place: np.ndarray, weighted: bool
+) -> Float[Tensor, "B 1"]:
+    out, loops = torch.empty(len(query), 1), numba_own.kernels(OPS[op], weighted)
+    arrays = query, scale, own, weight, place, out
+    cpu.run(loops.forward, -(-len(query) // numba_own.TILE), query.numel(), *arrays)
+    return out
+
+
+def _own_backward(
+    op: str,
+    inputs: tuple[Tensor, Tensor],
+    own: Tensor,
+    weight: Tensor,
+    place: np.ndarray,
+    weighted: bool,
+    gradient: tuple[np.ndarray, int, int],
+    by_query: list[Tensor],
+) -> Float[Tensor, "B D"]:
+    """The gradient of own tails; those of queries and scales are added to."""
+    d_own, loops = torch.empty_like(own), numba_own.kernels(OPS[op], weighted)
+    arrays = *inputs, own, weight, place, gradient, *by_query, d_own
+    cpu.run(loops.backward, -(-len(own) // numba_own.TILE), own.numel(), *arrays)
+    return d_own
 
 
 def units_of_task(num_tables: int, num_units: int, work: int) -> int:
@@ -142,15 +191,16 @@ def units_of_task(num_tables: int, num_units: int, work: int) -> int:
     return max(1, min(MOST_UNITS, num_tables * num_units // (2 * cpu.threads(work))))
 
 
-def _weights(
-    weight: Tensor | None, query: Tensor, laid: Callable[[Tensor], Tensor]
-) -> tuple[numba_panels.Weights, Tensor]:
-    """What panels are weighted by: its kind, and as they read it, those of candidates ``laid`` out like their tails."""
+def _weights(weight: Weight | None, query: Tensor) -> tuple[Weights, Tensor, np.ndarray]:
+    """Of which kind, the weights, and the row of them that each query has; any will do where they are not read."""
     if weight is None:
-        return "none", query  # any array will do
-    return ("query", spread(weight, len(query))) if weight.dim() == 2 else ("candidate", laid(weight))
+        return "none", query, np.empty(0, np.int64)
+    if weight.dim() == 3:
+        return "candidate", weight, np.empty(0, np.int64)
+    return "query", weight, np.arange(len(query)) * len(weight) // len(query)
 
 
-def _divided(weight: Float[Tensor, "G U"]) -> tuple[Int[Tensor, "G U"], Int[Tensor, " G"]]:
-    """The units with those that count first, and how many these are."""
-    return weight.argsort(dim=1, descending=True, stable=True), weight.sum(1).long()
+def _divided(weight: Float[Tensor, "G U"]) -> tuple[np.ndarray, np.ndarray]:
+    """The units (G, U) with those that count first, and how many these are (G,)."""
+    numbers = weight.numpy()
+    return np.argsort(-numbers, axis=1, kind="stable"), numbers.sum(1).astype(np.int64)

@@ -54,11 +54,11 @@ def _even(x: Float[Tensor, "*X D"]) -> Float[Tensor, "*X E"]:
 def forward(
     op: str,
     drawn: Drawn,
+    both: bool,
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B D"] | None,
     tail: Float[Tensor, "S K D"],
     own: Float[Tensor, "B D"],
-    both: bool = False,
 ) -> Float[Tensor, "B K"] | tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
     """The sums of mutated candidates; of ``both`` those of the candidates as they are first."""
     query, tail, own, scale = _even(query), _even(tail), _even(own), None if scale is None else _even(scale)
@@ -91,6 +91,7 @@ def _of_own(op: str, query: Tensor, scale: Tensor | None, own: Tensor) -> Float[
 def backward(
     op: str,
     drawn: Drawn,
+    both: bool,
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B D"] | None,
     tail: Float[Tensor, "S K D"],
@@ -102,7 +103,6 @@ def backward(
     query, tail, own = _even(query), _even(tail), _even(own)
     factor = query if scale is None else _even(scale)  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
-    both = len(gradients) == 2
     numbers = _numbers(drawn, width)
     work = 3 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:

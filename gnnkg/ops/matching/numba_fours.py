@@ -112,6 +112,12 @@ def fmas(f, g, h):
 
 
 @inlined
+def affine(offset, factor, f):
+    """offset + factor * f"""
+    return fmas(same(splat(factor)), f, same(splat(offset)))
+
+
+@inlined
 def sum_of(f):
     return (f[0] + f[1]) + (f[2] + f[3])
 

@@ -9,7 +9,7 @@ the inner loop runs over units. A modulus takes two planes, real parts [0, U) an
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from gnnkg.ops.cpu import kernel
 
 L1, SQUARED, MODULUS, SINE = range(4)
 OPS = {"l1": L1, "squared": SQUARED, "modulus": MODULUS, "sine": SINE}
+
+Weights = Literal["none", "query", "candidate"]
 
 COLUMNS = 256
 """candidates in a task"""
@@ -72,19 +74,23 @@ class Kernels(NamedTuple):
 
 
 @cache
-def kernels(op: int, per_candidate: bool, both: bool) -> Kernels:
-    """The loops for an op, with weights (B, U) or, ``per_candidate``, (S, K, U).
+def kernels(op: int, weights: Weights, both: bool) -> Kernels:
+    """The loops for an op, without weights, with those of queries (G, U), of which query b has row place[b], or with those of
+    candidates (S, K, U).
 
-    ``bare`` and its gradient are read and written where ``both`` are asked for; elsewhere any array will do. Conditions on the
-    arguments are decided when a kernel compiles. Sums are formed in a variable before they are added to an array: otherwise the
-    loops do not vectorise.
+    ``bare`` and its gradient are read and written where ``both`` are asked for, weights where there are some; elsewhere any array
+    will do. Conditions on the arguments are decided when a kernel compiles. Sums are formed in a variable before they are added
+    to an array: otherwise the loops do not vectorise.
     """
     two = op == MODULUS
     scaled = op == SQUARED
+    of_queries, of_candidates = weights == "query", weights == "candidate"
 
     @kernel
-    def forward(first, last, query, scale, tail, weight, out, bare):
-        """tail (S, K, D); a task is a query and COLUMNS candidates."""
+    def forward(first, last, query, scale, tail, weight, place, lost, lead, offset, factor, out, bare):
+        """tail (S, K, D); a task is a query and COLUMNS candidates. What is written, ``lead`` columns further, is offset + factor *
+        the sum, which has ``lost`` (B, 1) in it where there are weights of queries.
+        """
         num_units = tail.shape[2] // 2 if two else tail.shape[2]
         num_candidates = tail.shape[1]
         group = query.shape[0] // tail.shape[0]
@@ -96,23 +102,23 @@ def kernels(op: int, per_candidate: bool, both: bool) -> Kernels:
             qa, qb = query[b, :num_units], query[b, num_units:]
             if scaled:
                 c = scale[b]
-            if not per_candidate:
-                w = weight[b]
+            if of_queries:
+                w = weight[place[b]]
             for k in range(k0, min(k0 + COLUMNS, num_candidates)):
                 ta, tb = tail[s, k, :num_units], tail[s, k, num_units:]
-                if per_candidate:
+                if of_candidates:
                     w = weight[s, k]
                 total, bare_total = ZERO, ZERO
                 for u in range(num_units):
                     value = phi(op, qa[u] - (c[u] * ta[u] if scaled else ta[u]), qb[u] - tb[u] if two else ZERO)
-                    total += w[u] * value
+                    total += w[u] * value if of_queries or of_candidates else value
                     bare_total += value
-                out[b, k] = total
+                out[b, lead + k] = offset + factor * (total + lost[b, 0] if of_queries else total)
                 if both:
-                    bare[b, k] = bare_total
+                    bare[b, lead + k] = offset + factor * bare_total
 
     @kernel
-    def backward(first, last, query, scale, tail, weight, gradient, bare, d_query, d_scale, d_tail):
+    def backward(first, last, query, scale, tail, weight, place, gradient, bare, d_query, d_scale, d_tail):
         """tail, d_tail (S, K, D); d_query (B, D), d_scale (B, U); a task is a table."""
         width = tail.shape[2]
         num_units = width // 2 if two else width
@@ -128,16 +134,17 @@ def kernels(op: int, per_candidate: bool, both: bool) -> Kernels:
             if scaled:
                 d_scale[b] = ZERO
                 c, dc = scale[b], d_scale[b]
-            if not per_candidate:
-                w = weight[b]
+            if of_queries:
+                w = weight[place[b]]
             for k in range(num_candidates):
                 ta, tb = tail[s, k, :num_units], tail[s, k, num_units:]
-                if per_candidate:
+                if of_candidates:
                     w = weight[s, k]
                 g, g_bare = gradient[0][b * gradient[1] + k], bare[0][b * bare[1] + k] if both else ZERO
                 for u in range(num_units):
                     a = qa[u] - (c[u] * ta[u] if scaled else ta[u])
-                    va[u] = slope(op, a, qb[u] - tb[u] if two else ZERO, g * w[u] + g_bare)
+                    by = g * w[u] + g_bare if of_queries or of_candidates else g + g_bare
+                    va[u] = slope(op, a, qb[u] - tb[u] if two else ZERO, by)
                 if two:
                     for u in range(num_units):
                         vb[u] = va[u] * (qb[u] - tb[u])

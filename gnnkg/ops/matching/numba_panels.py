@@ -18,11 +18,12 @@ read: where it is no number, the sum may not show it.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from gnnkg.ops.matching.numba_fours import (
     FOUR,
     add_totals,
+    affine,
     difference,
     fmas,
     four_rows,
@@ -39,24 +40,26 @@ from gnnkg.ops.matching.numba_fours import (
     times,
     write,
 )
-from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, ZERO
+from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, ZERO, Weights
 from gnnkg.ops.simd import LANES, aligned, entry, inlined, load, splat, store, strict
 
-Weights = Literal["none", "query", "shared", "candidate"]
-
-ROWS, BLOCKS = 16, 16
-"""queries and panels whose gradients stay in the first-level cache"""
+QUERIES = 64
+"""in a task of the forward pass: what is looked for stays in the first-level cache beside a panel"""
+BLOCKS = 64
+"""panels whose gradients by four queries stay there in the backward pass"""
+FOUR_PLACES = 0, BLOCKS, 2 * BLOCKS, 3 * BLOCKS
+"""where the lines of the four begin"""
 
 
 @inlined
-def _places(row):
-    """Where the lines of four rows begin."""
-    return row * BLOCKS, (row + 1) * BLOCKS, (row + 2) * BLOCKS, (row + 3) * BLOCKS
+def _four_of(place, rows):
+    """The rows of weights that four queries have."""
+    return place[rows[0]], place[rows[1]], place[rows[2]], place[rows[3]]
 
 
 @inlined
 def _elsewhere(places, weight, rows, u, others):
-    """The same where the weight is 1, and the others where it is 0."""
+    """The same where the weight is 1, and the others where it is 0. ``rows`` are those of weights."""
     return (
         places[0] + (others if entry(weight, rows[0], u) == ZERO else 0),
         places[1] + (others if entry(weight, rows[1], u) == ZERO else 0),
@@ -67,7 +70,7 @@ def _elsewhere(places, weight, rows, u, others):
 
 @inlined
 def _none_counts(weight, rows, u):
-    """Whether a unit has a weight of 0 for each of four rows."""
+    """Whether a unit has a weight of 0 in each of four rows of weights."""
     first = entry(weight, rows[0], u) + entry(weight, rows[1], u)
     second = entry(weight, rows[2], u) + entry(weight, rows[3], u)
     return first + second == ZERO
@@ -89,45 +92,48 @@ class Kernels(NamedTuple):
 
 
 @cache
-def kernels(op: int, weights: Weights, both: bool) -> Kernels:
-    """The loops for an op, without weights, with those of queries (B, U), with those that queries share (forward, (G, U)), or with
-    those of candidates, laid out like tails.
+def kernels(op: int, weights: Weights, both: bool, divided: bool = False) -> Kernels:
+    """The loops for an op, without weights, with those of queries (G, U), zeros and ones, of which query b has row place[b], or
+    with those of candidates, laid out like tails. ``divided``: forward, the units are taken in an order that divides them.
 
-    Weights of queries are zeros and ones. ``bare`` and its gradient are read and written where ``both`` are asked for, weights and
-    scales where there are some; elsewhere any array will do. Conditions on the arguments are decided when a kernel compiles.
+    ``bare`` and its gradient are read and written where ``both`` are asked for, weights and scales where there are some; elsewhere
+    any array will do. Conditions on the arguments are decided when a kernel compiles.
     """
     two = op == MODULUS
     scaled = op == SQUARED
-    of_queries, of_candidates, shared = weights == "query", weights == "candidate", weights == "shared"
+    of_queries, of_candidates = weights == "query", weights == "candidate"
 
     @strict
-    def forward(first, last, query, scale, tail, weight, order, number, out, bare):
-        """A task is ROWS queries and a panel. ``order`` (G, U) are the units, those first that shared weights count, and ``number``
-        (G,) is how many these are; without such weights any arrays will do.
+    def forward(first, last, query, scale, tail, weight, place, order, number, lost, lead, offset, factor, out, bare):
+        """A task is QUERIES queries and a panel. ``order`` (G, U) are the units, those first that count, and ``number`` (G,) is how
+        many these are, where weights are divided. What is written, ``lead`` columns further, is offset + factor * the sum, which
+        has ``lost`` (B, 1) in it where there are weights of queries. Elsewhere any arrays will do.
         """
         num_blocks, width = tail.shape[1:3]
         num_units = width // 2 if two else width
         group = query.shape[0] // tail.shape[0]
-        row_blocks = (group + ROWS - 1) // ROWS
+        row_blocks = (group + QUERIES - 1) // QUERIES
         tails, weigh = tail.reshape(-1, LANES), weight.reshape(-1, LANES) if of_candidates else tail.reshape(-1, LANES)
         tile = aligned(FOUR)
         for task in range(first, last):
             block, rows_of_table = task % num_blocks, task // num_blocks
             s = rows_of_table // row_blocks
             panel = s * num_blocks + block
-            b0 = s * group + rows_of_table % row_blocks * ROWS
-            b1 = min(b0 + ROWS, (s + 1) * group)
+            b0 = s * group + rows_of_table % row_blocks * QUERIES
+            b1 = min(b0 + QUERIES, (s + 1) * group)
             k0 = block * LANES
             begin = b0
             while begin < b1:
                 end, g = b1, 0
-                if shared:
+                if divided:
                     g = begin * len(order) // len(query)
                     end = min(b1, -(-(g + 1) * len(query) // len(order)))
                 for b in range(begin, end, FOUR):
                     rows = four_rows(b, end)
+                    if of_queries:
+                        weight_rows = _four_of(place, rows)
                     sums, bare_sums = same(splat(ZERO)), same(splat(ZERO))
-                    if shared:
+                    if divided:
                         for i in range(number[g]):
                             u = entry(order, g, i)
                             line = panel * width + u
@@ -144,20 +150,22 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
                             line = panel * width + u
                             each = _values(op, two, scaled, query, scale, tails, rows, u, num_units, line)
                             if of_queries:
-                                sums = fmas(splats(weight, rows, u), each, sums)
+                                sums = fmas(splats(weight, weight_rows, u), each, sums)
                             elif of_candidates:
                                 sums = plus(scaled_by(load(weigh, panel * num_units + u), each), sums)
                             else:
                                 sums = plus(sums, each)
                             if both:
                                 bare_sums = plus(bare_sums, each)
-                    write(out, rows, k0, sums, tile)
+                    if of_queries:
+                        sums = plus(sums, splats(lost, rows, 0))
+                    write(out, rows, lead + k0, affine(offset, factor, sums), tile)
                     if both:
-                        write(bare, rows, k0, bare_sums, tile)
+                        write(bare, rows, lead + k0, affine(offset, factor, bare_sums), tile)
                 begin = end
 
     @strict
-    def backward(first, last, units, query, scale, tail, weight, gradient, bare, d_query, d_scale, d_tail):
+    def backward(first, last, units, query, scale, tail, weight, place, gradient, bare, d_query, d_scale, d_tail):
         """d_query (D, B) and d_scale (U, B) are transposed; gradients are (their numbers in memory, the numbers from row to row,
         columns). A task is so many ``units`` of a table.
         """
@@ -169,9 +177,9 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
         tails, d_tails = tail.reshape(-1, LANES), d_tail.reshape(-1, LANES)
         weigh = weight.reshape(-1, LANES) if of_candidates else tails
         given, given_bare = gradient[0].reshape(1, -1), bare[0].reshape(1, -1)
-        # by rows: the gradient of what has a weight, then of what has none (of candidates: the gradient of bare)
-        lines = aligned(2 * ROWS * BLOCKS)
-        others = ROWS * BLOCKS
+        # by queries: the gradient of what has a weight, then of what has none (of candidates: the gradient of bare)
+        lines = aligned(2 * FOUR * BLOCKS)
+        others = FOUR * BLOCKS
         imaginary_lines = num_units * num_blocks
         summed, read_others = not of_candidates, of_queries or (of_candidates and both)
         for task in range(first, last):
@@ -194,56 +202,56 @@ def kernels(op: int, weights: Weights, both: bool) -> Kernels:
                 blocks = min(BLOCKS, num_blocks - begin)
                 k0 = begin * LANES
                 columns = min(blocks * LANES, num_candidates - k0)
-                for r0 in range(b0, b1, ROWS):
-                    r1 = min(r0 + ROWS, b1)
-                    for b in range(r0, r1):
-                        start, bare_start, i = b * gradient[1] + k0, b * bare[1] + k0, (b - r0) * BLOCKS
+                for b in range(b0, b1, FOUR):
+                    rows, end = four_rows(b, b1), min(b + FOUR, b1)
+                    for row in range(b, end):
+                        start, bare_start, i = row * gradient[1] + k0, row * bare[1] + k0, (row - b) * BLOCKS
                         read_gradients(
                             lines, i, others, given, start, given_bare, bare_start, columns, both, summed, read_others
                         )
-                    for i in range((r1 - r0) * BLOCKS, -(-(r1 - r0) // FOUR) * FOUR * BLOCKS):  # no more queries
+                    for i in range((end - b) * BLOCKS, FOUR * BLOCKS):  # no more queries
                         store(lines, i, splat(ZERO))
                         store(lines, others + i, splat(ZERO))
+                    if of_queries:
+                        weight_rows = _four_of(place, rows)
                     for u in range(u0, u1):
-                        for b in range(r0, r1, FOUR):
-                            rows = four_rows(b, r1)
-                            q = splats(query, rows, u)
-                            c = splats(scale, rows, u) if scaled else q
-                            q_imaginary = splats(query, rows, num_units + u) if two else q
-                            places = _places(b - r0)
-                            if of_queries:
-                                if not both and _none_counts(weight, rows, u):
-                                    continue
-                                places = _elsewhere(places, weight, rows, u, others)
-                            sums, more_sums = same(splat(ZERO)), same(splat(ZERO))
-                            for j in range(blocks):
-                                line = (s * width + u) * num_blocks + begin + j
-                                t = load(tails, line)
-                                by = loads(lines, places, j)
-                                if of_candidates:
-                                    by = scaled_by(load(weigh, (s * num_units + u) * num_blocks + begin + j), by)
-                                    if both:
-                                        by = plus(by, loads(lines, places, others + j))
-                                a = difference(q, c, scaled, t)
-                                if two:
-                                    imaginary = minus(q_imaginary, load(tails, line + imaginary_lines))
-                                    by = slopes(op, a, imaginary, by)
-                                    more = times(by, imaginary)
-                                    by = times(by, a)
-                                    more_sums = plus(more_sums, more)
-                                    d = load(d_tails, line + imaginary_lines)
-                                    store(d_tails, line + imaginary_lines, d - sum_of(more))
-                                else:
-                                    by = slopes(op, a, a, by)
-                                sums = plus(sums, by)
-                                if scaled:
-                                    more_sums = plus(more_sums, scaled_by(splat(ZERO) - t, by))
-                                    by = times(by, c)
-                                store(d_tails, line, load(d_tails, line) - sum_of(by))
-                            add_totals(d_query, u, b, r1, sums)
+                        places = FOUR_PLACES
+                        if of_queries:
+                            if not both and _none_counts(weight, weight_rows, u):
+                                continue
+                            places = _elsewhere(places, weight, weight_rows, u, others)
+                        q = splats(query, rows, u)
+                        c = splats(scale, rows, u) if scaled else q
+                        q_imaginary = splats(query, rows, num_units + u) if two else q
+                        sums, more_sums = same(splat(ZERO)), same(splat(ZERO))
+                        for j in range(blocks):
+                            line = (s * width + u) * num_blocks + begin + j
+                            t = load(tails, line)
+                            by = loads(lines, places, j)
+                            if of_candidates:
+                                by = scaled_by(load(weigh, (s * num_units + u) * num_blocks + begin + j), by)
+                                if both:
+                                    by = plus(by, loads(lines, places, others + j))
+                            a = difference(q, c, scaled, t)
                             if two:
-                                add_totals(d_query, num_units + u, b, r1, more_sums)
+                                imaginary = minus(q_imaginary, load(tails, line + imaginary_lines))
+                                by = slopes(op, a, imaginary, by)
+                                more = times(by, imaginary)
+                                by = times(by, a)
+                                more_sums = plus(more_sums, more)
+                                d = load(d_tails, line + imaginary_lines)
+                                store(d_tails, line + imaginary_lines, d - sum_of(more))
+                            else:
+                                by = slopes(op, a, a, by)
+                            sums = plus(sums, by)
                             if scaled:
-                                add_totals(d_scale, u, b, r1, more_sums)
+                                more_sums = plus(more_sums, scaled_by(splat(ZERO) - t, by))
+                                by = times(by, c)
+                            store(d_tails, line, load(d_tails, line) - sum_of(by))
+                        add_totals(d_query, u, b, b1, sums)
+                        if two:
+                            add_totals(d_query, num_units + u, b, b1, more_sums)
+                        if scaled:
+                            add_totals(d_scale, u, b, b1, more_sums)
 
     return Kernels(forward, backward)

@@ -1,6 +1,7 @@
 """The definition of the matching ops, in torch. Slow and plain; differentiable any number of times.
 
-``query`` is (B, D), ``tail`` (S, K, D) with S dividing B: table s serves queries s*B/S .. (s+1)*B/S - 1. All ops return (B, K).
+``query`` is (B, D), ``tail`` (S, K, D) with S dividing B: table s serves queries s*B/S .. (s+1)*B/S - 1. All ops return (B, K), and
+(B, 1 + K) where each query's own tail comes first (``OwnFirst``).
 
 With a ``Mix``, candidate k of query b is not its own vector n but the mutated
 
@@ -17,13 +18,14 @@ its halves. Masks that are drawn (``drawn.py``) need no such form: the fast back
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.ops.matching.drawn import Drawn, masks
+from gnnkg.ops.matching.own_first import OwnFirst
 
 
 class Mix(NamedTuple):
@@ -90,54 +92,77 @@ def sine_units(query: Float[Tensor, "*#X D"], tail: Float[Tensor, "*#X D"]) -> F
     return torch.sin((query - tail) / 2).abs()
 
 
-def _sum(phi: Units, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None = None) -> Tensor:
+def _sum(
+    phi: Units,
+    query: Tensor,
+    tail: Tensor | OwnFirst,
+    mix: Mix | None,
+    scale: Tensor | None = None,
+    margin: float | None = None,
+) -> Tensor:
+    if isinstance(tail, OwnFirst):
+        first = _sum(phi, query, tail.own.unsqueeze(1), None, scale, margin)
+        rest = tail.rest if isinstance(tail.rest, Tensor) else tail.rest.read()
+        return torch.cat([first, _sum(phi, query, rest, mix, scale, margin)], dim=1)
     num_tables, num_candidates, width = tail.shape
     num_queries = query.shape[0]
     grouped = (num_tables, num_queries // max(num_tables, 1), 1, width)
     candidates = tail.unsqueeze(1) if mix is None else mutated(tail, mix)  # (S, 1 or G, K, D)
     if scale is not None:
         candidates = scale.reshape(grouped) * candidates
-    return phi(query.reshape(grouped), candidates).sum(-1).reshape(num_queries, num_candidates)
+    found = phi(query.reshape(grouped), candidates).sum(-1).reshape(num_queries, num_candidates)
+    return found if margin is None else margin - found
 
 
-def dot(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+Tail = Float[Tensor, "S K D"] | OwnFirst
+
+
+def dot(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
     """sum_d query_d * tail_d"""
     return _sum(dot_units, query, tail, mix)
 
 
-def l1(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
-    """sum_d |query_d - tail_d|"""
-    return _sum(l1_units, query, tail, mix)
+def l1(
+    query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None, margin: float | None = None
+) -> Float[Tensor, "B X"]:
+    """sum_d |query_d - tail_d|; margin - the sum where a margin is given, as in each of the distances."""
+    return _sum(l1_units, query, tail, mix, margin=margin)
 
 
 def squared(
     query: Float[Tensor, "B D"],
-    tail: Float[Tensor, "S K D"],
+    tail: Tail,
     mix: Mix | None = None,
     scale: Float[Tensor, "B D"] | None = None,
-) -> Float[Tensor, "B K"]:
+    margin: float | None = None,
+) -> Float[Tensor, "B X"]:
     """sum_d (query_d - scale_d * tail_d)^2; scale is 1 where it is None."""
-    return _sum(squared_units, query, tail, mix, scale)
+    return _sum(squared_units, query, tail, mix, scale, margin)
 
 
-def modulus(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+def modulus(
+    query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None, margin: float | None = None
+) -> Float[Tensor, "B X"]:
     """sum over complex components of |query - tail|; vectors are ``[re | im]``. The modulus is sqrt(re^2 + im^2 + 1e-12)."""
-    return _sum(modulus_units, query, tail, mix)
+    return _sum(modulus_units, query, tail, mix, margin=margin)
 
 
-def sine(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"], mix: Mix | None = None) -> Float[Tensor, "B K"]:
+def sine(
+    query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None, margin: float | None = None
+) -> Float[Tensor, "B X"]:
     """sum_d |sin((query_d - tail_d) / 2)|, angles in radians."""
-    return _sum(sine_units, query, tail, mix)
+    return _sum(sine_units, query, tail, mix, margin=margin)
 
 
 def both(
     op: str,
     query: Float[Tensor, "B D"],
-    tail: Float[Tensor, "S K D"],
+    tail: Tail,
     mix: Mix,
     scale: Float[Tensor, "B D"] | None = None,
-) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+    margin: float | None = None,
+) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
     """The op of this name without the mix, and with it."""
-    more = () if scale is None else (scale,)
+    more: dict[str, Any] = {name: each for name, each in (("scale", scale), ("margin", margin)) if each is not None}
     plain: Callable[..., Tensor] = globals()[op]
-    return plain(query, tail, None, *more), plain(query, tail, mix, *more)
+    return plain(query, tail, None, **more), plain(query, tail, mix, **more)

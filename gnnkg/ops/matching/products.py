@@ -1,0 +1,195 @@
+"""``dot`` as matrix products, without mixes, and with masks that queries share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gnnkg.ops import backends, cpu
+from gnnkg.ops.matching.reference import Mix, spread
+
+MIN_QUERIES = 16
+"""queries a mask from which dividing products among masks pays"""
+
+
+def product(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"]) -> Float[Tensor, "B K"]:
+    """sum_d query_d * tail_d"""
+    num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
+    if num_tables == 1:
+        return query @ tail[0].t()
+    if num_candidates == 1 and num_tables == num_queries:  # a candidate a query: the matrix product is 8 times slower
+        return own_product(query, tail[:, 0])
+    if num_tables == num_queries:
+        if backends.choose(query, tail) == "numba":
+            return _OwnTables.apply(query, tail)
+        return torch.bmm(query.unsqueeze(1), tail.transpose(1, 2)).squeeze(1)
+    grouped = query.reshape(num_tables, num_queries // max(num_tables, 1), width)
+    return torch.bmm(grouped, tail.transpose(1, 2)).reshape(num_queries, num_candidates)
+
+
+def own_product(query: Float[Tensor, "B D"], own: Float[Tensor, "B D"]) -> Float[Tensor, "B 1"]:
+    """That with a tail of each query's own."""
+    return (query * own).sum(1, keepdim=True)
+
+
+def behind_own(
+    query: Float[Tensor, "B D"], own: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"]
+) -> Float[Tensor, "B 1+K"]:
+    """The products with candidates behind those with own tails."""
+    if len(tail) == 1 and _serves(query, own, tail):
+        return _BehindOwn.apply(query, own, tail[0])
+    return torch.cat([own_product(query, own), product(query, tail)], dim=1)
+
+
+def divides(query: Tensor, tail: Tensor, mix: Mix, own: Tensor | None) -> bool:
+    """Whether ``divided`` serves, for own tails that come first or without: on CPU, in float32, one table for all and few masks for
+    many queries, of zeros and ones without a gradient.
+    """
+    keep = mix.keep
+    return (
+        isinstance(keep, Tensor)
+        and len(tail) == 1
+        and keep.dim() == 2
+        and len(keep) * MIN_QUERIES <= len(query)
+        and _serves(query, mix.own, tail, keep, *([] if own is None else [own]))
+        and not keep.requires_grad
+        and binary(keep)
+    )
+
+
+def divided(
+    query: Float[Tensor, "B D"], tail: Float[Tensor, "1 K D"], mix: Mix, own: Float[Tensor, "B D"] | None
+) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
+    """The products without and with masks that queries share, behind those with ``own`` tails where these are given."""
+    return _Divided.apply(query, mix.own, tail[0], mix.keep, own)
+
+
+def binary(keep: Tensor) -> bool:
+    """Whether it holds zeros and ones: by NumPy, which looks at a few in a fraction of torch's time."""
+    numbers = keep.detach().numpy()
+    return bool(((numbers == 0) | (numbers == 1)).all())
+
+
+def _serves(*given: Tensor) -> bool:
+    alike = all(each.dtype == torch.float32 for each in given) and not torch.is_autocast_enabled("cpu")
+    return alike and all(each.numel() for each in given) and backends.choose(*given) == "numba"
+
+
+class _OwnTables(torch.autograd.Function):
+    """Each query with a table of its own: (B, D) and (B, K, D) to (B, K).
+
+    On CPU the gradients of ``torch.bmm``, which are the same, take several times as long for products with vectors. Differentiable
+    any number of times.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, tail: Tensor) -> Tensor:
+        ctx.save_for_backward(query, tail)
+        return torch.bmm(query.unsqueeze(1), tail.transpose(1, 2)).squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
+        query, tail = ctx.saved_tensors
+        alike = {query.dtype, tail.dtype, gradient.dtype} == {torch.float32}
+        if ctx.needs_input_grad[1] and alike and not torch.is_grad_enabled():
+            from gnnkg.ops.matching import numba_products
+
+            return numba_products.backward(query, tail, gradient)
+        d_query = d_tail = None  # to be differentiated again
+        if ctx.needs_input_grad[0]:
+            d_query = torch.bmm(gradient.to(tail.dtype).unsqueeze(1), tail).squeeze(1)
+        if ctx.needs_input_grad[1]:
+            d_tail = gradient.unsqueeze(2) * query.unsqueeze(1)
+        return d_query, d_tail
+
+
+class _BehindOwn(torch.autograd.Function):
+    """(B, D), (B, D), (K, D) to (B, 1 + K), written once. Differentiable any number of times."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, own: Tensor, tail: Tensor) -> Tensor:
+        ctx.save_for_backward(query, own, tail)
+        out = cpu.empty(len(query), 1 + len(tail))
+        torch.mm(query, tail.t(), out=out[:, 1:])
+        out[:, :1] = own_product(query, own)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
+        query, own, tail = ctx.saved_tensors
+        of_own, of_tail = gradient[:, :1], gradient[:, 1:]
+        return torch.addcmul(of_tail @ tail, of_own, own), of_own * query, of_tail.t() @ query
+
+
+class _Divided(torch.autograd.Function):
+    """``dot`` without and with masks that queries share: (B, D), (B, D), (K, D), (G, D), perhaps own tails (B, D), to two (B, X).
+
+    The components are divided into those that a mask keeps and the others, whose products are summed for the first: so both take
+    the multiplications of one. Differentiable any number of times.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, own: Tensor, tail: Tensor, keep: Tensor, leader: Tensor | None):
+        from gnnkg.ops.matching import numba_products
+
+        ctx.save_for_backward(query, own, tail, keep, leader)
+        lead = 0 if leader is None else 1
+        plain, kept = (cpu.empty(len(query), lead + len(tail)) for _ in range(2))
+        lost, shares, columns = torch.empty(len(query)), query * own, tail.t().contiguous()
+        for rows, mask, order, number in _divisions(len(query), keep):
+            part, ordered = query[rows].index_select(1, order), columns.index_select(0, order)
+            torch.mm(part[:, :number], ordered[:number], out=kept[rows, lead:])
+            torch.mm(part[:, number:], ordered[number:], out=plain[rows, lead:])
+            torch.mv(shares[rows], 1 - mask, out=lost[rows])
+        numba_products.join(plain, kept, lost, lead)
+        if leader is not None:
+            plain[:, :1] = kept[:, :1] = own_product(query, leader)
+        return plain, kept
+
+    @staticmethod
+    def backward(ctx: Any, of_plain: Tensor, of_kept: Tensor):  # type: ignore[override]  # torch declares *args
+        query, own, tail, keep, leader = ctx.saved_tensors
+        of_leader, d_leader = query.new_zeros(()), None
+        if leader is not None:
+            of_leader = of_plain[:, :1] + of_kept[:, :1]
+            of_plain, of_kept, d_leader = of_plain[:, 1:], of_kept[:, 1:], of_leader * query
+        if torch.is_grad_enabled():  # to be differentiated again
+            mask = spread(keep, len(query))
+            lost = (1 - mask) * of_kept.sum(1, keepdim=True)
+            d_query = of_plain @ tail + mask * (of_kept @ tail) + lost * own
+            d_query = d_query if leader is None else d_query + of_leader * leader
+            return d_query, lost * query, of_plain.t() @ query + of_kept.t() @ (mask * query), None, d_leader
+        from gnnkg.ops.matching import numba_products
+
+        columns, d_columns = tail.t().contiguous(), torch.zeros(tail.shape[1], len(tail))
+        d_query, lost = torch.empty_like(query), torch.empty_like(query)
+        summed, of_lost = numba_products.summed(of_plain, of_kept)
+        for rows, mask, order, number in _divisions(len(query), keep):
+            part, ordered = query[rows].index_select(1, order), columns.index_select(0, order)
+            inner, outer = summed[rows], of_plain[rows]
+            d_columns.index_add_(0, order[:number], part[:, :number].t() @ inner)
+            d_columns.index_add_(0, order[number:], part[:, number:].t() @ outer)
+            found = part.new_empty(
+                part.shape[::-1]
+            )  # products with units as rows take less time than with units as columns
+            torch.mm(ordered[:number], inner.t(), out=found[:number])
+            torch.mm(ordered[number:], outer.t(), out=found[number:])
+            d_query[rows] = torch.empty_like(found).index_copy_(0, order, found).t()
+            torch.mul(of_lost[rows], 1 - mask, out=lost[rows])
+        d_query.addcmul_(lost, own)
+        if leader is not None:
+            d_query.addcmul_(of_leader, leader)
+        return d_query, lost.mul_(query), d_columns.t(), None, d_leader
+
+
+def _divisions(num_queries: int, keep: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, int]]:
+    """Queries that share a mask, it, the components in an order in which those that it keeps come first, and their number."""
+    for group, row in enumerate(keep):
+        first, last = (-(-each * num_queries // len(keep)) for each in (group, group + 1))
+        order = torch.from_numpy(np.argsort(-row.numpy(), kind="stable"))
+        yield slice(first, last), row, order, int(row.sum())
