@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnkg.ops import cpu
 from gnnkg.ops.matching.numba import strided
 
-ZERO = np.float32(0)
-BLOCK = 8
-"""queries in a task"""
+ZERO, ONE = np.float32(0), np.float32(1)
+BLOCK, TILE = 8, 16
+"""queries in a task; those whose gradients are put back together"""
 
 
 def backward(
@@ -39,19 +39,87 @@ def _backward(first, last, query, tail, gradient, d_query, d_tail):
                 dq[d] += g * t[d]
 
 
-def join(plain: Float[Tensor, "B X"], kept: Float[Tensor, "B X"], lost: Float[Tensor, " B"], lead: int) -> None:
-    """plain += kept, then kept += lost, from column ``lead`` on: what masks keep and take out, to sums without and with them."""
-    cpu.run(_join, -(-len(plain) // BLOCK), 2 * plain.numel(), plain, kept, lost, lead)
+def join(
+    plain: Float[Tensor, "B X"],
+    kept: Float[Tensor, "B X"],
+    query: Float[Tensor, "B D"],
+    own: Float[Tensor, "B D"],
+    keep: Float[Tensor, "G D"],
+    leader: Float[Tensor, "B D"] | None,
+) -> None:
+    """To sums without masks and with them, in place, of what the other components give in ``plain`` and those that masks keep in
+    ``kept``. The first column is the leader's, where there is one.
+    """
+    place = np.arange(len(query)) * len(keep) // len(query)
+    led = query if leader is None else leader  # any array will do where it is not read
+    arrays = plain, kept, query, own, keep, place, led, leader is not None
+    cpu.run(_join, -(-len(plain) // BLOCK), 2 * plain.numel(), *arrays)
 
 
 @cpu.kernel
-def _join(first, last, plain, kept, lost, lead):
+def _join(first, last, plain, kept, query, own, keep, place, leader, led):
     for b in range(first * BLOCK, min(last * BLOCK, len(plain))):
-        p, k = plain[b, lead:], kept[b, lead:]
+        q, o, w, lost = query[b], own[b], keep[place[b]], ZERO
+        for d in range(len(q)):
+            lost += (ONE - w[d]) * q[d] * o[d]
+        p, k = plain[b, int(led) :], kept[b, int(led) :]
         for j in range(len(p)):
             p[j] += k[j]
         for j in range(len(k)):
-            k[j] += lost[b]
+            k[j] += lost
+        if led:
+            mine, first_score = leader[b], ZERO
+            for d in range(len(q)):
+                first_score += q[d] * mine[d]
+            plain[b, 0] = kept[b, 0] = first_score
+
+
+def put_back(found: Float[Tensor, "D X"], order: Int[Tensor, " D"], rows: Float[Tensor, "X D"]) -> None:
+    """rows[x, order[d]] = found[d, x]"""
+    cpu.run(_put_back, -(-len(rows) // TILE), rows.numel(), found, order, rows)
+
+
+@cpu.kernel
+def _put_back(first, last, found, order, rows):
+    for x0 in range(first * TILE, min(last * TILE, len(rows)), TILE):
+        tile = rows[x0 : min(x0 + TILE, len(rows))]
+        for d in range(len(order)):
+            line, u = found[d, x0 : x0 + len(tile)], order[d]
+            for i in range(len(tile)):
+                tile[i, u] = line[i]
+
+
+def of_own(
+    query: Float[Tensor, "B D"],
+    own: Float[Tensor, "B D"],
+    keep: Float[Tensor, "G D"],
+    leader: Float[Tensor, "B D"] | None,
+    of_lost: Float[Tensor, "B 1"],
+    of_leader: Float[Tensor, "B 1"] | None,
+    d_query: Float[Tensor, "B D"],
+) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None]:
+    """Gradients of own tails, of those that masks take components to and of those that come first; adds what they give queries."""
+    place = np.arange(len(query)) * len(keep) // len(query)
+    d_own, d_leader = torch.empty_like(own), None if leader is None else torch.empty_like(leader)
+    led = [query, of_lost, query] if leader is None else [leader, of_leader, d_leader]
+    arrays = query, own, keep, place, of_lost, d_query, d_own, *led, leader is not None
+    cpu.run(_of_own, -(-len(query) // BLOCK), 4 * query.numel(), *arrays)
+    return d_own, d_leader
+
+
+@cpu.kernel
+def _of_own(first, last, query, own, keep, place, of_lost, d_query, d_own, leader, of_leader, d_leader, led):
+    for b in range(first * BLOCK, min(last * BLOCK, len(query))):
+        q, o, w, lost, dq, do = query[b], own[b], keep[place[b]], of_lost[b, 0], d_query[b], d_own[b]
+        for d in range(len(q)):
+            by = (ONE - w[d]) * lost
+            dq[d] += by * o[d]
+            do[d] = by * q[d]
+        if led:
+            mine, by, dl = leader[b], of_leader[b, 0], d_leader[b]
+            for d in range(len(q)):
+                dq[d] += by * mine[d]
+                dl[d] = by * q[d]
 
 
 def summed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -70,9 +69,8 @@ def divided(
 
 
 def binary(keep: Tensor) -> bool:
-    """Whether it holds zeros and ones: by NumPy, which looks at a few in a fraction of torch's time."""
-    numbers = keep.detach().numpy()
-    return bool(((numbers == 0) | (numbers == 1)).all())
+    """Whether it holds zeros and ones."""
+    return bool((keep == keep.bool()).all())
 
 
 def _serves(*given: Tensor) -> bool:
@@ -137,39 +135,39 @@ class _Divided(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, own: Tensor, tail: Tensor, keep: Tensor, leader: Tensor | None):
         from gnnkg.ops.matching import numba_products
 
+        query, own, keep = query.contiguous(), own.contiguous(), keep.contiguous()
+        leader = None if leader is None else leader.contiguous()
         ctx.save_for_backward(query, own, tail, keep, leader)
-        lead = 0 if leader is None else 1
+        ctx.divisions = divisions = _divisions(len(query), keep)
+        lead, columns = 0 if leader is None else 1, tail.t().contiguous()
         plain, kept = (cpu.empty(len(query), lead + len(tail)) for _ in range(2))
-        lost, shares, columns = torch.empty(len(query)), query * own, tail.t().contiguous()
-        for rows, mask, order, number in _divisions(len(query), keep):
+        for rows, order, number in divisions:
             part, ordered = query[rows].index_select(1, order), columns.index_select(0, order)
             torch.mm(part[:, :number], ordered[:number], out=kept[rows, lead:])
             torch.mm(part[:, number:], ordered[number:], out=plain[rows, lead:])
-            torch.mv(shares[rows], 1 - mask, out=lost[rows])
-        numba_products.join(plain, kept, lost, lead)
-        if leader is not None:
-            plain[:, :1] = kept[:, :1] = own_product(query, leader)
+        numba_products.join(plain, kept, query, own, keep, leader)
         return plain, kept
 
     @staticmethod
     def backward(ctx: Any, of_plain: Tensor, of_kept: Tensor):  # type: ignore[override]  # torch declares *args
         query, own, tail, keep, leader = ctx.saved_tensors
-        of_leader, d_leader = query.new_zeros(()), None
+        of_leader = None
         if leader is not None:
             of_leader = of_plain[:, :1] + of_kept[:, :1]
-            of_plain, of_kept, d_leader = of_plain[:, 1:], of_kept[:, 1:], of_leader * query
+            of_plain, of_kept = of_plain[:, 1:], of_kept[:, 1:]
         if torch.is_grad_enabled():  # to be differentiated again
             mask = spread(keep, len(query))
             lost = (1 - mask) * of_kept.sum(1, keepdim=True)
-            d_query = of_plain @ tail + mask * (of_kept @ tail) + lost * own
-            d_query = d_query if leader is None else d_query + of_leader * leader
+            d_query, d_leader = of_plain @ tail + mask * (of_kept @ tail) + lost * own, None
+            if leader is not None and of_leader is not None:
+                d_query, d_leader = d_query + of_leader * leader, of_leader * query
             return d_query, lost * query, of_plain.t() @ query + of_kept.t() @ (mask * query), None, d_leader
         from gnnkg.ops.matching import numba_products
 
         columns, d_columns = tail.t().contiguous(), torch.zeros(tail.shape[1], len(tail))
-        d_query, lost = torch.empty_like(query), torch.empty_like(query)
         summed, of_lost = numba_products.summed(of_plain, of_kept)
-        for rows, mask, order, number in _divisions(len(query), keep):
+        d_query = torch.empty_like(query)
+        for rows, order, number in ctx.divisions:
             part, ordered = query[rows].index_select(1, order), columns.index_select(0, order)
             inner, outer = summed[rows], of_plain[rows]
             d_columns.index_add_(0, order[:number], part[:, :number].t() @ inner)
@@ -179,17 +177,16 @@ class _Divided(torch.autograd.Function):
             )  # products with units as rows take less time than with units as columns
             torch.mm(ordered[:number], inner.t(), out=found[:number])
             torch.mm(ordered[number:], outer.t(), out=found[number:])
-            d_query[rows] = torch.empty_like(found).index_copy_(0, order, found).t()
-            torch.mul(of_lost[rows], 1 - mask, out=lost[rows])
-        d_query.addcmul_(lost, own)
-        if leader is not None:
-            d_query.addcmul_(of_leader, leader)
-        return d_query, lost.mul_(query), d_columns.t(), None, d_leader
+            numba_products.put_back(found, order, d_query[rows])
+        d_own, d_leader = numba_products.of_own(query, own, keep, leader, of_lost, of_leader, d_query)
+        return d_query, d_own, d_columns.t(), None, d_leader
 
 
-def _divisions(num_queries: int, keep: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, int]]:
-    """Queries that share a mask, it, the components in an order in which those that it keeps come first, and their number."""
-    for group, row in enumerate(keep):
-        first, last = (-(-each * num_queries // len(keep)) for each in (group, group + 1))
-        order = torch.from_numpy(np.argsort(-row.numpy(), kind="stable"))
-        yield slice(first, last), row, order, int(row.sum())
+def _divisions(num_queries: int, keep: Tensor) -> list[tuple[slice, Tensor, int]]:
+    """Queries that share a mask, the components in an order in which those that it keeps come first, and how many these are."""
+    ends = [-(-group * num_queries // len(keep)) for group in range(len(keep) + 1)]
+    orders = torch.from_numpy(np.argsort(-keep.numpy(), axis=1, kind="stable"))
+    return [
+        (slice(*ends[group : group + 2]), order, int(number))
+        for group, (order, number) in enumerate(zip(orders, keep.sum(1).tolist(), strict=True))
+    ]
