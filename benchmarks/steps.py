@@ -86,6 +86,8 @@ def main(
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     arguments = parser.parse_args()
+    if arguments.turns < 1:
+        parser.error(f"--turns must be 1 or more, not {arguments.turns}")
     torch.set_num_threads(min(arguments.threads, cpu.MOST_THREADS))
     if subprocess.run([sys.executable, "-m", "pytest", *tests], cwd=ROOT, check=False).returncode:
         sys.exit("the tests fail: nothing is timed")

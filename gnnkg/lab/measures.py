@@ -37,8 +37,8 @@ def hardness(vectors: Float[Tensor, "B C D"], truth: Float[Tensor, "B D"], chose
 
 def false_negatives(drawn: Drawn, batch: Batch, known: KnownTails) -> float:
     """The share of the negatives that take part whose entity is a known tail of the query, by ``known``."""
-    holds = known.holds(batch.head[:, None], batch.relation[:, None], drawn.entities)
-    return float(holds[drawn.negative].double().mean())
+    held = known.among(batch.head, batch.relation, drawn.entities)
+    return float(held[drawn.negative].double().mean())
 
 
 def gradients(drawn: Drawn, model: Model) -> Float[Tensor, " 5"]:
