@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gnnkg import interchange
 from gnnkg.annotations import Annotations
-from gnnkg.ops.members import members, ranges
+from gnnkg.ops.members import members, others, ranges
 from gnnkg.ops.message import Adjacency
 
 if TYPE_CHECKING:
@@ -141,6 +141,19 @@ class KnownTails:
         """Which of some tails are known for each query; B / S consecutive ones share a row of them."""
         low = self._key(head, relation)
         return members(self._keys, self._starts, head.long(), low, self.num_entities, tails.long())
+
+    def others(
+        self,
+        head: Int[Tensor, " B"],
+        relation: Int[Tensor, " B"],
+        tail: Int[Tensor, " B"],
+        uniform: Float[Tensor, "B P"],
+    ) -> tuple[Int[Tensor, "B P"], Bool[Tensor, "B P"]]:
+        """Known tails of each query besides ``tail``, and which of the P places they fill: all if there are no more than P, else
+        one from each of P equal parts, drawn by numbers that are ``uniform`` in [0, 1). What is not filled holds ``tail``.
+        """
+        given = self._keys, self._starts, head.long(), self._key(head, relation), self.num_entities
+        return others(*given, tail.long(), uniform)
 
     def holds(
         self, head: Int[Tensor, " *#X"], relation: Int[Tensor, " *#X"], tail: Int[Tensor, " *#X"]

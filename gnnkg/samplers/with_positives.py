@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Int
-from torch import Tensor, nn
+from torch import nn
 
 from gnnkg.core import Batch, Candidates, FollowsEpochs, Labels, Sampler
 
@@ -31,8 +30,11 @@ class WithPositives(nn.Module):
                 "WithPositives adds to sampled negatives, with each query's own tail outside the table: use a sampler such as "
                 "Uniform instead of AllEntities (1-vs-all), whose candidates hold the known tails already"
             )
-        positives, there = self._positives(batch)
-        table = candidates.table.repeat_interleave(len(batch.head) // len(candidates.table), 0)
+        uniform = torch.rand(len(batch.head), self.num_positives, device=batch.head.device)
+        positives, there = batch.graph.known.others(batch.head, batch.relation, batch.tail, uniform)
+        table, num_queries = candidates.table, len(batch.head)
+        if len(table) != num_queries:
+            table = table.repeat_interleave(num_queries // len(table), 0)
         labels = Labels(
             torch.cat([labels.value, there.to(labels.value.dtype)], 1),
             torch.cat([labels.active, torch.zeros_like(there)], 1),
@@ -40,22 +42,6 @@ class WithPositives(nn.Module):
             labels.weight,
         )
         return Candidates(torch.cat([table, positives], 1), candidates.own), labels
-
-    def _positives(self, batch: Batch) -> tuple[Int[Tensor, "B P"], Bool[Tensor, "B P"]]:
-        """Other known tails of each query, and which of these places are filled."""
-        known = batch.graph.known.of(batch.head, batch.relation)
-        row = known.queries
-        other = known.tails != batch.tail[row]
-        tails, row = known.tails[other], row[other]
-        count = torch.bincount(row, minlength=len(batch.head)).unsqueeze(1)
-        place = torch.arange(self.num_positives, device=row.device).expand(len(batch.head), -1)
-        drawn = ((place + torch.rand(place.shape, device=row.device)) * count / self.num_positives).long()
-        place = torch.where(count > self.num_positives, drawn.minimum(count - 1), place)
-        there = place < count
-        start = count.cumsum(0) - count
-        padded = torch.cat([tails, tails.new_zeros(1)])  # where no query has another tail there is still one to index
-        positives = padded[torch.where(there, start + place, len(tails))]
-        return torch.where(there, positives, batch.tail.unsqueeze(1)), there
 
     def before_epoch(self, epoch: int) -> None:
         if isinstance(self.sampler, FollowsEpochs):

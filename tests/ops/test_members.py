@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gnnkg.ops import cpu
-from gnnkg.ops.members import members, ranges, reference
+from gnnkg.ops.members import members, others, ranges, reference
 
 WIDTH, PARTS = 50, 7
 QUERIES = [(1, 1), (60, 1), (60, 12), (60, 60)]
@@ -81,3 +81,35 @@ def test_what_does_not_fit_is_refused() -> None:
         unwrap(ranges)(keys, starts, part[:2], low, WIDTH)
     with pytest.raises(ValueError, match="a part for each query"):
         unwrap(members)(keys, starts, part[:2], low, WIDTH, torch.zeros(1, 3, dtype=torch.int64))
+    with pytest.raises(ValueError, match="an own number"):
+        unwrap(others)(keys, starts, part, low, WIDTH, low[:2], torch.rand(6, 3))
+
+
+@pytest.mark.parametrize("num_keys", [0, 1, 200, 900])
+@pytest.mark.parametrize("places", [0, 1, 4, 60])
+def test_others_equal_the_definition(num_keys: int, places: int) -> None:
+    keys, starts, part, low = inputs(60, num_keys)
+    own, uniform = torch.randint(WIDTH, (60,)), torch.rand(60, places)
+    found, there = others(keys, starts, part, low, WIDTH, own, uniform)
+    for ours, theirs in zip((found, there), reference.others(keys, low, WIDTH, own, uniform), strict=True):
+        assert torch.equal(ours, theirs)
+    for b in range(60):
+        row = [int(key - low[b]) for key in keys if low[b] <= key < low[b] + WIDTH and key != low[b] + own[b]]
+        mine = found[b][there[b]].tolist()
+        assert len(mine) == min(len(row), places)
+        assert mine == row if len(row) <= places else set(mine) <= set(row)
+        assert (found[b][~there[b]] == own[b]).all()
+        if len(row) > places > 0:  # one from each of equal parts
+            assert [row.index(each) * places // len(row) for each in mine] == pytest.approx(range(places), abs=1)
+
+
+def test_others_at_the_ends_of_the_parts() -> None:
+    """The greatest number below 1 stays inside, in rows of every length."""
+    for length in range(1, WIDTH):
+        keys, starts = torch.arange(length), torch.tensor([0, length])
+        none = torch.zeros(1, dtype=torch.int64)
+        uniform = torch.full((1, 3), 1 - 2**-24)
+        found, there = others(keys, starts, none, none, WIDTH, none, uniform)
+        assert torch.equal(found, reference.others(keys, none, WIDTH, none, uniform)[0])
+        assert there.sum() == min(3, length - 1)
+        assert 0 not in found[there]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gnnkg.ops import backends
@@ -53,3 +54,30 @@ def members(
     from gnnkg.ops.members import numba
 
     return numba.members(keys, *numba.ranges(keys, starts, part, low, width), low, wanted)
+
+
+def others(
+    keys: Int[Tensor, " M"],
+    starts: Int[Tensor, " X"],
+    part: Int[Tensor, " B"],
+    low: Int[Tensor, " B"],
+    width: int,
+    own: Int[Tensor, " B"],
+    uniform: Float[Tensor, "B P"],
+) -> tuple[Int[Tensor, "B P"], Bool[Tensor, "B P"]]:
+    """Numbers in [0, width) that stand in the row of each query beside its own, and which of the P places they fill.
+
+    A row of no more than P others gives all of them, in ascending order; of more, one is drawn from each of P equal parts, by
+    numbers that are ``uniform`` in [0, 1). Places that are left hold the own number. Keys as for ``ranges``.
+    Raises ValueError where there is not one part, own number and row of uniform numbers for each query.
+    """
+    if not part.shape == low.shape == own.shape == uniform.shape[:1]:
+        raise ValueError(
+            f"expected a part, an own number and a row of uniform numbers for each query, and there are {tuple(part.shape)}, "
+            f"{tuple(own.shape)} and {len(uniform)} for {tuple(low.shape)}"
+        )
+    if backends.choose(keys, low, uniform) != "numba" or uniform.dtype != torch.float32 or not len(keys):
+        return reference.others(keys, low, width, own, uniform)
+    from gnnkg.ops.members import numba
+
+    return numba.others(keys, *numba.ranges(keys, starts, part, low, width), low, own, uniform)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gnnkg.ops import cpu
@@ -37,6 +38,21 @@ def members(
     return out
 
 
+def others(
+    keys: Int[Tensor, " M"],
+    begin: Int[Tensor, " B"],
+    end: Int[Tensor, " B"],
+    low: Int[Tensor, " B"],
+    own: Int[Tensor, " B"],
+    uniform: Float[Tensor, "B P"],
+) -> tuple[Int[Tensor, "B P"], Bool[Tensor, "B P"]]:
+    found = torch.empty(uniform.shape, dtype=torch.int64)
+    there = torch.empty(uniform.shape, dtype=torch.bool)
+    given = keys.contiguous(), begin, end, low.contiguous(), own.contiguous(), uniform.contiguous()
+    cpu.run(_others, -(-len(low) // BLOCK), 4 * found.numel(), *given, found, there)
+    return found, there
+
+
 @cpu.kernel
 def _place(keys, begin, end, sought):
     """The first place in keys[begin:end] whose key is not below; no branch depends on a key, for it could not be foreseen."""
@@ -68,3 +84,24 @@ def _members(first, last, keys, begin, end, low, wanted, group, out):
         for k in range(len(row)):
             place = _place(keys, begin[b], end[b], low[b] + row[k])
             result[k] = place < end[b] and keys[place] == low[b] + row[k]
+
+
+def _others(first, last, keys, begin, end, low, own, uniform, found, there):
+    number = uniform.shape[1]
+    for b in range(first * BLOCK, min(last * BLOCK, len(low))):
+        mine = _place(keys, begin[b], end[b], low[b] + own[b])
+        held = mine < end[b] and keys[mine] == low[b] + own[b]
+        count = end[b] - begin[b] - (1 if held else 0)
+        for p in range(number):
+            place = p
+            if count > number:
+                drawn = (np.float32(p) + uniform[b, p]) * np.float32(count) / np.float32(number)
+                place = min(np.int64(drawn), count - 1)
+            there[b, p] = place < count
+            found[b, p] = own[b]
+            if place < count:
+                place += begin[b]
+                found[b, p] = keys[place + 1 if held and place >= mine else place] - low[b]
+
+
+_others = cpu.kernel(_others, set())  # the very numbers that torch finds: no division by a product with the inverse
