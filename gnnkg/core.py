@@ -315,12 +315,14 @@ class Scorer(nn.Module, ABC):
     @abstractmethod
     def match(
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix | None = None
-    ) -> Float[Tensor, "B K"]:
-        """Scores of the candidates. ``mix`` mutates them without storing them; a scorer that cannot, raises ValueError."""
+    ) -> Float[Tensor, "B X"]:
+        """Scores of the candidates, (B, K); of an ``OwnFirst`` (see ``reads_rows``) behind those of own tails, (B, 1 + K). ``mix``
+        mutates the candidates without storing them; a scorer that cannot, raises ValueError.
+        """
 
     def match_both(
         self, query: Float[Tensor, "B Q"], tail: Float[Tensor, "S K D"], mix: Mix
-    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+    ) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
         """Scores of the candidates as they are, and mutated: for scorers to override whose op gives both (``matching.both``)."""
         return self.match(query, tail), self.match(query, tail, mix)
 

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from gnnkg.ops import cpu, matching
 from gnnkg.ops.backends import use_reference
-from gnnkg.ops.matching import Mix, reference
+from gnnkg.ops.matching import Mix, OwnFirst, reference
 from tests.ops.cases import (
     DISTANCES,
     FORMS,
@@ -26,6 +26,8 @@ from tests.ops.cases import (
     gradients,
     inputs,
 )
+
+EMPTY = Shape(1, 3, 0, 2), Shape(1, 0, 3, 2), Shape(1, 3, 2, 0)
 
 every_op = pytest.mark.parametrize("op", OPS)
 every_distance = pytest.mark.parametrize("op", DISTANCES)
@@ -187,16 +189,18 @@ def test_no_weight_is_a_weight_of_ones(queries: int):
     for op, factor in (("l1", None), ("modulus", None), ("squared", scale), ("sine", None)):
         ones = torch.ones(queries, 3 if op == "modulus" else 6)
         for both in (False, True):
-            weights = (None, None), (ones, query)
+            weights = (None, None), (ones, None), (ones, query)
             given = [(op, numba.Form(both), query, factor, tail, *each, None) for each in weights]
             outs = [numba.forward(*each) for each in given]
             assert_close(outs[0], outs[1])
+            assert_close(outs[0], outs[2])
             found = [numba.backward(*each, *gradient[: 1 + both]) for each in given]
-            for ours, theirs in zip(*(each[:3] for each in found), strict=True):
-                assert (ours is None) == (theirs is None)
-                if ours is not None:
-                    assert_close(ours, theirs)
-            assert not found[1][4].any()  # nothing is lost to own tails
+            for plain, *others in zip(*(each[:3] for each in found), strict=True):
+                for other in others:
+                    assert (plain is None) == (other is None)
+                    if plain is not None:
+                        assert_close(plain, other)
+            assert not found[2][4].any()  # nothing is lost to own tails
 
 
 @every_op
@@ -222,7 +226,7 @@ def test_own_tails_first_and_a_margin(op: str, layout: str, margin: float | None
     monkeypatch.setattr("gnnkg.ops.matching.numba.MIN_GROUP", 8)
     if op == "dot" and margin is not None:
         pytest.skip("products have none")
-    for shape in (Shape(1, 5, 7, 6), Shape(6, 6, 3, 5), Shape(1, 70, 300, 7), Shape(3, 123, 40, 6), Shape(1, 3, 0, 2)):
+    for shape in (Shape(1, 5, 7, 6), Shape(6, 6, 3, 5), Shape(1, 70, 300, 7), Shape(3, 123, 40, 6), *EMPTY):
         check_own_first(op, inputs(op, shape, layout), margin)
 
 
@@ -280,17 +284,33 @@ def test_what_both_refuse():
         matching.both("modulus", query[:, :3], tail[..., :3], Mix(query[:, :3], torch.ones(4, 3)))
 
 
-def test_both_products_differentiate_twice():
+@pytest.mark.parametrize("own_first", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_both_products_differentiate_twice(own_first: bool, transposed: bool):
+    """Of inputs that are not contiguous too."""
     given = inputs("dot", Shape(1, 64, 5, 6), "group").to(torch.float32)
-    leaves = given.leaves()
+    leader = torch.randn(64, 6)
+    if transposed:
+        query, tail, own, leader = (
+            x.detach().transpose(-1, -2).contiguous().transpose(-1, -2).requires_grad_()
+            for x in (given.query, given.tail, given.mix.own, leader)
+        )
+        given = given._replace(query=query, tail=tail, mix=given.mix._replace(own=own))
+    leaves = [*given.leaves(), *([leader.requires_grad_()] if own_first else [])]
+    candidates = OwnFirst(leader, given.tail) if own_first else given.tail
 
     def twice(outs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         loss = sum(out.sin().sum() * (number + 1) for number, out in enumerate(outs))
-        first = torch.autograd.grad(loss, leaves, create_graph=True)
-        return *first, *torch.autograd.grad(sum(each.sin().sum() for each in first), leaves)
+        first = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
+        return *first, *torch.autograd.grad(sum(each.sin().sum() for each in first), leaves, materialize_grads=True)
 
-    expected = twice(reference.both("dot", given.query, given.tail, given.mix))
-    assert_close(twice(matching.both("dot", given.query, given.tail, given.mix)), expected, rtol=1e-3, atol=1e-3)
+    expected = twice(reference.both("dot", given.query, candidates, given.mix))
+    assert_close(twice(matching.both("dot", given.query, candidates, given.mix)), expected, rtol=1e-3, atol=1e-3)
+    if own_first:
+        expected = twice((reference.dot(given.query, OwnFirst(leader, given.tail)),) * 2)
+        assert_close(
+            twice((matching.dot(given.query, OwnFirst(leader, given.tail)),) * 2), expected, rtol=1e-3, atol=1e-3
+        )
 
 
 @pytest.mark.parametrize(("op", "layout"), [*product(DISTANCES, LAYOUTS), *(("dot", form) for form in FORMS)])
@@ -319,8 +339,11 @@ def test_scores_do_not_depend_on_how_many_queries_share_a_table(op: str):
 
 
 @every_distance
-def test_a_second_derivative_needs_the_reference(op: str):
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_second_derivative_needs_the_reference(op: str, transposed: bool):
     query, tail = torch.randn(3, 4, requires_grad=True), torch.randn(1, 2, 4, requires_grad=True)
+    if transposed:
+        query = torch.randn(4, 3).t().requires_grad_()
 
     def second() -> torch.Tensor:
         (first,) = torch.autograd.grad(getattr(matching, op)(query, tail).sum(), query, create_graph=True)

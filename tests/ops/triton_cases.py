@@ -17,6 +17,7 @@ from tests.ops.cases import (
     Shape,
     check_both,
     check_matching,
+    check_own_first,
     check_ranking,
     inputs,
 )
@@ -46,6 +47,13 @@ def test_dot_with_masks_of_pairs(form: str):
 def test_both(op: str, layout: str):
     for shape in (SHAPES[0], SHAPES[2], Shape(1, 40, 9, 5)):
         check_both(op, inputs(op, shape, layout))
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("layout", ["none", "query", "candidate", "both"])
+def test_own_tails_first_and_a_margin(op: str, layout: str):
+    for shape in (SHAPES[0], SHAPES[2], Shape(1, 0, 3, 2)):
+        check_own_first(op, inputs(op, shape, layout), None if op == "dot" else 9.0)
 
 
 @pytest.mark.parametrize("op", DISTANCES)

@@ -30,14 +30,14 @@ Tail = Float[Tensor, "S K D"] | Gathered | OwnFirst
 
 def dot(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
     """sum_d query_d * tail_d"""
-    first, tail = _parted(query, tail)
+    leader, tail = _parted(query, tail)
     _check(query, tail, mix)
     if isinstance(tail, Gathered) and not in_place.serves("dot", query, tail, mix, None):
         tail = tail.read()
     if mix is None and isinstance(tail, Tensor):
-        return products.product(query, tail) if first is None else products.behind_own(query, first, tail)
+        return products.product(query, tail) if leader is None else products.behind_own(query, leader, tail)
     found = _rows_or_mixed(query, tail, mix)
-    return found if first is None else torch.cat([products.own_product(query, first), found], dim=1)
+    return found if leader is None else torch.cat([products.own_product(query, leader), found], dim=1)
 
 
 def _rows_or_mixed(query: Tensor, tail: Tensor | Gathered, mix: Mix | None) -> Tensor:
@@ -112,15 +112,15 @@ def both(
         _check_even(query)
     if op != "dot":
         return _fused(op, query, tail, mix, scale, margin, both=True)
-    first, tail = _parted(query, tail)
+    leader, tail = _parted(query, tail)
     if not isinstance(mix.keep, Drawn):
         _check(query, tail, mix)
-        if isinstance(tail, Tensor) and products.divides(query, tail, mix, first):
-            return products.divided(query, tail, mix, first)
+        if isinstance(tail, Tensor) and products.divides(query, tail, mix, leader):
+            return products.divided(query, tail, mix, leader)
         found = [dot(query, tail), dot(query, tail, mix)]
     else:
         found = [*_fused(op, query, tail, mix, both=True)]
-    plain, mutated = found if first is None else _behind(products.own_product(query, first), found)
+    plain, mutated = found if leader is None else _behind(products.own_product(query, leader), found)
     return plain, mutated
 
 
@@ -165,42 +165,46 @@ def _fused(
     both: bool = False,
 ) -> Any:
     """The sums of any backend: a tensor, or two for ``both``."""
-    own, rest = _parted(query, tail)
+    leader, rest = _parted(query, tail)
     _check(query, rest, mix, scale)
-    found: Any
-    if isinstance(rest, Gathered) and in_place.serves(op, query, rest, mix, scale):
-        found = in_place.match(op, query, rest, scale, _of_rows(op, query, mix), both)
+    if isinstance(rest, Gathered):
+        if in_place.serves(op, query, rest, mix, scale):
+            found = in_place.match(op, query, rest, scale, _of_rows(op, query, mix), both)
+            return _finished(op, query, [*found] if both else [found], leader, scale, margin)
+        rest = rest.read()
+    given = [query, rest, scale, leader, *(x for x in mix or () if isinstance(x, Tensor))]
+    backend = backends.choose(*given) if query.numel() and rest.numel() else "reference"
+    if backend == "reference":
+        more: dict[str, Any] = {name: x for name, x in (("scale", scale), ("margin", margin)) if x is not None}
+        candidates = rest if leader is None else OwnFirst(leader, rest)
+        if both and mix is not None:
+            return reference.both(op, query, candidates, mix, **more)
+        return getattr(reference, op)(query, candidates, mix, **more)
+    if backend == "numba" and (mix is None or (isinstance(mix.keep, Tensor) and mix.keep.dim() == 2)):
+        return _in_one_kernel(op, query, rest, mix, scale, margin, both, leader)
+    if backend == "triton" and both:
+        bare = products.product(query, rest) if op == "dot" else _apply(backend, op, query, rest, None, scale)
+        found = [bare, _apply(backend, op, query, rest, mix, scale)]
     else:
-        rest = rest.read() if isinstance(rest, Gathered) else rest
-        backend = backends.choose(query, rest, scale, *(x for x in mix or () if isinstance(x, Tensor)))
-        if backend == "numba" and _in_one(rest, mix):
-            return _apply(backend, op, query, rest, mix, scale, both, margin, own)
-        if backend == "reference":
-            given: dict[str, Any] = {
-                name: each for name, each in (("scale", scale), ("margin", margin)) if each is not None
-            }
-            candidates = rest if own is None else OwnFirst(own, rest)
-            if both and mix is not None:
-                return reference.both(op, query, candidates, mix, **given)
-            return getattr(reference, op)(query, candidates, mix, **given)
-        elif both and backend == "triton":
-            bare = products.product(query, rest) if op == "dot" else _apply(backend, op, query, rest, None, scale)
-            found = bare, _apply(backend, op, query, rest, mix, scale)
-        else:
-            found = _apply(backend, op, query, rest, mix, scale, both)
-    sums: list[Tensor] = [*found] if both else [found]
-    del found  # so that each is given back as soon as it is copied
+        found = _apply(backend, op, query, rest, mix, scale, both)
+        found = [*found] if both else [found]
+    return _finished(op, query, found, leader, scale, margin)
+
+
+def _finished(
+    op: str,
+    query: Tensor,
+    sums: list[Tensor],
+    leader: Tensor | None,
+    scale: Tensor | None,
+    margin: float | None,
+) -> Any:
+    """One sum or two, taken from the margin and put behind those of own tails, where the backend does neither."""
     if margin is not None:
         sums = [margin - sums.pop(0) for _ in range(len(sums))]
-    if own is not None:
-        sums = _behind(_fused(op, query, own.unsqueeze(1), None, scale, margin), sums)
-    return tuple(sums) if both else sums[0]
-
-
-def _in_one(tail: Tensor, mix: Mix | None) -> bool:
-    """Whether the kernels themselves put own sums first and take sums from a margin: but for masks of candidates or of pairs."""
-    of_queries = mix is None or (isinstance(mix.keep, Tensor) and mix.keep.dim() == 2)
-    return of_queries and tail.numel() > 0
+    if leader is not None:
+        sums = _behind(_fused(op, query, leader.unsqueeze(1), None, scale, margin), sums)
+    return sums[0] if len(sums) == 1 else tuple(sums)
 
 
 def _behind(own: Float[Tensor, "B 1"], sums: list[Tensor]) -> list[Float[Tensor, "B X"]]:
@@ -221,24 +225,38 @@ def _of_rows(op: str, query: Tensor, mix: Mix | None) -> Mix | None:
     """With a mask that is a tensor as a row of zeros and ones for each query."""
     if mix is None or isinstance(mix.keep, Drawn):
         return mix
-    num_units = query.shape[1] // 2 if op == "modulus" else query.shape[1]
-    keep = _mask(mix.keep.float(), num_units)
+    keep = _mask(mix.keep.float(), _num_units(op, query))
     return mix._replace(keep=spread(torch.cat([keep, keep], 1) if op == "modulus" else keep, len(query)))
 
 
-def _apply(
-    backend: str,
+def _in_one_kernel(
     op: str,
     query: Tensor,
     tail: Tensor,
     mix: Mix | None,
     scale: Tensor | None,
-    both: bool = False,
-    margin: float | None = None,
-    first: Tensor | None = None,
+    margin: float | None,
+    both: bool,
+    leader: Tensor | None,
 ) -> Any:
-    """What a compiled backend gives: a tensor, or two for ``both``; a margin, and own tails that come first, where ``_in_one``."""
+    """What Numba's kernels do the whole of, with own tails that come first, the margin, and what masks of queries take out."""
+    from gnnkg.ops.matching import numba  # compilers are imported where they are needed
+
     with torch.autocast(query.device.type, enabled=False):  # a sum of many small terms needs float32
+        own = keep = None
+        if mix is not None:
+            assert isinstance(mix.keep, Tensor)
+            own, keep = mix.own, _mask(mix.keep.float(), _num_units(op, query))
+        scale = torch.ones_like(query) if op == "squared" and scale is None else scale
+        inputs = (None if x is None else x.float() for x in (query, scale, tail, keep, own, leader))
+        return _differentiable(numba, (op, Form(both, margin)), *inputs)
+
+
+def _apply(
+    backend: str, op: str, query: Tensor, tail: Tensor, mix: Mix | None, scale: Tensor | None, both: bool = False
+) -> Any:
+    """What a compiled backend gives for the candidates alone: a tensor, or two for ``both``."""
+    with torch.autocast(query.device.type, enabled=False):
         query, tail = query.float(), tail.float()
         if op == "squared":
             scale = torch.ones_like(query) if scale is None else scale.float()
@@ -246,22 +264,26 @@ def _apply(
         if isinstance(keep, Drawn):
             fast = import_module(f"gnnkg.ops.matching.{backend}_drawn")
             options = (op, keep, both) if backend == "numba" else (op, keep)
-            return Distance.apply(fast, options, both, query, scale, tail, own)
-        fast = import_module(f"gnnkg.ops.matching.{backend}")  # compilers are imported where they are needed
-        keep = None if keep is None else _mask(keep.float(), query.shape[1] // 2 if op == "modulus" else query.shape[1])
-        if backend == "numba" and _in_one(tail, mix):
-            own = None if keep is None else own
-            first = None if first is None else first.float()
-            return Distance.apply(fast, (op, Form(both, margin)), both, query, scale, tail, keep, own, first)
+            return _differentiable(fast, options, query, scale, tail, own)
+        fast = import_module(f"gnnkg.ops.matching.{backend}")
         if keep is None:
-            return Distance.apply(fast, (op,), False, query, scale, tail, None)
-        each = spread(keep, len(query))
+            return _differentiable(fast, (op,), query, scale, tail, None)
+        keep = spread(_mask(keep.float(), _num_units(op, query)), len(query))
         mutated = getattr(reference, f"{op}_units")(query, own if scale is None else scale * own)  # (B, U)
-        fixed = ((1 - each) * mutated).sum(1, keepdim=True) if keep.dim() == 2 else products.product(mutated, 1 - keep)
+        fixed = ((1 - keep) * mutated).sum(1, keepdim=True) if keep.dim() == 2 else products.product(mutated, 1 - keep)
         if backend == "triton":
-            return Distance.apply(fast, (op,), False, query, scale, tail, each).add_(fixed)
-        found = Distance.apply(fast, (op, Form(both)), both, query, scale, tail, keep, None, None)
+            return _differentiable(fast, (op,), query, scale, tail, keep).add_(fixed)
+        found = _differentiable(fast, (op, Form(both)), query, scale, tail, keep, None, None)
         return (found[0], found[1].add_(fixed)) if both else found.add_(fixed)
+
+
+def _differentiable(backend: Any, options: tuple[Any, ...], *inputs: Tensor | None) -> Any:
+    """Inputs are made contiguous here, where a second differentiation sees it."""
+    return Distance.apply(backend, options, *(None if x is None else x.contiguous() for x in inputs))
+
+
+def _num_units(op: str, query: Tensor) -> int:
+    return query.shape[1] // 2 if op == "modulus" else query.shape[1]
 
 
 def _mask(keep: Tensor, num_units: int) -> Tensor:

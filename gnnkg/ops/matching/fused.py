@@ -59,27 +59,21 @@ def ones(op: str, query: Float[Tensor, "B D"]) -> Float[Tensor, "B U"]:
 
 
 class Distance(torch.autograd.Function):
-    """``Distance.apply(backend, options, both, query, scale, tail, ...)``: ``backend.forward(*options, query, ...)``, two sums for
-    ``both``. Of candidates that there are none of, or queries, or components, the sums are zeros.
+    """``Distance.apply(backend, options, query, scale, tail, ...)``: ``backend.forward(*options, query, ...)``, one sum or two.
+
+    Inputs are contiguous: made so in here, they would be others than those that are differentiated by.
     """
 
     @staticmethod
-    def forward(ctx: Any, backend: Any, options: tuple[Any, ...], both: bool, *inputs: Tensor | None):
-        inputs = tuple(None if x is None else x.contiguous() for x in inputs)
+    def forward(ctx: Any, backend: Any, options: tuple[Any, ...], *inputs: Tensor | None):
         ctx.backend, ctx.options = backend, options
         ctx.save_for_backward(*inputs)
-        query, _, tail, *_ = inputs
-        assert query is not None
-        assert tail is not None
-        if not (query.numel() and tail.numel()):
-            shape = query.shape[0], tail.shape[1]
-            return (query.new_zeros(shape), query.new_zeros(shape)) if both else query.new_zeros(shape)
         return backend.forward(*options, *inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor):  # type: ignore[override]  # torch declares *args
         inputs = ctx.saved_tensors
-        return None, None, None, *_Gradient.apply(ctx.backend, ctx.options, len(inputs), *inputs, *gradients)
+        return None, None, *_Gradient.apply(ctx.backend, ctx.options, len(inputs), *inputs, *gradients)
 
 
 class _Gradient(torch.autograd.Function):
@@ -87,11 +81,7 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, backend: Any, options: tuple[Any, ...], number: int, *given: Any):
-        inputs, gradients = given[:number], given[number:]
-        query, _, tail, *_ = inputs
-        if not (query.numel() and tail.numel()):
-            return tuple(None if x is None else torch.zeros_like(x) for x in inputs)
-        found = backend.backward(*options, *inputs, *gradients)
+        found = backend.backward(*options, *given)
         return (*found, *(None for _ in range(number - len(found))))
 
     @staticmethod

@@ -79,8 +79,8 @@ def forward(
     own: Float[Tensor, "B D"] | None,
     leader: Float[Tensor, "B D"] | None,
 ) -> Float[Tensor, "B X"] | tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
-    """The sums; of ``both`` those without weights first. ``own`` adds to those with weights of queries what these take out; the sum
-    of a ``leader``, which no weight concerns, comes before the others.
+    """The sums; of ``both`` those without weights first. ``own`` adds to those with weights of queries what these take out (None:
+    nothing); the sum of a ``leader``, which no weight concerns, comes before the others.
     """
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     scale = query if scale is None else scale  # any array will do where it is not read
@@ -89,7 +89,7 @@ def forward(
     out = cpu.empty(num_queries, lead + num_candidates)
     bare = cpu.empty(*out.shape) if form.both else out
     weights, weight, place = _weights(weight, query)
-    lost = query  # any array will do
+    lost = torch.zeros(num_queries, 1)
     if own is not None:
         lost = _own_forward(op, query, scale, own, weight, place, weights == "query")
     if leader is not None:
@@ -126,13 +126,18 @@ def backward(
 ) -> tuple[Tensor | None, ...]:
     """Gradients of query, scale, tail, weight (which gets none), own and leader, from one of the sums or from those of both."""
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
+    few = num_queries < MIN_SHARED * num_tables
+    if (
+        form.margin is not None and few
+    ):  # elsewhere all that they give is smaller than they are, and is negated in their stead
+        gradients = tuple(-each for each in gradients)
     num_units = width // 2 if op == "modulus" else width
     lead = 0 if leader is None else 1
     bare, gradient = (strided(each[:, lead:]) for each in (gradients[0], gradients[-1]))
     weights, weight, place = _weights(weight, query)
     work = num_queries * num_candidates * width
     inputs = query, query if scale is None else scale
-    if num_queries < MIN_SHARED * num_tables:
+    if few:
         loops = numba_kernels.kernels(OPS[op], weights, form.both)
         by_query, d_tail = [cpu.empty(num_queries, width), cpu.empty(num_queries, num_units)], cpu.empty(*tail.shape)
         cpu.run(loops.backward, num_tables, work, *inputs, tail, weight, place, gradient, bare, *by_query, d_tail)
@@ -157,7 +162,7 @@ def backward(
         d_leader = _own_backward(op, inputs, leader, weight, place, False, first, by_query)
     d_query, d_scale = by_query
     found = d_query, None if scale is None else d_scale, d_tail, None, d_own, d_leader
-    return found if form.margin is None else tuple(None if each is None else each.neg_() for each in found)
+    return found if form.margin is None or few else tuple(None if each is None else each.neg_() for each in found)
 
 
 def _own_forward(

@@ -47,12 +47,11 @@ def join(
     keep: Float[Tensor, "G D"],
     leader: Float[Tensor, "B D"] | None,
 ) -> None:
-    """To sums without masks and with them, in place, of what the other components give in ``plain`` and those that masks keep in
-    ``kept``. The first column is the leader's, where there is one.
+    """Makes of the products of components that masks take out, ``plain``, and of those that they keep, ``kept``, the sums without
+    masks and with them. The first column is the leader's, where there is one.
     """
     place = np.arange(len(query)) * len(keep) // len(query)
-    led = query if leader is None else leader  # any array will do where it is not read
-    arrays = plain, kept, query, own, keep, place, led, leader is not None
+    arrays = plain, kept, query, own, keep, place, query if leader is None else leader, leader is not None
     cpu.run(_join, -(-len(plain) // BLOCK), 2 * plain.numel(), *arrays)
 
 
@@ -101,8 +100,10 @@ def of_own(
     """Gradients of own tails, of those that masks take components to and of those that come first; adds what they give queries."""
     place = np.arange(len(query)) * len(keep) // len(query)
     d_own, d_leader = torch.empty_like(own), None if leader is None else torch.empty_like(leader)
-    led = [query, of_lost, query] if leader is None else [leader, of_leader, d_leader]
-    arrays = query, own, keep, place, of_lost, d_query, d_own, *led, leader is not None
+    of_leaders = (
+        (query, of_lost, query) if leader is None else (leader, of_leader, d_leader)
+    )  # any arrays will do for none
+    arrays = query, own, keep, place, of_lost, d_query, d_own, *of_leaders, leader is not None
     cpu.run(_of_own, -(-len(query) // BLOCK), 4 * query.numel(), *arrays)
     return d_own, d_leader
 

@@ -37,17 +37,17 @@ def own_product(query: Float[Tensor, "B D"], own: Float[Tensor, "B D"]) -> Float
 
 
 def behind_own(
-    query: Float[Tensor, "B D"], own: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"]
-) -> Float[Tensor, "B 1+K"]:
-    """The products with candidates behind those with own tails."""
-    if len(tail) == 1 and _serves(query, own, tail):
-        return _BehindOwn.apply(query, own, tail[0])
-    return torch.cat([own_product(query, own), product(query, tail)], dim=1)
+    query: Float[Tensor, "B D"], leader: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"]
+) -> Float[Tensor, "B X"]:
+    """(B, 1 + K): the products with candidates behind those with own tails."""
+    if len(tail) == 1 and _serves(query, leader, tail):
+        return _BehindOwn.apply(query, leader, tail[0])
+    return torch.cat([own_product(query, leader), product(query, tail)], dim=1)
 
 
-def divides(query: Tensor, tail: Tensor, mix: Mix, own: Tensor | None) -> bool:
-    """Whether ``divided`` serves, for own tails that come first or without: on CPU, in float32, one table for all and few masks for
-    many queries, of zeros and ones without a gradient.
+def divides(query: Tensor, tail: Tensor, mix: Mix, leader: Tensor | None) -> bool:
+    """Whether ``divided`` serves: on CPU, in float32, one table for all queries, and few masks for many of them, zeros and ones
+    without a gradient.
     """
     keep = mix.keep
     return (
@@ -55,17 +55,19 @@ def divides(query: Tensor, tail: Tensor, mix: Mix, own: Tensor | None) -> bool:
         and len(tail) == 1
         and keep.dim() == 2
         and len(keep) * MIN_QUERIES <= len(query)
-        and _serves(query, mix.own, tail, keep, *([] if own is None else [own]))
+        and _serves(query, mix.own, tail, keep, *([] if leader is None else [leader]))
         and not keep.requires_grad
         and binary(keep)
     )
 
 
 def divided(
-    query: Float[Tensor, "B D"], tail: Float[Tensor, "1 K D"], mix: Mix, own: Float[Tensor, "B D"] | None
+    query: Float[Tensor, "B D"], tail: Float[Tensor, "1 K D"], mix: Mix, leader: Float[Tensor, "B D"] | None
 ) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
-    """The products without and with masks that queries share, behind those with ``own`` tails where these are given."""
-    return _Divided.apply(query, mix.own, tail[0], mix.keep, own)
+    """The products without and with masks that queries share, behind those with own tails where a ``leader`` is given."""
+    assert isinstance(mix.keep, Tensor)
+    leader = None if leader is None else leader.contiguous()  # here, where a second differentiation sees it
+    return _Divided.apply(query.contiguous(), mix.own.contiguous(), tail[0], mix.keep.contiguous(), leader)
 
 
 def binary(keep: Tensor) -> bool:
@@ -121,7 +123,12 @@ class _BehindOwn(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
         query, own, tail = ctx.saved_tensors
         of_own, of_tail = gradient[:, :1], gradient[:, 1:]
-        return torch.addcmul(of_tail @ tail, of_own, own), of_own * query, of_tail.t() @ query
+        for_query, for_own, for_tail = ctx.needs_input_grad
+        return (
+            torch.addcmul(of_tail @ tail, of_own, own) if for_query else None,
+            of_own * query if for_own else None,
+            of_tail.t() @ query if for_tail else None,
+        )
 
 
 class _Divided(torch.autograd.Function):
@@ -135,8 +142,6 @@ class _Divided(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, own: Tensor, tail: Tensor, keep: Tensor, leader: Tensor | None):
         from gnnkg.ops.matching import numba_products
 
-        query, own, keep = query.contiguous(), own.contiguous(), keep.contiguous()
-        leader = None if leader is None else leader.contiguous()
         ctx.save_for_backward(query, own, tail, keep, leader)
         ctx.divisions = divisions = _divisions(len(query), keep)
         lead, columns = 0 if leader is None else 1, tail.t().contiguous()
@@ -151,7 +156,7 @@ class _Divided(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, of_plain: Tensor, of_kept: Tensor):  # type: ignore[override]  # torch declares *args
         query, own, tail, keep, leader = ctx.saved_tensors
-        of_leader = None
+        of_leader: Any = None
         if leader is not None:
             of_leader = of_plain[:, :1] + of_kept[:, :1]
             of_plain, of_kept = of_plain[:, 1:], of_kept[:, 1:]
@@ -159,7 +164,7 @@ class _Divided(torch.autograd.Function):
             mask = spread(keep, len(query))
             lost = (1 - mask) * of_kept.sum(1, keepdim=True)
             d_query, d_leader = of_plain @ tail + mask * (of_kept @ tail) + lost * own, None
-            if leader is not None and of_leader is not None:
+            if leader is not None:
                 d_query, d_leader = d_query + of_leader * leader, of_leader * query
             return d_query, lost * query, of_plain.t() @ query + of_kept.t() @ (mask * query), None, d_leader
         from gnnkg.ops.matching import numba_products
