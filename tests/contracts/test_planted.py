@@ -99,7 +99,11 @@ class HalfGradient(torch.autograd.Function):
 @pytest.mark.parametrize("layout", test_scorers.LAYOUTS)
 def test_backend_with_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
     right = matching.l1
-    monkeypatch.setattr(matching, "l1", lambda query, tail, mix=None: right(query, HalfGradient.apply(tail), mix))
+
+    def wrong(query: Tensor, tail: Tensor, mix: Any = None, margin: float | None = None) -> Tensor:
+        return right(query, HalfGradient.apply(tail), mix, margin)
+
+    monkeypatch.setattr(matching, "l1", wrong)
     caught(test_scorers.test_backend, lambda: TransE(4), layout, torch.float64, tables=3)
 
 
