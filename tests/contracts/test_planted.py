@@ -16,6 +16,7 @@ from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import BCE, CrossEntropy
 from gnnkg.ops import matching
+from gnnkg.ops.matching import OwnFirst
 from gnnkg.samplers import Uniform
 from gnnkg.samplers.tables import known
 from gnnkg.scorers import ComplEx, DistMult, TransE
@@ -100,8 +101,8 @@ class HalfGradient(torch.autograd.Function):
 def test_backend_with_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
     right = matching.l1
 
-    def wrong(query: Tensor, tail: Tensor, mix: Any = None, margin: float | None = None) -> Tensor:
-        return right(query, HalfGradient.apply(tail), mix, margin)
+    def wrong(query: Tensor, tail: OwnFirst, mix: Any = None, margin: float | None = None) -> Tensor:
+        return right(query, OwnFirst(tail.own, HalfGradient.apply(tail.rest)), mix, margin)
 
     monkeypatch.setattr(matching, "l1", wrong)
     caught(test_scorers.test_backend, lambda: TransE(4), layout, torch.float64, tables=3)
