@@ -27,7 +27,7 @@ from gnnkg.annotations import Feature
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.ops.blend import blend
 from gnnkg.ops.columns import columns_of
-from gnnkg.ops.matching import Gathered, Mix, Mixture, OwnFirst, Turns
+from gnnkg.ops.matching import Gathered, Mix, Mixture, OwnFirst, Turns, behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,13 +352,10 @@ class Scorer(nn.Module, ABC):
         return vectors.candidates if vectors.own is None else OwnFirst(vectors.own, vectors.candidates)
 
     def _behind_own(self, query: Tensor, vectors: Vectors, scores: list[Tensor]) -> list[Float[Tensor, "B C"]]:
-        """Scores of the candidates behind that of the own tail, where they do not hold it yet. The list is emptied, so that each is
-        given back as soon as it is copied.
-        """
+        """Scores of the candidates behind that of the own tail, where they do not hold it yet. The list is emptied."""
         if vectors.own is None or self.reads_rows:
             return scores
-        own = self.match(query, vectors.own.unsqueeze(1))
-        return [torch.cat([own, scores.pop(0)], dim=1) for _ in range(len(scores))]
+        return behind(self.match(query, vectors.own.unsqueeze(1)), scores)
 
     def each(self, versions: Sequence[Vectors]) -> list[Float[Tensor, "B C"]]:
         """The scores of several versions of a batch's vectors. What is mutated is scored in one pass with the same as it was drawn,

@@ -110,8 +110,12 @@ class KnownTails:
         """The key of the triple with tail 0, by which those of a query begin."""
         return (head.long() * (2 * self.num_relations) + relation) * self.num_entities
 
+    def _rows(self, head: Tensor, relation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+        """The keys, and where the known tails of these queries are sought among them (``gnnkg.ops.members``)."""
+        return self._keys, self._starts, head.long(), self._key(head, relation), self.num_entities
+
     def _ranges(self, head: Tensor, relation: Tensor) -> tuple[Tensor, Tensor]:
-        return ranges(self._keys, self._starts, head.long(), self._key(head, relation), self.num_entities)
+        return ranges(*self._rows(head, relation))
 
     def to(self, device: torch.device | str) -> KnownTails:
         """The same index on another device."""
@@ -139,8 +143,7 @@ class KnownTails:
         self, head: Int[Tensor, " B"], relation: Int[Tensor, " B"], tails: Int[Tensor, "S K"]
     ) -> Bool[Tensor, "B K"]:
         """Which of some tails are known for each query; B / S consecutive ones share a row of them."""
-        low = self._key(head, relation)
-        return members(self._keys, self._starts, head.long(), low, self.num_entities, tails.long())
+        return members(*self._rows(head, relation), tails.long())
 
     def others(
         self,
@@ -152,8 +155,7 @@ class KnownTails:
         """Known tails of each query besides ``tail``, and which of the P places they fill: all if there are no more than P, else
         one from each of P equal parts, drawn by numbers that are ``uniform`` in [0, 1). What is not filled holds ``tail``.
         """
-        given = self._keys, self._starts, head.long(), self._key(head, relation), self.num_entities
-        return others(*given, tail.long(), uniform)
+        return others(*self._rows(head, relation), tail.long(), uniform)
 
     def holds(
         self, head: Int[Tensor, " *#X"], relation: Int[Tensor, " *#X"], tail: Int[Tensor, " *#X"]

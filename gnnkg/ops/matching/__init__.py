@@ -18,7 +18,7 @@ there are as many as you like.
 from gnnkg.ops.matching.dispatch import Tail, both, dot, l1, modulus, sine, squared
 from gnnkg.ops.matching.drawn import Drawn
 from gnnkg.ops.matching.gathered import Gathered, Mixture, Turns, candidates_of
-from gnnkg.ops.matching.own_first import OwnFirst
+from gnnkg.ops.matching.own_first import OwnFirst, behind
 from gnnkg.ops.matching.reference import Mix, mutated, spread
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "OwnFirst",
     "Tail",
     "Turns",
+    "behind",
     "both",
     "candidates_of",
     "dot",

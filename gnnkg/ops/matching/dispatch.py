@@ -20,7 +20,7 @@ from gnnkg.ops.matching import in_place, products, reference
 from gnnkg.ops.matching.drawn import Drawn
 from gnnkg.ops.matching.fused import Distance, Form
 from gnnkg.ops.matching.gathered import Gathered
-from gnnkg.ops.matching.own_first import OwnFirst
+from gnnkg.ops.matching.own_first import OwnFirst, behind
 from gnnkg.ops.matching.reference import Mix, spread
 
 Op = Literal["dot", "l1", "squared", "modulus", "sine"]
@@ -120,7 +120,7 @@ def both(
         found = [dot(query, tail), dot(query, tail, mix)]
     else:
         found = [*_fused(op, query, tail, mix, both=True)]
-    plain, mutated = found if leader is None else _behind(products.own_product(query, leader), found)
+    plain, mutated = found if leader is None else behind(products.own_product(query, leader), found)
     return plain, mutated
 
 
@@ -175,11 +175,10 @@ def _fused(
     given = [query, rest, scale, leader, *(x for x in mix or () if isinstance(x, Tensor))]
     backend = backends.choose(*given) if query.numel() and rest.numel() else "reference"
     if backend == "reference":
-        more: dict[str, Any] = {name: x for name, x in (("scale", scale), ("margin", margin)) if x is not None}
         candidates = rest if leader is None else OwnFirst(leader, rest)
         if both and mix is not None:
-            return reference.both(op, query, candidates, mix, **more)
-        return getattr(reference, op)(query, candidates, mix, **more)
+            return reference.both(op, query, candidates, mix, scale, margin)
+        return reference.one(op, query, candidates, mix, scale, margin)
     if backend == "numba" and (mix is None or (isinstance(mix.keep, Tensor) and mix.keep.dim() == 2)):
         return _in_one_kernel(op, query, rest, mix, scale, margin, both, leader)
     if backend == "triton" and both:
@@ -203,13 +202,8 @@ def _finished(
     if margin is not None:
         sums = [margin - sums.pop(0) for _ in range(len(sums))]
     if leader is not None:
-        sums = _behind(_fused(op, query, leader.unsqueeze(1), None, scale, margin), sums)
+        sums = behind(_fused(op, query, leader.unsqueeze(1), None, scale, margin), sums)
     return sums[0] if len(sums) == 1 else tuple(sums)
-
-
-def _behind(own: Float[Tensor, "B 1"], sums: list[Tensor]) -> list[Float[Tensor, "B X"]]:
-    """Each of the sums behind those of own tails; the list is emptied, so that each is given back as soon as it is copied."""
-    return [torch.cat([own, sums.pop(0)], dim=1) for _ in range(len(sums))]
 
 
 def _parted(query: Tensor, tail: Tail) -> tuple[Tensor | None, Tensor | Gathered]:

@@ -202,7 +202,12 @@ def _weights(weight: Weight | None, query: Tensor) -> tuple[Weights, Tensor, np.
         return "none", query, np.empty(0, np.int64)
     if weight.dim() == 3:
         return "candidate", weight, np.empty(0, np.int64)
-    return "query", weight, np.arange(len(query)) * len(weight) // len(query)
+    return "query", weight, rows_of_masks(len(query), len(weight))
+
+
+def rows_of_masks(num_queries: int, num_masks: int) -> np.ndarray:
+    """The mask of each query, where as many that follow each other share one."""
+    return np.arange(num_queries) * num_masks // num_queries
 
 
 def _divided(weight: Float[Tensor, "G U"]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnkg.ops import cpu
-from gnnkg.ops.matching.numba import strided
+from gnnkg.ops.matching.numba import rows_of_masks, strided
 
 ZERO, ONE = np.float32(0), np.float32(1)
 BLOCK, TILE = 8, 16
@@ -50,7 +50,7 @@ def join(
     """Makes of the products of components that masks take out, ``plain``, and of those that they keep, ``kept``, the sums without
     masks and with them. The first column is the leader's, where there is one.
     """
-    place = np.arange(len(query)) * len(keep) // len(query)
+    place = rows_of_masks(len(query), len(keep))
     arrays = plain, kept, query, own, keep, place, query if leader is None else leader, leader is not None
     cpu.run(_join, -(-len(plain) // BLOCK), 2 * plain.numel(), *arrays)
 
@@ -98,11 +98,10 @@ def of_own(
     d_query: Float[Tensor, "B D"],
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None]:
     """Gradients of own tails, of those that masks take components to and of those that come first; adds what they give queries."""
-    place = np.arange(len(query)) * len(keep) // len(query)
+    place = rows_of_masks(len(query), len(keep))
     d_own, d_leader = torch.empty_like(own), None if leader is None else torch.empty_like(leader)
-    of_leaders = (
-        (query, of_lost, query) if leader is None else (leader, of_leader, d_leader)
-    )  # any arrays will do for none
+    none = query, of_lost, query  # any arrays will do
+    of_leaders = none if leader is None else (leader, of_leader, d_leader)
     arrays = query, own, keep, place, of_lost, d_query, d_own, *of_leaders, leader is not None
     cpu.run(_of_own, -(-len(query) // BLOCK), 4 * query.numel(), *arrays)
     return d_own, d_leader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,3 +28,8 @@ class OwnFirst:
         rest = self.rest.halves() if isinstance(self.rest, Gathered) else self.rest.chunk(2, dim=-1)
         first, second = self.own.chunk(2, dim=-1)
         return OwnFirst(first, rest[0]), OwnFirst(second, rest[1])
+
+
+def behind(own: Float[Tensor, "B 1"], scores: list[Tensor]) -> list[Float[Tensor, "B X"]]:
+    """Each of the scores (B, K) behind those of own tails. The list is emptied, so that each is given back once it is copied."""
+    return [torch.cat([own, scores.pop(0)], dim=1) for _ in range(len(scores))]

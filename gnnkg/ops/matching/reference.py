@@ -18,7 +18,7 @@ its halves. Masks that are drawn (``drawn.py``) need no such form: the fast back
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -154,6 +154,18 @@ def sine(
     return _sum(sine_units, query, tail, mix, margin=margin)
 
 
+def one(
+    op: str,
+    query: Float[Tensor, "B D"],
+    tail: Tail,
+    mix: Mix | None = None,
+    scale: Float[Tensor, "B D"] | None = None,
+    margin: float | None = None,
+) -> Float[Tensor, "B X"]:
+    """The op of this name."""
+    return _sum(globals()[f"{op}_units"], query, tail, mix, scale, margin)
+
+
 def both(
     op: str,
     query: Float[Tensor, "B D"],
@@ -163,6 +175,4 @@ def both(
     margin: float | None = None,
 ) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
     """The op of this name without the mix, and with it."""
-    more: dict[str, Any] = {name: each for name, each in (("scale", scale), ("margin", margin)) if each is not None}
-    plain: Callable[..., Tensor] = globals()[op]
-    return plain(query, tail, None, **more), plain(query, tail, mix, **more)
+    return one(op, query, tail, None, scale, margin), one(op, query, tail, mix, scale, margin)
