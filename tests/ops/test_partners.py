@@ -14,10 +14,11 @@ SHAPES = [(1, 1), (3, 5), (40, 81), (17, 300)]
 
 
 def inputs(shape: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Scores with ties; kinds of columns do not overlap, the first is known."""
+    """Scores with ties, some no numbers; kinds of columns do not overlap, the first is known."""
     kind = torch.randint(4, shape)
     kind[:, 0] = 0
-    return torch.randint(-5, 6, shape) / 4, kind == 0, kind == 1, kind == 2, torch.rand(shape)
+    scores = (torch.randint(-5, 6, shape) / 4).masked_fill(torch.rand(shape) < 0.03, torch.nan)
+    return scores, kind == 0, kind == 1, kind == 2, torch.rand(shape)
 
 
 @pytest.mark.parametrize("below_mean", [False, True])

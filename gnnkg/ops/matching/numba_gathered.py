@@ -112,8 +112,10 @@ def tasks(num_units: int, work: int) -> tuple[int, int]:
 
 
 @inlined
-def _candidate(table, i, factor, j, kept, period, u, lanes, mixed, turned):
+def _candidate(how, table, row, u, lanes):
     """Units from u on of row i, mixed with those of row j."""
+    _, mixed, turned, _ = how
+    i, j, kept, factor, period = row
     ours = load_some(table, i, u, lanes)
     if not mixed or kept == ONE:
         return splat(factor) * ours
@@ -125,8 +127,9 @@ def _candidate(table, i, factor, j, kept, period, u, lanes, mixed, turned):
 
 
 @inlined
-def _give(d_table, i, factor, j, kept, u, lanes, mixed, given):
+def _give(how, d_table, row, u, lanes, given):
     """The gradient of a candidate to the rows that it is made of."""
+    mixed, (i, j, kept, factor, _) = how[1], row
     if not mixed or kept == ONE:
         store_some(d_table, i, u, lanes, fma(splat(factor), given, load_some(d_table, i, u, lanes)))
         return
@@ -146,6 +149,53 @@ def ask_for(table, d_table, row, start, end, other, of_table):
             prefetch_row(d_table, row, other + start, other + end)
 
 
+@inlined
+def _add(how, found, query, b, scale, table, row, u, lanes):
+    """A sum and what units from u on add to it."""
+    op = how[0]
+    q, t = load_some(query, b, u, lanes), _candidate(how, table, row, u, lanes)
+    if op == DOT:
+        return fma(q, t, found)
+    a = q - (load_some(scale, b, u, lanes) * t if op == SQUARED else t)
+    c = a
+    if op == MODULUS:
+        v = table.shape[1] // 2 + u
+        c = load_some(query, b, v, lanes) - _candidate(how, table, row, v, lanes)
+    return found + select(lanes, phi(op, a, c), splat(ZERO))
+
+
+@inlined
+def _give_back(how, g, sums, more, line, query, b, scale, table, row, u, lanes, d_table):
+    """A sum's gradient by units from u on: added to a line of the query's, of its scale's or imaginary part's, and to the rows'."""
+    op, of_table = how[0], how[3]
+    q, t = load_some(query, b, u, lanes), _candidate(how, table, row, u, lanes)
+    if op == DOT:
+        given = g * q
+        store(sums, line, fma(g, t, load(sums, line)))
+    elif op == MODULUS:
+        v = table.shape[1] // 2 + u
+        a, c = q - t, load_some(query, b, v, lanes) - _candidate(how, table, row, v, lanes)
+        by = slope(op, a, c, g)
+        a, c = by * a, by * c
+        store(sums, line, load(sums, line) + a)
+        store(more, line, load(more, line) + c)
+        given = splat(ZERO) - a
+        if of_table:
+            _give(how, d_table, row, v, lanes, splat(ZERO) - c)
+    elif op == SQUARED:
+        s = load_some(scale, b, u, lanes)
+        by = slope(op, q - s * t, q, g)
+        store(sums, line, load(sums, line) + by)
+        store(more, line, load(more, line) - by * t)
+        given = splat(ZERO) - by * s
+    else:
+        by = slope(op, q - t, q, g)
+        store(sums, line, load(sums, line) + by)
+        given = splat(ZERO) - by
+    if of_table:
+        _give(how, d_table, row, u, lanes, given)
+
+
 class Kernels(NamedTuple):
     forward: Any
     backward: Any
@@ -154,37 +204,29 @@ class Kernels(NamedTuple):
 @cache
 def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
     """The loops for an op, of rows or of mixtures of two, where theirs may be ``turned`` by whole periods."""
-    two, scaled, product = op == MODULUS, op == SQUARED, op == DOT
+    two, scaled = op == MODULUS, op == SQUARED
 
     @strict
     def forward(first, last, query, scale, table, ids, factor, second, share, period, out):
         width = table.shape[1]
         num_units = width // 2 if two else width
+        how = (op, mixed, turned, False)
+        whole = num_units - num_units % LANES  # of full lines, which take no masks: these are slow
+        every, rest = lanes_below(LANES), lanes_below(num_units - whole)
         num_candidates = ids.shape[1]
-        rows, partners = ids.reshape(-1), second.reshape(-1)
+        rows = ids.reshape(-1)
         for b in range(first, last):
             for k in range(num_candidates):
-                i, j, kept = ids[b, k], ids[b, k], ONE
                 coming = min(b * num_candidates + k + AHEAD, len(rows) - 1)
                 prefetch_row(table, rows[coming], 0, width)
+                row = (ids[b, k], ids[b, k], ONE, factor, period)
                 if mixed:
-                    j, kept = second[b, k], share[b, k]
-                    prefetch_row(table, partners[coming], 0, width)
+                    row = (ids[b, k], second[b, k], share[b, k], factor, period)
                 found = splat(ZERO)
-                for u in range(0, num_units, LANES):
-                    lanes = lanes_below(num_units - u)
-                    q = load_some(query, b, u, lanes)
-                    t = _candidate(table, i, factor, j, kept, period, u, lanes, mixed, turned)
-                    if product:
-                        found = fma(q, t, found)
-                    else:
-                        a = q - (load_some(scale, b, u, lanes) * t if scaled else t)
-                        c = a
-                        if two:
-                            v = num_units + u
-                            im = _candidate(table, i, factor, j, kept, period, v, lanes, mixed, turned)
-                            c = load_some(query, b, v, lanes) - im
-                        found = found + select(lanes, phi(op, a, c), splat(ZERO))
+                for u in range(0, whole, LANES):
+                    found = _add(how, found, query, b, scale, table, row, u, every)
+                if whole < num_units:
+                    found = _add(how, found, query, b, scale, table, row, whole, rest)
                 out[b, k] = total(found)
 
     @strict
@@ -207,15 +249,16 @@ def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
         d_table,
     ):
         num_units = table.shape[1] // 2 if two else table.shape[1]
-        other = num_units if two else 0
+        how, other = (op, mixed, turned, of_table), num_units if two else 0
         num_queries, num_candidates = ids.shape
-        rows, partners = ids.reshape(-1), second.reshape(-1)
+        rows = ids.reshape(-1)
         # of the query's units, or their real parts; of its scales, or its imaginary parts
         sums, more = aligned(lines), aligned(lines)
         for task in range(first, last):
             start = task * lines * LANES
             end = min(start + lines * LANES, num_units)
-            num_lines = (end - start + LANES - 1) // LANES
+            num_lines, num_whole = (end - start + LANES - 1) // LANES, (end - start) // LANES
+            every, rest = lanes_below(LANES), lanes_below((end - start) % LANES)
             if of_table:
                 d_table[:, start:end] = ZERO
                 if two:
@@ -224,44 +267,18 @@ def kernels(op: int, mixed: bool, turned: bool) -> Kernels:
                 sums[:] = ZERO
                 more[:] = ZERO
                 for k in range(num_candidates):
-                    i, j, kept = ids[b, k], ids[b, k], ONE
                     coming = min(b * num_candidates + k + AHEAD, len(rows) - 1)
                     ask_for(table, d_table, rows[coming], start, end, other, of_table)
+                    row = (ids[b, k], ids[b, k], ONE, factor, period)
                     if mixed:
-                        j, kept = second[b, k], share[b, k]
-                        ask_for(table, d_table, partners[coming], start, end, other, of_table)
+                        row = (ids[b, k], second[b, k], share[b, k], factor, period)
                     g = splat(gradient[b, k])
-                    for line in range(num_lines):
+                    for line in range(num_whole):
                         u = start + line * LANES
-                        lanes = lanes_below(num_units - u)
-                        q = load_some(query, b, u, lanes)
-                        t = _candidate(table, i, factor, j, kept, period, u, lanes, mixed, turned)
-                        if product:
-                            given = g * q
-                            store(sums, line, fma(g, t, load(sums, line)))
-                        elif two:
-                            v = num_units + u
-                            im = _candidate(table, i, factor, j, kept, period, v, lanes, mixed, turned)
-                            a, c = q - t, load_some(query, b, v, lanes) - im
-                            by = slope(op, a, c, g)
-                            a, c = by * a, by * c
-                            store(sums, line, load(sums, line) + a)
-                            store(more, line, load(more, line) + c)
-                            given = splat(ZERO) - a
-                            if of_table:
-                                _give(d_table, i, factor, j, kept, v, lanes, mixed, splat(ZERO) - c)
-                        elif scaled:
-                            s = load_some(scale, b, u, lanes)
-                            by = slope(op, q - s * t, q, g)
-                            store(sums, line, load(sums, line) + by)
-                            store(more, line, load(more, line) - by * t)
-                            given = splat(ZERO) - by * s
-                        else:
-                            by = slope(op, q - t, q, g)
-                            store(sums, line, load(sums, line) + by)
-                            given = splat(ZERO) - by
-                        if of_table:
-                            _give(d_table, i, factor, j, kept, u, lanes, mixed, given)
+                        _give_back(how, g, sums, more, line, query, b, scale, table, row, u, every, d_table)
+                    if num_whole < num_lines:
+                        u = start + num_whole * LANES
+                        _give_back(how, g, sums, more, num_whole, query, b, scale, table, row, u, rest, d_table)
                 for line in range(num_lines):
                     u = start + line * LANES
                     lanes = lanes_below(num_units - u)

@@ -38,7 +38,7 @@ def partners(
     from gnnkg.ops.partners import numba
 
     found = numba.partners(scores.float(), known, near, others, draw.float(), below_mean)
-    if bool((found < 0).any()):
+    if int(found.min()) < 0:
         raise ValueError(ALONE)
     return found
 

@@ -28,31 +28,46 @@ def partners(
 
 
 @cpu.kernel
+def _sort(values, columns, ascending):
+    """Columns by their values, what is no number last, equal ones in their order: each goes behind all that come before it."""
+    for i in range(len(values)):
+        place, value = 0, values[i]
+        if value == value:
+            for j in range(len(values)):
+                place += values[j] < value
+            for j in range(i):
+                place += values[j] == value
+        else:
+            for j in range(len(values)):
+                place += values[j] == values[j] or j < i
+        ascending[place] = columns[i]
+
+
+@cpu.kernel
 def _partners(first, last, scores, known, near, others, draw, below_mean, out):
     num_queries, num_columns = scores.shape
-    lowest, chosen = np.empty(num_columns, np.int64), np.empty(num_columns, np.int64)
+    columns, lowest, chosen = (
+        np.empty(num_columns, np.int64),
+        np.empty(num_columns, np.int64),
+        np.empty(num_columns, np.int64),
+    )
+    values = np.empty(num_columns, np.float32)
     for b in range(first * BLOCK, min(last * BLOCK, num_queries)):
         s, result = scores[b], out[b]
-        count, total, sum_known = 0, 0, 0.0
-        for c in range(num_columns):
-            if known[b, c]:
-                place = count  # known columns by their scores, equal ones in their order
-                while place > 0 and s[lowest[place - 1]] > s[c]:
-                    lowest[place] = lowest[place - 1]
-                    place -= 1
-                lowest[place] = c
-                count += 1
-                sum_known += np.float64(s[c])
-            if others[b, c]:
-                chosen[total] = c
-                total += 1
+        count, total, wanted = 0, 0, 0
+        for c in range(
+            num_columns
+        ):  # without branches, which could not be foreseen: the next one takes a place or keeps it
+            columns[count], values[count] = c, s[c]
+            count += known[b, c]
+            chosen[total] = c
+            total += others[b, c]
+            wanted += near[b, c]
         size = (count + 1) // 2
-        if below_mean:
-            mean = sum_known / max(count, 1)
-            size = 0
-            while size < count and np.float64(s[lowest[size]]) <= mean:
-                size += 1
-            size = max(size, 1)
+        if wanted:
+            _sort(values[:count], columns, lowest)
+            if below_mean:
+                size = _up_to_mean(values[:count], s, lowest)
         number = 0
         for c in range(num_columns):
             result[c] = c
@@ -61,8 +76,19 @@ def _partners(first, last, scores, known, near, others, draw, below_mean, out):
             if others[b, c]:
                 if total > 1:
                     drawn = min(np.int64(draw[b, c] * np.float32(total - 1)), total - 2)
-                    result[c] = chosen[drawn + 1 if drawn >= number else drawn]
+                    result[c] = chosen[drawn + (drawn >= number)]
                 number += 1
+
+
+@cpu.kernel
+def _up_to_mean(values, scores, ascending):
+    """How many columns are not above the mean of all; one at least."""
+    total, size = 0.0, 0
+    for value in values:
+        total += np.float64(value)
+    while size < len(values) and np.float64(scores[ascending[size]]) <= total / len(values):
+        size += 1
+    return max(size, 1)
 
 
 def shares(

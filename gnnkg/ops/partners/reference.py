@@ -24,12 +24,13 @@ def partners(
 
 def _lowest(scores: Tensor, known: Tensor, draw: Tensor, below_mean: bool) -> Int[Tensor, "B C"]:
     columns = known.any(0).nonzero().squeeze(1)
-    among = scores[:, columns].masked_fill(~known[:, columns], torch.inf)
-    ascending, order = among.sort(dim=1, stable=True)
+    among, known = scores[:, columns], known[:, columns]
     count = known.sum(1, keepdim=True)
+    order = among.argsort(dim=1, stable=True)  # what is no number last
+    order = order.gather(1, (~known).gather(1, order).byte().argsort(dim=1, stable=True))  # the known ones first
     if below_mean:
-        mean = scores.double().masked_fill(~known, 0).sum(1, keepdim=True) / count  # of equal scores, that score
-        size = (ascending <= mean).sum(1, keepdim=True).clamp(min=1)
+        mean = among.double().masked_fill(~known, 0).sum(1, keepdim=True) / count  # of equal scores, that score
+        size = ((among <= mean) & known).sum(1, keepdim=True).clamp(min=1)
     else:
         size = (count + 1) // 2
     drawn = (draw * size).long().minimum(size - 1)
