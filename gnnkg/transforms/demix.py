@@ -14,6 +14,7 @@ from gnnkg.core import Blend, Labels, Scorer, Vectors
 from gnnkg.ops.columns import columns_of
 from gnnkg.ops.partners import partners, shares
 from gnnkg.ops.suspects import Kinds
+from gnnkg.ops.uniform import uniform
 from gnnkg.transforms.pseudo_negatives import kinds, positives
 from gnnkg.transforms.towards import own_tail
 
@@ -119,7 +120,7 @@ class DeMix:
         """For each of these columns the one that it is mixed with, and the share of its own that it keeps; 1 if left alone."""
         near = found.suspects if self.pseudo == "mixed" else torch.zeros_like(found.suspects)
         harder = found.others if self.mix_true else torch.zeros_like(found.others)
-        partner = partners(scores, found.known, near, harder, torch.rand_like(scores), self.cap == "below_mean")
+        partner = partners(scores, found.known, near, harder, uniform(scores), self.cap == "below_mean")
         mixed, partner = columns_of(near | harder, columns), columns_of(partner, columns)
         return partner, self._shares(found.known, mixed, scores.dtype)
 
@@ -130,7 +131,7 @@ class DeMix:
         if self.alpha == 0:
             return torch.ones_like(like)
         if self.coefficient == "symmetric":
-            return shares(torch.rand_like(like), _quantiles(self.alpha).to(like), mixed, self.max_rule)
+            return shares(uniform(like), _quantiles(self.alpha).to(like), mixed, self.max_rule)
         alpha, number = torch.full_like(like, self.alpha), known.sum(1, keepdim=True).to(dtype).expand_as(like)
         drawn = (Beta(number, alpha) if self.coefficient == "pattern_first" else Beta(alpha, number)).sample()
         return torch.where(mixed, torch.maximum(drawn, 1 - drawn) if self.max_rule else drawn, 1)

