@@ -126,11 +126,11 @@ def load_dataset(experiment: Experiment) -> Dataset:
             )
     options = {key: value for key, value in options.items() if key not in changes}
     if name.lower() == BUNDLED:
-        options = expand_arguments(options, load_cldr, "dataset_options")
+        options = expand_arguments(options, load_cldr, "dataset_options", elsewhere=CHANGES)
     elif name.lower() in dataset_names():
         options = expand_arguments(options, load, "dataset_options", late=2)
     else:
-        options = expand_arguments(options, from_folder, "dataset_options", late=1)
+        options = expand_arguments(options, from_folder, "dataset_options", late=1, elsewhere=CHANGES)
     return load(name, **options, **changes)
 
 
@@ -161,9 +161,14 @@ def is_first_process() -> bool:
 
 
 def train(
-    experiment: Experiment, path: Path | str, progress: bool = True, measure: Measure | None = None
+    experiment: Experiment,
+    path: Path | str,
+    progress: bool = True,
+    measure: Measure | None = None,
+    say: Callable[[str], None] = lambda note: None,
 ) -> RunDirectory:
-    """Trains an experiment that was read into a new run directory. ``measure`` as in ``gnnkg.train.fit``.
+    """Trains an experiment that was read into a new run directory. ``measure`` as in ``gnnkg.train.fit``; ``say`` hears what is
+    to be noted of the data, such as how many entities a file tells of.
 
     A training that fails before its first checkpoint leaves no run behind. Raises FileExistsError where the folder holds a run
     already, ValueError for parts that do not go together.
@@ -175,6 +180,8 @@ def train(
     dataset = load_dataset(experiment)
     model, objective = build(experiment, dataset)
     first = is_first_process()
+    for note in dataset.report.notes if first else ():
+        say(note)
     run = RunDirectory.create(path, experiment.config, dataset) if first else RunDirectory(Path(path))
     try:
         _fit(experiment, model, objective, dataset, run, progress, measure)

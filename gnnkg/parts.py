@@ -10,7 +10,7 @@ import collections.abc
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -175,9 +175,16 @@ def find_class(name: str, place: Place, where: str) -> tuple[str, type]:
 
 
 def expand_arguments(
-    given: dict[str, Any], function: Callable[..., Any], where: str, late: int = 0, hidden: str = ""
+    given: dict[str, Any],
+    function: Callable[..., Any],
+    where: str,
+    late: int = 0,
+    hidden: str = "",
+    elsewhere: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The arguments of a constructor or a function, checked; ``hidden`` is not for YAML. Raises ConfigError."""
+    """The arguments of a constructor or a function, checked; ``hidden`` is not for YAML. Raises ConfigError, which tells of
+    keys ``elsewhere`` too, which may stand beside these.
+    """
     parameters = list(inspect.signature(function).parameters.values())[late:]
     called = getattr(function, "__name__", "")
     accepted = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != hidden]
@@ -185,9 +192,10 @@ def expand_arguments(
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for name in given:
             if name not in accepted:
+                known = [*accepted, *elsewhere]
                 raise ConfigError(
-                    f"{dotted}{name}: {called} accepts no key {name!r}{closest(name, accepted)}. "
-                    f"Accepted: {', '.join(accepted) or 'none'}"
+                    f"{dotted}{name}: {called} accepts no key {name!r}{closest(name, known)}. "
+                    f"Accepted: {', '.join(known) or 'none'}"
                 )
     missing = [p.name for p in parameters if p.name in accepted and p.default is p.empty and p.name not in given]
     if missing:

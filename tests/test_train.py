@@ -27,7 +27,7 @@ from gnnkg.losses import CrossEntropy, SelfAdversarial
 from gnnkg.progress import TrainingFailed
 from gnnkg.run import RunDirectory
 from gnnkg.samplers import Uniform
-from gnnkg.scorers import DistMult, RotatE
+from gnnkg.scorers import HAKE, DistMult, RotatE, TransE
 from gnnkg.terms import Ranking
 from gnnkg.train import fit
 from gnnkg.transforms import EMU
@@ -310,6 +310,31 @@ def test_bf16_learns_the_same_task():
     model, objective = parts(dataset, dropout=0.0)
     full = fit(model, objective, dataset, optimizer=partial(Adagrad, lr=0.1), **SETTINGS)
     assert fitted.best_metrics["valid/mrr"] == pytest.approx(full.best_metrics["valid/mrr"], abs=0.15)
+
+
+@pytest.mark.parametrize(
+    "scorer", [DistMult(16), TransE(16), RotatE(16), HAKE(16)], ids=lambda scorer: type(scorer).__name__
+)
+@pytest.mark.parametrize("masks", ["pair", "query"])
+def test_weights_of_half_precision_train(scorer, masks):
+    """Kernels keep float32 where bfloat16 is the type of all new tensors."""
+    dataset = ring()
+    torch.manual_seed(0)
+    model = Model(Table(dataset.graph, scorer.space, inverse="tied"), scorer)
+    terms = {
+        "plain": Ranking(CrossEntropy(), 0.5),
+        "mutated": Ranking(CrossEntropy(), transform=EMU(masks=masks)),
+    }
+    fitted = fit(
+        model,
+        Objective(Uniform(16), terms),
+        dataset,
+        optimizer=partial(Adagrad, lr=0.1),
+        precision="bf16-true",
+        **SETTINGS,
+    )
+    assert fitted.history[-1]["loss/plain"] < fitted.history[0]["loss/plain"]
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_metrics_are_written_and_drawn(tmp_path):

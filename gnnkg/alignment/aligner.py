@@ -80,16 +80,17 @@ def name_pairs(data: AlignmentData, features: Float[Tensor, "N X"]) -> Links:
 
 
 def aligned_pairs(data: AlignmentData, vectors: EntityVectors, match: Match = "csls") -> pandas.DataFrame:
-    """The seeds, and the mutual-best pairs of all other entities: one to one, the surest first.
+    """The seeds, those for validation too, and the mutual-best pairs of all other entities: one to one, the surest first.
 
     Columns: left and right in labels, their cosine, the score by which they were matched (as ``csls`` or ``sinkhorn`` gives it, NaN
     for a seed), whether the pair was given as a seed, and both identifiers.
     """
+    seeds = torch.cat([data.train, data.valid])
     free = [torch.ones(len(side), dtype=torch.bool) for side in (vectors.left, vectors.right)]
-    for side, column in zip(free, data.train.unbind(1), strict=True):
+    for side, column in zip(free, seeds.unbind(1), strict=True):
         side[column] = False
     left_pool, right_pool = (side.nonzero().squeeze(1) for side in free)
-    left, right = data.train.unbind(1)
+    left, right = seeds.unbind(1)
     score = torch.full((len(left),), torch.nan)
     if len(left_pool) and len(right_pool):
         found = mutual_best(CORRECT[match](Similarity(vectors.left[left_pool], vectors.right[right_pool])))
@@ -102,7 +103,7 @@ def aligned_pairs(data: AlignmentData, vectors: EntityVectors, match: Match = "c
             "right": [data.right.entity_labels[i] for i in right.tolist()],
             "cosine": cosine.numpy().round(4),
             "score": score.numpy().round(4),
-            "seed": [i < len(data.train) for i in range(len(left))],
+            "seed": [i < len(seeds) for i in range(len(left))],
             "left_identifier": [data.left.entities[i] for i in left.tolist()],
             "right_identifier": [data.right.entities[i] for i in right.tolist()],
         }

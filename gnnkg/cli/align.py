@@ -139,6 +139,8 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError(f"--names {taken.pop()} is something else: give the text another name")
     data = _with_files(_data(arguments, graphs, 0.1 if trains else 0.0), given, texts)
     text = arguments.names or "labels"
+    if arguments.names is None and arguments.train is None and arguments.features is None:
+        _note_names(data)
     if trains:
         training = _training(data, arguments, text, fields, list(given.left))
         none_known = arguments.on is None and arguments.seeds is None
@@ -175,6 +177,16 @@ def _data(arguments: argparse.Namespace, graphs: Sequence[str], valid: float) ->
     seeds = read_links(arguments.seeds, left.entity_id, right.entity_id, one_to_one=True)
     train, chosen_on = carve_links(seeds, valid, arguments.seed)
     return AlignmentData(name, left, right, train, chosen_on)
+
+
+def _note_names(data: AlignmentData) -> None:
+    """Says so where names are nothing but identifiers: they may mean nothing, and would then do harm."""
+    if bare := [side.name for side in (data.left, data.right) if side.entity_labels == side.entities]:
+        print(
+            f"names are compared, and the entities of {' and '.join(bare)} have none but their identifiers; where these mean "
+            "nothing, leave them out: --names none",
+            file=sys.stderr,
+        )
 
 
 def _seeded_by_names(data: AlignmentData, arguments: argparse.Namespace, text: str) -> AlignmentData:

@@ -7,6 +7,7 @@ that a file can name, `gnnkg parts EMU` what one of them accepts.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
     if is_first_process():
         print(f"run directory: {path}")
     try:
-        done = train(experiment, path, progress=not arguments.quiet)
+        done = train(experiment, path, progress=not arguments.quiet, say=lambda note: print(note, file=sys.stderr))
     except KeyboardInterrupt:
         print(f"\nstopped; to continue: gnnkg resume {path}")
         raise

@@ -78,8 +78,9 @@ def _load(name: str, root: Path | str | None, published_split: bool, options: di
     if known is None:
         if Path(name).is_dir():
             return from_folder(name, **options)
-        near = ", ".join(closest(name, dataset_names())) or ", ".join(dataset_names())
-        raise DataError(f"no data set is called {name!r}, and there is no such folder; did you mean {near}?")
+        near = ", ".join(closest(name, dataset_names()))
+        hint = f"did you mean {near}?" if near else "gnnkg datasets lists the names"
+        raise DataError(f"no data set is called {name!r}, and there is no such folder in {Path.cwd()}; {hint}")
     if options:
         raise TypeError(f"{known.name} takes no option {', '.join(options)}")
     repair = None if published_split else known.validation

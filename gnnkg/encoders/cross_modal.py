@@ -21,8 +21,12 @@ class CrossModalAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(f"num_heads must divide the entity width {dim}, and {num_heads} does not")
+        if num_heads < 1 or dim % num_heads:
+            fitting = [str(number) for number in range(1, min(dim, 16) + 1) if dim % number == 0]
+            raise ValueError(
+                f"num_heads must divide the width of the scorer's entity vectors, {dim} (of ConvE dim + 1), as "
+                f"{', '.join(fitting)} do, and {num_heads} does not"
+            )
         self.num_heads = num_heads
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, dim, bias=False)

@@ -15,7 +15,8 @@ processes may work in one folder: each takes cells that no other is at work on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ from gnnkg.lab.recording import finish, judged
 from gnnkg.lab.robustness import Robustness, stand
 from gnnkg.lab.suspects import suspects_found
 from gnnkg.lab.tuning import needs_optuna, tuned_fields
-from gnnkg.run import RunDirectory
+from gnnkg.run import NotARun, RunDirectory
 from gnnkg.stored import DamagedFile, write_atomically
 from gnnkg.transforms import DeMix
 
@@ -80,7 +81,8 @@ class Laboratory:
                 try:
                     with held(self.folder / "planning" / combination.name, wait):
                         if self._planned(combination) is None:
-                            self._plan(combination)
+                            with self._naming(combination):
+                                self._plan(combination)
                 except InUse:
                     self.say(f"{combination.name}: another process is planning it")
 
@@ -124,7 +126,8 @@ class Laboratory:
         self.say(f"{name}: {experiment.steps:,} steps")
         path = self.folder / "runs" / name
         watch = partial(_suspects, self.grid.judge_of(experiment)) if self.grid.inject else None
-        finish(experiment, path, self.progress, watch)
+        with self._naming(combination):
+            finish(experiment, path, self.progress, watch)
         write_measures(path)
         keep_measures(self.folder, name)  # before the result, by which another process sees that the cell is finished
         result = judged(path, command_line(), model=combination.model, method=combination.method)
@@ -193,6 +196,18 @@ class Laboratory:
             },
         }
         return json.loads(json.dumps(told))
+
+    @contextmanager
+    def _naming(self, combination: Combination) -> Iterator[None]:
+        """Says which combination it is that does not go together."""
+        try:
+            yield
+        except (DamagedFile, NotARun):
+            raise
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.grid.path}: {combination.dataset}, {combination.model}, {combination.method}: {error}"
+            ) from error
 
     def _plan(self, combination: Combination) -> dict[str, Any]:
         dataset = load_dataset(combination.experiment(1, 1, 0))

@@ -105,7 +105,7 @@ def empty(*shape: int) -> Tensor:
 
     Otherwise a fresh tensor of 100 MB costs 25,000 page faults, several times what it takes to fill it.
     """
-    tensor = torch.empty(shape)
+    tensor = torch.empty(shape, dtype=torch.float32)  # whatever the default is
     size = tensor.numel() * tensor.element_size()
     if size >= LARGE and (advise := _madvise()) is not None:
         start = -(-tensor.data_ptr() // PAGE) * PAGE

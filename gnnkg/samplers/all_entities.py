@@ -18,7 +18,7 @@ class AllEntities:
     the public code of ConvE and TuckER does.
 
     ``apart`` gives the query's own tail a column of its own, in front, and masks it among the others: methods that mutate
-    candidates towards the truth need it there (EMU for 1-vs-all).
+    candidates towards the truth need it there (EMU for 1-vs-all). They refuse ``true="all"``, since known tails are no negatives.
     """
 
     def __init__(

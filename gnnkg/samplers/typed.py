@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gnnkg.core import Batch, Candidates, FollowsEpochs, Labels, Sampler
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.samplers.tables import OfGraph, columns, draw_below
+from gnnkg.samplers.with_positives import WithPositives
 
 
 class Ranges(NamedTuple):
@@ -36,10 +37,17 @@ class Typed(nn.Module):
     sampler gave it, from all entities. So it is where all of the range is known: with ``"masked"`` unfiltered negatives too are
     then not typed, since they could be nothing but true. With ``"masked"`` it is also where a small table has met nothing of a
     small range; ``"redrawn"`` always finds what is there.
+
+    Raises ValueError for ``"redrawn"`` around ``WithPositives``, which belongs outside.
     """
 
     def __init__(self, sampler: Sampler, outside: Literal["masked", "redrawn"] = "masked") -> None:
         super().__init__()
+        if outside == "redrawn" and isinstance(sampler, WithPositives):
+            raise ValueError(
+                "outside='redrawn' would replace the known tails that WithPositives adds: wrap the other way around, "
+                "WithPositives(Typed(...))"
+            )
         self.sampler = sampler
         self.outside = outside
         self._ranges = OfGraph(_ranges)

@@ -41,7 +41,7 @@ class DeMix:
     takes pseudo-negatives out of the loss in place of mixing them and ``"unchanged"`` leaves them; ``mix_true=False`` leaves the
     others.
 
-    Raises ValueError where the sampler gives no separate truth (1-vs-all), and after EMU.
+    Raises ValueError where the sampler gives no separate truth (1-vs-all) or brings no known tails, and after EMU.
     """
 
     def __init__(
@@ -84,8 +84,14 @@ class DeMix:
     def __call__(self, scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, Labels]:
         own_tail(vectors, "DeMix")
         columns = _of_a_loss(labels)
+        bare = len(columns) == labels.value.shape[1]
+        if bare and (self.split == "scores" or (self.split == "all" and self.pseudo == "mixed")):
+            raise ValueError(
+                "DeMix compares negatives with other known tails of their query, and the sampler brings none: wrap it in "
+                "WithPositives, or choose split='none', which mixes negatives with each other"
+            )
         if self.epoch < self.warm_up:
-            if len(columns) == labels.value.shape[1]:
+            if bare:
                 return vectors, labels
             return vectors.of_columns(columns[1:] - 1), _at(columns, labels)
         with torch.set_grad_enabled(scorer.linear and torch.is_grad_enabled()):

@@ -33,7 +33,8 @@ class EMU:
     ``"gradient"`` those by which the truth's score grows fastest, |df/dp_d|, and ``"variance"`` those in which the
     batch's own tails differ most. The paper leaves open whether such a choice is better; both are ours.
 
-    Raises ValueError where the sampler gives no separate truth (1-vs-all), after another EMU, and for labels of 1 or more.
+    Raises ValueError where the sampler gives no separate truth (1-vs-all) or labels negatives itself (K-vs-all), after another EMU,
+    and for labels of 1 or more.
     ``views`` of the vectors are left as they are.
     """
 
@@ -73,7 +74,7 @@ class EMU:
         own, (num_tables, num_candidates, _) = own_tail(vectors, "EMU"), vectors.candidates.shape
         if self.detach_positive:
             own = own.detach()
-        labels = soft(labels, torch.full((1, num_candidates), self.label, device=own.device, dtype=own.dtype))
+        labels = soft(labels, torch.full((1, num_candidates), self.label, device=own.device, dtype=own.dtype), "EMU")
         if self.keep == 1:
             return vectors, labels
         if self.choose != "random":

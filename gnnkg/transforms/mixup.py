@@ -16,7 +16,8 @@ class Mixup:
     the positive. Where scores are linear in the candidate, the scores are mixed; elsewhere the vectors, phases on the
     circle. These are stored, (B, K, D), unless they are rows of a table that the scorer reads in place.
 
-    Raises ValueError where the sampler gives no separate truth (1-vs-all), after another method, and for labels of 1 or more.
+    Raises ValueError where the sampler gives no separate truth (1-vs-all) or labels negatives itself (K-vs-all), after another
+    method, and for labels of 1 or more.
     ``views`` of the vectors are left as they are.
     """
 
@@ -34,4 +35,4 @@ class Mixup:
         columns = torch.arange(1 + keep.shape[1], device=own.device)
         share = torch.cat([torch.ones_like(keep[:, :1]), keep], 1)
         blend = Blend(columns, torch.zeros_like(share, dtype=torch.int64), share)
-        return vectors.replace(blend=blend), soft(labels, value)
+        return vectors.replace(blend=blend), soft(labels, value, "Mixup")

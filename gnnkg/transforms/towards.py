@@ -21,7 +21,20 @@ def own_tail(vectors: Vectors, name: str) -> Float[Tensor, "B D"]:
     return vectors.own
 
 
-def soft(labels: Labels, value: Float[Tensor, "#B K"]) -> Labels:
-    """1 for the own tail, ``value`` for the negatives."""
+def soft(labels: Labels, value: Float[Tensor, "#B K"], name: str) -> Labels:
+    """1 for the own tail, ``value`` for the negatives. Raises ValueError for negatives that have other labels than 0 already."""
+    if _labelled(labels):
+        raise ValueError(
+            f"{name} gives negatives labels of its own, and some have labels above 0 already, as known tails have in K-vs-all "
+            "(AllEntities(true='all')) and all under smoothing: use true='own' without smoothing, and filtered=True for known tails"
+        )
     value = torch.cat([value.new_ones(len(value), 1), value], dim=1)
     return Labels(value.expand(len(labels.weight), -1), labels.mask, labels.truth, labels.weight)
+
+
+def _labelled(labels: Labels) -> bool:
+    """Whether a column that takes part has a label above 0, besides the truth."""
+    value = labels.value[:1] if labels.value.stride(0) == 0 else labels.value  # often all queries have the same
+    if int(value.count_nonzero()) <= len(value):
+        return False
+    return bool((labels.negatives & (labels.value != 0)).any())

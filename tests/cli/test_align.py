@@ -161,9 +161,14 @@ def test_training_with_few_seeds_or_with_names_in_place_of_seeds(data, folders, 
     seeds = tmp_path / "seeds.csv"
     pairs = [(data.left.entities[a], data.right.entities[b]) for a, b in data.train[:2].tolist()]
     seeds.write_text("".join(f"{left},{right}\n" for left, right in pairs))
-    assert main(["align", *folders, "--epochs", "1", "--width", "16", "--seeds", str(seeds)]) == 0
-    capsys.readouterr()
     out = tmp_path / "out.csv"
+    assert main(["align", *folders, "--epochs", "1", "--width", "16", "--seeds", str(seeds), "--out", str(out)]) == 0
+    found = pandas.read_csv(out)
+    kept = found[found["seed"]]
+    assert set(zip(kept["left_identifier"], kept["right_identifier"], strict=True)) == set(pairs), (
+        "one is for validation"
+    )
+    capsys.readouterr()
     assert main(["align", *folders, "--epochs", "2", "--width", "16", "--out", str(out)]) == 0
     captured = capsys.readouterr()
     assert int(re.findall(r"([\d,]+) pairs of names are seeds", captured.err)[0].replace(",", "")) > 100
@@ -229,6 +234,9 @@ def test_a_file_says_how_to_train_and_options_change_it(tmp_path: Path, capsys):
         (["--on", "cldr", "--iir", "false"], "--iir is a field of a training: give --train FILE or --epochs N too"),
         (["--on", "cldr", "--train", "x.yaml", "--names", "labels"], "x.yaml says which names are read"),
         (["--on", "cldr", "--train", "x.yaml"], "there is no file x.yaml"),
+        (["cldr", "cldr", "--seeds", "x.csv"], "there is no file x.csv: links are two entities a line"),
+        (["cldr", "x.tsv"], "there is no file x.tsv of facts"),
+        (["cldr", "zzzzz"], "gnnkg datasets lists the names"),
         (["--on", "cldr", "--epochs", "1", "--encoder.noize", "null"], "did you mean noise"),
         (["--on", "cldr", "--epochs", "1", "--features", "{names: TextNgrams}"], "a training's are encoder.modalities"),
         (["--on", "cldr", "--features", "{names: TextNgram}"], "did you mean TextNgrams"),

@@ -130,7 +130,11 @@ def test_gradients(tokens, kind):
 
 
 def test_sizes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="num_heads must divide the entity width 6, and 4 does not"):
+    with pytest.raises(
+        ValueError, match=r"the width of the scorer's entity vectors, 6 \(.*\), as 1, 2, 3, 6 do, and 4 does not"
+    ):
         Fusion("mean", 3, 6, 4, 1, 0, 0.1, tanh=True)
+    with pytest.raises(ValueError, match="and 0 does not"):
+        Fusion("mean", 3, 6, 0, 1, 0, 0.1, tanh=True)
     with pytest.raises(ValueError, match="fusion_layers must be at least 1, not 0"):
         Fusion("mean", 3, 6, 2, 0, 0, 0.1, tanh=True)

@@ -187,7 +187,7 @@ def test_minutes_are_measured_once_and_stored(write_grid, tmp_path, monkeypatch)
 
 def test_parts_that_do_not_go_together_show_before_the_first_cell_trains(write_grid, tmp_path):
     grid = write_grid(methods={"plain": {}, "wrong": {"sampler": "AllEntities", "terms.plain.transform": "DeMix"}})
-    with pytest.raises(ValueError, match="DeMix compares candidates"):
+    with pytest.raises(ConfigError, match=r"grid\.yaml: .*, DistMult, wrong: DeMix compares candidates"):
         work(grid, tmp_path / "out")
     assert list((tmp_path / "out" / "runs").iterdir()) == []
 

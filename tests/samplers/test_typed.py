@@ -12,7 +12,7 @@ from gnnkg.data.queries import Queries
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
 from gnnkg.parts import expand
-from gnnkg.samplers import AllEntities, InBatch, NSCaching, StructureAware, Typed, Uniform
+from gnnkg.samplers import AllEntities, InBatch, NSCaching, StructureAware, Typed, Uniform, WithPositives
 from gnnkg.terms import Ranking
 from tests.contracts.test_samplers import columns, facts_both_ways, scored
 from tests.random_data import random_graph
@@ -135,6 +135,20 @@ def test_a_table_that_has_met_nothing_of_the_range() -> None:
 def test_a_shared_table_cannot_be_redrawn(inner: Sampler, graph: KnowledgeGraph) -> None:
     with pytest.raises(ValueError, match=r"shares its table.*outside='masked'"):
         Typed(inner, outside="redrawn")(Queries(6).of(graph, seed=0)[0])
+
+
+def test_known_tails_that_are_added_are_not_redrawn(graph: KnowledgeGraph) -> None:
+    adds = WithPositives(Uniform(5, share="query"), 3)
+    with pytest.raises(ValueError, match=r"WithPositives\(Typed\(\.\.\.\)\)"):
+        Typed(adds, outside="redrawn")
+    batch = Queries(40).of(graph, seed=0)[0]
+    torch.manual_seed(1)
+    before = adds(batch)
+    torch.manual_seed(1)
+    masked = Typed(adds)(batch)
+    assert torch.equal(masked[0].table, before[0].table)
+    assert torch.equal(masked[1].value, before[1].value)
+    assert not masked[1].mask[:, -3:].any()
 
 
 def test_it_wraps_what_has_tables_of_its_own(graph: KnowledgeGraph) -> None:

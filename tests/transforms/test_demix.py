@@ -43,6 +43,15 @@ LABELS = Labels(
 )
 
 
+def with_one_more(num_queries: int, num_columns: int) -> Labels:
+    """The own tail in front, and another known tail behind."""
+    value = torch.zeros(num_queries, num_columns)
+    value[:, [0, -1]] = 1
+    part = torch.ones_like(value, dtype=torch.bool)
+    part[:, -1] = False
+    return Labels(value, part, torch.zeros(num_queries, dtype=torch.int64), torch.ones(num_queries))
+
+
 def asked(graph: KnowledgeGraph, num_negatives: int = 5, batch_size: int = 8) -> tuple[Batch, Candidates, Labels]:
     batch = next(iter(Queries(batch_size).of(graph, seed=0)))
     return batch, *WithPositives(Uniform(num_negatives, share="query", filtered=True), 4)(batch)
@@ -189,10 +198,9 @@ def test_scores_are_those_of_the_mixed_vectors(make_scorer: Callable[[], Scorer]
     """Linear scorers mix scores, and agree with the definition on vectors; values and gradients."""
     scorer = make_scorer().double()
     vectors = random_vectors(scorer, 2, own=True)
-    labels = Labels(torch.eye(7)[:1].expand(6, -1).double(), None, torch.zeros(6, dtype=torch.int64), torch.ones(6))
     assert vectors.own is not None
     tail, own = vectors.tail.clone().requires_grad_(), vectors.own.clone().requires_grad_()
-    labels = Labels(labels.value[:, : 1 + tail.shape[1]], None, labels.truth, labels.weight)
+    labels = with_one_more(6, 1 + tail.shape[1])
     torch.manual_seed(0)
     blended, _ = DeMix(mu=3.0)(scorer, vectors.replace(candidates=tail, own=own), labels)
     blend = blended.blend
@@ -224,10 +232,10 @@ def test_rows_are_mixed_as_vectors_are(make_scorer: Callable[[], Scorer], monkey
     given = random_vectors(scorer, 6, own=True, dtype=torch.float32)
     table = given.tail.flatten(0, 1).clone().requires_grad_()
     ids, own = torch.randint(len(table), (6, 4)), torch.randint(len(table), (6,))
-    labels = Labels(torch.eye(5)[:1].expand(6, -1), None, torch.zeros(6, dtype=torch.int64), torch.ones(6))
+    labels = with_one_more(6, 5)
     rows = given.replace(candidates=Gathered(table, ids), own=table[own], own_row=own)
     stored = given.replace(candidates=table[ids], own=table[own])
-    weight, found = torch.randn(6, 5), []
+    weight, found = torch.randn(6, 4), []
     for vectors in (rows, stored):
         torch.manual_seed(0)
         blended, _ = DeMix(mu=3.0)(scorer, vectors, labels)
@@ -354,6 +362,10 @@ def test_what_it_cannot_do_is_refused(graph: KnowledgeGraph) -> None:
     mutated = EMU(masks="query")(model.scorer, vectors, labels)
     with pytest.raises(ValueError, match="give each a term"):
         DeMix()(model.scorer, *mutated)
+    for without in (DeMix(), DeMix(warm_up=2), DeMix(split="all"), DeMix(pseudo="masked")):
+        with pytest.raises(ValueError, match="the sampler brings none: wrap it in WithPositives"):
+            without(model.scorer, vectors, labels)
+    DeMix(split="none")(model.scorer, vectors, labels)
     for wrong in (partial(DeMix, alpha=-1.0), partial(DeMix, warm_up=-1), partial(DeMix, anneal=0)):
         with pytest.raises(ValueError, match="at least"):
             wrong()

@@ -16,16 +16,16 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gnnkg.core import Labels, Model, Objective, Scorer, Vectors
+from gnnkg.core import Labels, Model, Objective, Sampler, Scorer, Transform, Vectors
 from gnnkg.data.queries import Queries
 from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
 from gnnkg.ops.matching import Drawn
-from gnnkg.samplers import AllEntities, Uniform
+from gnnkg.samplers import AllEntities, Uniform, WithPositives
 from gnnkg.scorers import MLP, ComplEx, DistMult, HousE, RotatE
 from gnnkg.terms import Ranking
-from gnnkg.transforms import EMU
+from gnnkg.transforms import EMU, Mixup
 from tests.contracts import discovered
 from tests.contracts.test_scorers import explicit, random_vectors, reference_ops, values_and_gradients
 
@@ -300,6 +300,27 @@ def test_all_entities_are_refused(graph: KnowledgeGraph) -> None:
     model = Model(Table(graph, scorer.space), scorer)
     with pytest.raises(ValueError, match=r"(?s)Uniform.*AllEntities.*without EMU"):
         objective(model, Queries(4).of(graph, seed=0)[0])
+
+
+@pytest.mark.parametrize("transform", [EMU(keep=1, label=0.3), Mixup()])
+@pytest.mark.parametrize("sampler", [AllEntities(true="all", apart=True), AllEntities(smoothing=0.1, apart=True)])
+def test_negatives_that_have_labels_are_refused(sampler: Sampler, transform: Transform, graph: KnowledgeGraph) -> None:
+    """Known tails of K-vs-all would else become soft negatives."""
+    scorer = DistMult(dim=4)
+    objective = Objective(sampler, {"mutated": Ranking(CrossEntropy(), transform=transform)})
+    model = Model(Table(graph, scorer.space), scorer)
+    with pytest.raises(ValueError, match=r"have labels above 0 already.*true='own'"):
+        objective(model, Queries(4).of(graph, seed=0)[0])
+
+
+def test_known_tails_that_take_no_part_may_have_labels(graph: KnowledgeGraph) -> None:
+    batch = Queries(4).of(graph, seed=0)[0]
+    candidates, labels = WithPositives(Uniform(5, share="query"), 3)(batch)
+    vectors = Table(graph, DistMult(4).space)(graph)(batch.head, batch.relation, candidates)
+    _, softened = EMU(label=0.3)(DistMult(4), vectors, labels)
+    assert labels.mask is not None
+    assert torch.equal(softened.mask, labels.mask)
+    assert (softened.value[:, 1:] == torch.tensor(0.3)).all()
 
 
 @pytest.mark.parametrize("arguments", [{"keep": -0.1}, {"keep": 1.1}, {"label": 1.0}, {"label": -0.2}])

@@ -29,6 +29,8 @@ def read_links(path: Path | str, left: Find, right: Find, one_to_one: bool = Fal
     with ``one_to_one`` also where an entity is linked to another than in a line before.
     """
     path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no file {path}: links are two entities a line")
 
     def fault(number: int, expected: str, stood: str) -> DataError:
         return DataError(str(Fault(str(path), number, expected, stood)))

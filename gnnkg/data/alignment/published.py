@@ -63,6 +63,8 @@ def load_side(name: str, root: Path | str | None = None) -> Dataset:
     if is_side(path) and not published:
         data = load_alignment(str(path.parent))
         return data.left if path.name == "1" else data.right
+    if path.suffix and not published and not path.is_dir():
+        raise DataError(f"there is no file {path} of facts, nor a data set of that name")
     return load(name, root)
 
 

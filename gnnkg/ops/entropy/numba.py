@@ -33,7 +33,7 @@ def forward(
     scores: Float[Tensor, "B C"], value: Float[Tensor, "B C"], mask: Bool[Tensor, "B C"] | None
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
     """The losses, and for the gradients m = max_j s_j, 1 / sum_j exp(s_j - m) and sum_j y_j, over the columns that take part."""
-    out, top, inverse, total = (torch.empty(len(scores)) for _ in range(4))
+    out, top, inverse, total = (cpu.empty(len(scores)) for _ in range(4))
     arrays = scores.contiguous(), *_rows(value, mask), out, top, inverse, total
     cpu.run(_forward if mask is None else _masked_forward, -(-len(scores) // BLOCK), 8 * scores.numel(), *arrays)
     return out, top, inverse, total

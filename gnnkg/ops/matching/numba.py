@@ -89,7 +89,7 @@ def forward(
     out = cpu.empty(num_queries, lead + num_candidates)
     bare = cpu.empty(*out.shape) if form.both else out
     weights, weight, place = _weights(weight, query)
-    lost = torch.zeros(num_queries, 1)
+    lost = torch.zeros(num_queries, 1, dtype=torch.float32)
     if own is not None:
         lost = _own_forward(op, query, scale, own, weight, place, weights == "query")
     if leader is not None:
@@ -168,7 +168,7 @@ def backward(
 def _own_forward(
     op: str, query: Tensor, scale: Tensor, own: Tensor, weight: Tensor, place: np.ndarray, weighted: bool
 ) -> Float[Tensor, "B 1"]:
-    out, loops = torch.empty(len(query), 1), numba_own.kernels(OPS[op], weighted)
+    out, loops = cpu.empty(len(query), 1), numba_own.kernels(OPS[op], weighted)
     arrays = query, scale, own, weight, place, out
     cpu.run(loops.forward, -(-len(query) // numba_own.TILE), query.numel(), *arrays)
     return out

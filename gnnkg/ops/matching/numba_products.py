@@ -126,7 +126,7 @@ def summed(
     of_plain: Float[Tensor, "B K"], of_kept: Float[Tensor, "B K"]
 ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B 1"]]:
     """of_plain + of_kept, and the sum of each row of the latter; the gradients may be strided."""
-    out, rows = cpu.empty(*of_plain.shape), torch.empty(len(of_plain), 1)
+    out, rows = cpu.empty(*of_plain.shape), cpu.empty(len(of_plain), 1)
     arrays = strided(of_plain), strided(of_kept), out, rows
     cpu.run(_summed, -(-len(out) // BLOCK), 2 * out.numel(), *arrays)
     return out, rows

@@ -169,7 +169,7 @@ class _Divided(torch.autograd.Function):
             return d_query, lost * query, of_plain.t() @ query + of_kept.t() @ (mask * query), None, d_leader
         from gnnkg.ops.matching import numba_products
 
-        columns, d_columns = tail.t().contiguous(), torch.zeros(tail.shape[1], len(tail))
+        columns, d_columns = tail.t().contiguous(), torch.zeros(tail.shape[1], len(tail), dtype=tail.dtype)
         summed, of_lost = numba_products.summed(of_plain, of_kept)
         d_query = torch.empty_like(query)
         for rows, order, number in ctx.divisions:

@@ -94,7 +94,7 @@ def _up_to_mean(values, scores, ascending):
 def shares(
     draw: Float[Tensor, "B C"], quantiles: Float[Tensor, " Q"], mixed: Bool[Tensor, "B C"], larger: bool
 ) -> Float[Tensor, "B C"]:
-    out = torch.empty(draw.shape)
+    out = cpu.empty(*draw.shape)
     given = draw.contiguous(), quantiles.contiguous(), mixed.contiguous()
     cpu.run(_shares, -(-len(draw) // BLOCK), 4 * draw.numel(), *given, larger, out)
     return out

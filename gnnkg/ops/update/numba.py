@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -146,7 +145,7 @@ def backward(
     num_nodes, num_states, width = total.shape
     d_own = cpu.empty(*total.shape)
     d_parts = None if scales is None else cpu.empty(num_nodes, num_states, scales.shape[1], width)
-    sums = [torch.empty(_tasks(total) if weight is not None else 0, width) for _ in range(2)]
+    sums = [cpu.empty(_tasks(total) if weight is not None else 0, width) for _ in range(2)]
     arrays = gradient, total, _or_empty(scales, 2), _or_empty(weight, 1), _or_empty(bias, 1)
     cpu.run(loops.backward, _tasks(total), 12 * total.numel(), *arrays, d_own, _or_empty(d_parts, 4), *sums)
     d_weight, d_bias = (None, None) if weight is None else (each.sum(0) for each in sums)
@@ -159,4 +158,4 @@ def _tasks(like: Tensor) -> int:
 
 def _or_empty(tensor: Tensor | None, dims: int) -> Tensor:
     """An array for a kernel that will not read it."""
-    return torch.empty([0] * dims) if tensor is None else tensor
+    return cpu.empty(*[0] * dims) if tensor is None else tensor
