@@ -44,7 +44,7 @@ def stored(scorer: Scorer, vectors: Vectors, labels: Labels) -> tuple[Vectors, L
     own, tail = own_tail(vectors, "EMU"), vectors.tail
     keep = torch.empty(len(own), tail.shape[1], own.shape[1]).bernoulli_(KEEP)
     mutated = torch.lerp(own.unsqueeze(1), tail.repeat_interleave(len(own) // len(tail), 0), keep)
-    return vectors.replace(candidates=mutated), soft(labels, torch.full((1, tail.shape[1]), LABEL))
+    return vectors.replace(candidates=mutated), soft(labels, torch.full((1, tail.shape[1]), LABEL), "EMU")
 
 
 def emu(masks: Masks) -> Transform | None:
