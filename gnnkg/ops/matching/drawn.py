@@ -41,8 +41,7 @@ class Drawn(NamedTuple):
 
     def numbers(self) -> tuple[int, int, int]:
         """start, salt and the threshold of the half words"""
-        start = mix(self.seed)
-        return start, mix(self.seed >> 32 ^ start), round(self.rate * STEPS)
+        return *start_and_salt(self.seed), round(self.rate * STEPS)
 
     def halves(self) -> tuple[Drawn, Drawn]:
         """The masks of the two halves of vectors."""
@@ -63,6 +62,12 @@ def stir(x: Word) -> Word:
 def mix(x: Word) -> Word:
     x = x & WORD
     return stir(x ^ x >> 16)
+
+
+def start_and_salt(seed: int) -> tuple[int, int]:
+    """What the words of a seed of 64 bits begin with."""
+    start = mix(seed)
+    return start, mix(seed >> 32 ^ start)
 
 
 def masks(

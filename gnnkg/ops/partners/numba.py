@@ -55,9 +55,8 @@ def _partners(first, last, scores, known, near, others, draw, below_mean, out):
     for b in range(first * BLOCK, min(last * BLOCK, num_queries)):
         s, result = scores[b], out[b]
         count, total, wanted = 0, 0, 0
-        for c in range(
-            num_columns
-        ):  # without branches, which could not be foreseen: the next one takes a place or keeps it
+        # without branches, which could not be foreseen: what does not count leaves its place to the next
+        for c in range(num_columns):
             columns[count], values[count] = c, s[c]
             count += known[b, c]
             chosen[total] = c

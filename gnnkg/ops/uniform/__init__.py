@@ -1,4 +1,4 @@
-"""Random numbers, uniform in [0, 1): torch's own, but on CPU a hash of a seed and the place, in a third of the time.
+"""Random numbers, uniform in [0, 1): torch's own, but on CPU a hash of a seed and the place, in a fifth of the time.
 
 ``reference.py`` is the definition of the hash; ``dispatch.py`` draws its seed from torch's generator.
 """

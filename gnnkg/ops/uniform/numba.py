@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.ops import cpu
-from gnnkg.ops.matching.drawn import mix as mix_of_one
+from gnnkg.ops.matching.drawn import start_and_salt
 from gnnkg.ops.matching.numba_drawn_kernels import key_of
 
 BLOCK = 4096
@@ -16,9 +16,8 @@ EIGHT, STEP = np.uint32(8), np.float32(2.0**-24)
 
 def uniform(shape: tuple[int, ...], seed: int) -> Float[Tensor, ...]:
     out = cpu.empty(*shape)
-    start = mix_of_one(seed)
-    salt = mix_of_one(seed >> 32 ^ start)
-    cpu.run(_fill, -(-out.numel() // BLOCK), out.numel(), np.uint32(start), np.uint32(salt), out.view(-1))
+    numbers = (np.uint32(each) for each in start_and_salt(seed))
+    cpu.run(_fill, -(-out.numel() // BLOCK), out.numel(), *numbers, out.view(-1))
     return out
 
 
