@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import Literal
 
@@ -41,7 +42,7 @@ class DeMix:
     takes pseudo-negatives out of the loss in place of mixing them and ``"unchanged"`` leaves them; ``mix_true=False`` leaves the
     others.
 
-    Raises ValueError where the sampler gives no separate truth (1-vs-all) or brings no known tails, and after EMU.
+    Warns where the sampler brings no known tails; raises ValueError where it gives no separate truth (1-vs-all), and after EMU.
     """
 
     def __init__(
@@ -86,9 +87,10 @@ class DeMix:
         columns = _of_a_loss(labels)
         bare = len(columns) == labels.value.shape[1]
         if bare and (self.split == "scores" or (self.split == "all" and self.pseudo == "mixed")):
-            raise ValueError(
-                "DeMix compares negatives with other known tails of their query, and the sampler brings none: wrap it in "
-                "WithPositives, or choose split='none', which mixes negatives with each other"
+            warnings.warn(
+                "DeMix compares negatives with other known tails of their query, and the sampler brings none, so that there is the "
+                "own tail alone: wrap it in WithPositives, or choose split='none', which mixes negatives with each other",
+                stacklevel=2,
             )
         if self.epoch < self.warm_up:
             if bare:

@@ -16,6 +16,7 @@ from gnnkg.terms import Denoising, Ranking
 from tests.contracts import discovered
 from tests.contracts.test_scorers import CANDIDATES, QUERIES, random_vectors, tensors
 
+pytestmark = pytest.mark.filterwarnings("ignore:DeMix compares negatives")  # it may have the own tail alone
 every_transform = pytest.mark.parametrize("make", discovered.transforms)
 every_term = pytest.mark.parametrize("make", discovered.terms)
 every_scorer = pytest.mark.parametrize("make_scorer", discovered.scorers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -363,9 +364,11 @@ def test_what_it_cannot_do_is_refused(graph: KnowledgeGraph) -> None:
     with pytest.raises(ValueError, match="give each a term"):
         DeMix()(model.scorer, *mutated)
     for without in (DeMix(), DeMix(warm_up=2), DeMix(split="all"), DeMix(pseudo="masked")):
-        with pytest.raises(ValueError, match="the sampler brings none: wrap it in WithPositives"):
+        with pytest.warns(UserWarning, match=r"the sampler brings none.*wrap it in WithPositives"):
             without(model.scorer, vectors, labels)
-    DeMix(split="none")(model.scorer, vectors, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DeMix(split="none")(model.scorer, vectors, labels)
     for wrong in (partial(DeMix, alpha=-1.0), partial(DeMix, warm_up=-1), partial(DeMix, anneal=0)):
         with pytest.raises(ValueError, match="at least"):
             wrong()
