@@ -14,6 +14,7 @@ from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Lookup, Model, Vectors
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.inputs import encode_from, from_boundary, input_table
 from gnnkg.noise import Family, entity_vectors
+from gnnkg.ops.matching import drawn
 from gnnkg.ops.matching.drawn import WORD, mix, stir
 
 Target = Literal["query", "all"]
@@ -31,10 +32,7 @@ def keyed_noise(
 
     The inverse distribution at a hash of 32 bits, mixed as in ``gnnkg.ops.matching.drawn``.
     """
-    start = mix(seed & WORD)
-    salt = mix((seed >> 32 ^ start) & WORD)
-    key = mix(mix(keys.long().unsqueeze(1) + start) ^ salt)
-    word = stir(key ^ mix(torch.arange(1, width + 1, device=keys.device)))
+    word = stir(drawn.keys(keys.long().unsqueeze(1), seed) ^ mix(torch.arange(1, width + 1, device=keys.device)))
     uniform = (word.double() + 0.5) / (WORD + 1)  # in (0, 1)
     if family == "gaussian":
         return torch.special.ndtri(uniform)

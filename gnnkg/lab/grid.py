@@ -60,10 +60,15 @@ class Combination:
         """In files and folders."""
         return file_name(self.dataset, self.model, self.method)
 
+    @property
+    def title(self) -> str:
+        """In messages."""
+        return f"{self.dataset}, {self.model}, {self.method}"
+
     def experiment(self, steps: int, validations: int, seed: int, tuned: Mapping[str, Any] | None = None) -> Experiment:
         """What is trained. Raises ConfigError."""
         config = with_steps(change(self.config, tuned or {}), steps, validations)
-        return from_config({**config, "seed": seed}, f"{self.dataset}, {self.model}, {self.method}")
+        return from_config({**config, "seed": seed}, self.title)
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ def _check(grid: Grid) -> None:
     names: dict[str, Combination] = {}
     for combination in grid.combinations:
         if (other := names.setdefault(combination.name, combination)) is not combination:
-            both = " and ".join(f"{c.dataset}, {c.model}, {c.method}" for c in (other, combination))
+            both = " and ".join(c.title for c in (other, combination))
             raise ConfigError(f"{both} would both be called {combination.name}: give them names that differ in letters")
         first = grid.combinations[0]
         if combination.dataset != first.dataset and (combination.model, combination.method) != (

@@ -205,9 +205,7 @@ class Laboratory:
         except (DamagedFile, NotARun):
             raise
         except ValueError as error:
-            raise ConfigError(
-                f"{self.grid.path}: {combination.dataset}, {combination.model}, {combination.method}: {error}"
-            ) from error
+            raise ConfigError(f"{self.grid.path}: {combination.title}: {error}") from error
 
     def _plan(self, combination: Combination) -> dict[str, Any]:
         dataset = load_dataset(combination.experiment(1, 1, 0))

@@ -70,13 +70,18 @@ def start_and_salt(seed: int) -> tuple[int, int]:
     return start, mix(seed >> 32 ^ start)
 
 
+def keys(place: Tensor, seed: int) -> Tensor:
+    """A word of its own for each integer below 2^32, which stands for a pair, say."""
+    start, salt = start_and_salt(seed)
+    return mix(mix(place + start) ^ salt)
+
+
 def masks(
     drawn: Drawn, num_queries: int, num_candidates: int, width: int, device: torch.device | str | None = None
 ) -> Bool[Tensor, "B K D"]:
     """The definition, stored: for the reference, for scorers that are no sum over components, and for tests."""
     pair = torch.arange(num_queries * num_candidates, device=device).view(num_queries, num_candidates, 1)
-    start, salt, threshold = drawn.numbers()
-    key = mix(mix(pair + start) ^ salt)
+    key, (*_, threshold) = keys(pair, drawn.seed), drawn.numbers()
     num_words = -(-width // 2) if drawn.form in ("both", "block") else width
     word = stir(key ^ mix(torch.arange(1, num_words + 1, device=device)))
     low, high = (word & STEPS - 1) < threshold, (word >> 16) < threshold

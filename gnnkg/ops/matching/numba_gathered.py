@@ -2,7 +2,8 @@
 
 Forward, a task is a query: its rows are asked for ahead of their turn, and summed up as they come. Backward, a task is a range of
 units for all pairs of a query and a row: so gradients can be added to the rows of the table as they are found, each by one
-thread, in the order of the pairs. Of a mixture both rows get their part.
+thread, in the order of the pairs. Of a mixture both rows get their part; the second, most often a row of the same query, is not
+asked for.
 """
 
 from __future__ import annotations

@@ -8,13 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gnnkg.ops.matching.drawn import mix, start_and_salt
+from gnnkg.ops.matching.drawn import keys
 
 
 def uniform(shape: tuple[int, ...], seed: int) -> Float[Tensor, ...]:
-    """Multiples of 2^-24: the upper 24 bits of mix(mix(place + start) ^ salt), with ``start`` and ``salt`` of a seed of 64 bits, as
-    keys of masks are made (``gnnkg.ops.matching.drawn``). Different places of a call have different words.
+    """Multiples of 2^-24: the upper 24 bits of the places' keys (``gnnkg.ops.matching.drawn``), by a seed of 64 bits. Different
+    places of a call have different keys.
     """
-    start, salt = start_and_salt(seed)
-    word = mix(mix(torch.arange(prod(shape)) + start) ^ salt)
-    return (word >> 8).float().mul(2.0**-24).view(shape)
+    return (keys(torch.arange(prod(shape)), seed) >> 8).float().mul(2.0**-24).view(shape)
