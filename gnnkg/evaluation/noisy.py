@@ -14,8 +14,7 @@ from gnnkg.core import EVERY_ENTITY, Candidates, Encoder, Lookup, Model, Vectors
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.inputs import encode_from, from_boundary, input_table
 from gnnkg.noise import Family, entity_vectors
-from gnnkg.ops.matching import drawn
-from gnnkg.ops.matching.drawn import WORD, mix, stir
+from gnnkg.ops import hashing
 
 Target = Literal["query", "all"]
 """``"query"``: noise of its own for each query on its head, candidates clean. ``"all"``: one noisy table of entities, read as
@@ -30,10 +29,11 @@ def keyed_noise(
 ) -> Float[Tensor, "X {width}"]:
     """Independent components of mean 0 and variance 1 that depend on the key, the seed and the place alone; float64.
 
-    The inverse distribution at a hash of 32 bits, mixed as in ``gnnkg.ops.matching.drawn``.
+    The inverse distribution at a hash of 32 bits, mixed as in ``gnnkg.ops.hashing``.
     """
-    word = stir(drawn.keys(keys.long().unsqueeze(1), seed) ^ mix(torch.arange(1, width + 1, device=keys.device)))
-    uniform = (word.double() + 0.5) / (WORD + 1)  # in (0, 1)
+    place = hashing.mix(torch.arange(1, width + 1, device=keys.device))
+    word = hashing.stir(hashing.keys(keys.long().unsqueeze(1), seed) ^ place)
+    uniform = (word.double() + 0.5) / (hashing.WORD + 1)  # in (0, 1)
     if family == "gaussian":
         return torch.special.ndtri(uniform)
     if family == "uniform":

@@ -16,8 +16,7 @@
     aligned(rows)               such a table (rows, 16) of float32, not filled
     v + w, v - w, v * w, v / w, v < w, v > w, v <= w, v == w, fma(u, v, w) = u * v + w
                                 of floats
-    v + w, v * w, v ^ w, v & w, v >> w, v < w, v == w
-                                of integers, modulo 2^32; what is shifted counts as without a sign
+    v * w, v < w, v == w        of integers, modulo 2^32
 
 One AVX-512 register each; narrower machines take several. A ``strict`` kernel computes what it says, in that order: a fused
 multiply-add stands only where ``fma`` does.
@@ -97,11 +96,7 @@ _operator(operator.gt, FLOATS, MASK, lambda builder, a, b: builder.fcmp_ordered(
 _operator(operator.le, FLOATS, MASK, lambda builder, a, b: builder.fcmp_ordered("<=", a, b))
 _operator(operator.eq, INTS, MASK, lambda builder, a, b: builder.icmp_signed("==", a, b))
 _operator(operator.lt, INTS, MASK, lambda builder, a, b: builder.icmp_signed("<", a, b))
-_operator(operator.add, INTS, INTS, lambda builder, a, b: builder.add(a, b))
 _operator(operator.mul, INTS, INTS, lambda builder, a, b: builder.mul(a, b))
-_operator(operator.xor, INTS, INTS, lambda builder, a, b: builder.xor(a, b))
-_operator(operator.and_, INTS, INTS, lambda builder, a, b: builder.and_(a, b))
-_operator(operator.rshift, INTS, INTS, lambda builder, a, b: builder.lshr(a, b))
 _operator(operator.and_, MASK, MASK, lambda builder, a, b: builder.and_(a, b))
 _operator(operator.or_, MASK, MASK, lambda builder, a, b: builder.or_(a, b))
 

@@ -24,7 +24,7 @@ class EMU:
     for each query, shared by its negatives, or ``num_masks`` for the whole batch, each for queries that follow each other, at about
     the cost of no mutation; ``"negative"``: one for each candidate, shared by the queries of its table. The (B, K, D) mutated
     vectors are stored only by scorers that are no sum over components (MLP): masks of pairs are drawn while scores are summed, once
-    more for the gradients, and ``keep`` is then a multiple of 1/65536.
+    more for the gradients, each as the product of a random word of the query's and one of the negative's (``gnnkg.ops.matching``).
     ``mask_unit="block"`` mutates complex numbers as a whole; shared masks on RotatE always do, since its modulus joins the halves.
     ``count="exact"`` keeps exactly round(keep * D) components instead of a binomial number; masks of pairs are then stored, and
     the vectors too.

@@ -10,8 +10,9 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from gnnkg.ops import matching
+from gnnkg.ops.hashing import mix
 from gnnkg.ops.matching import Drawn, Mix
-from gnnkg.ops.matching.drawn import Form, masks, mix
+from gnnkg.ops.matching.drawn import Form, masks
 from tests.ops.cases import FORMS, OPS
 
 SIZE = 200, 64, 100
@@ -37,25 +38,27 @@ def scalar_mix(x: int) -> int:
 
 
 def test_a_mask_by_hand() -> None:
-    """One bit, from Python's integers and the formula of the module: query 3, candidate 2 of 5, widths 6 and 7."""
+    """From Python's integers and the formula of the module: query 3 of 4, candidate 2 of 5, widths 6 and 7."""
     seed = 0x123456789ABCDEF
     start = scalar_mix(seed % 2**32)
     salt = scalar_mix((seed >> 32) ^ start)
-    key = scalar_mix(scalar_mix((3 * 5 + 2 + start) % 2**32) ^ salt)
+
+    def word(row: int, component: int) -> int:
+        return scalar_mix(scalar_mix((component * (4 + 5) + row + start) % 2**32) ^ salt) // 4 * 4 + 1
+
+    def kept(component: int) -> bool:
+        product = word(3, component) * word(4 + 2, component) % 2**32
+        return product - (2**32 if product >= 2**31 else 0) < 4 * round(0.4 * 2**30) - 2**31
+
     for width in (6, 7):
-        half = (width + 1) // 2
-        expected = []
-        for w in range(half):
-            x = (key ^ scalar_mix(w + 1)) * 0x7FEB352D % 2**32
-            x = (x ^ x >> 15) * 0x846CA68B % 2**32
-            expected.append(x ^ x >> 16)
-        low, high = (
-            [part(x) < round(0.4 * 65536) for x in expected] for part in (lambda x: x % 65536, lambda x: x >> 16)
-        )
-        assert masks(Drawn(0.4, seed), 4, 5, width)[3, 2].tolist() == [*low, *high][:width]
-        assert masks(Drawn(0.4, seed, "block"), 4, 5, width)[3, 2].tolist() == [*low, *low][:width]
-        assert masks(Drawn(0.4, seed, "low"), 4, 5, half)[3, 2].tolist() == low
-        assert masks(Drawn(0.4, seed, "high"), 4, 5, half)[3, 2].tolist() == high
+        half, by_hand = (width + 1) // 2, [kept(d) for d in range(2 * width)]
+        assert masks(Drawn(0.4, seed), 4, 5, width)[3, 2].tolist() == by_hand[:width]
+        assert masks(Drawn(0.4, seed, "block"), 4, 5, width)[3, 2].tolist() == [
+            *by_hand[:half],
+            *by_hand[: width - half],
+        ]
+        assert masks(Drawn(0.4, seed, "low"), 4, 5, width)[3, 2].tolist() == by_hand[:width]
+        assert masks(Drawn(0.4, seed, "high"), 4, 5, width)[3, 2].tolist() == by_hand[width:]
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.39, 0.5, 0.94])
@@ -72,14 +75,14 @@ def test_share_of_ones(rate: float) -> None:
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("shift", [1, 2, 3, 8, 16, 32, 50])
 def test_neighbours_are_independent(axis: int, shift: int) -> None:
-    """Along queries, candidates and components; 50 components apart are the halves of one word, real and imaginary part."""
+    """Along queries, candidates and components; 50 components apart are real and imaginary part."""
     x = standardised(2).transpose(0, axis)
     assert sigmas(x[shift:] * x[:-shift]) < 4.5
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (0, 2), (1, 2)])
 def test_corners_of_rectangles_are_independent(axes: tuple[int, int]) -> None:
-    """A word mixes a key and a number of the component: where that is linear, four corners give each other away."""
+    """Of the four words that two queries have with two candidates, three give the last; of the masks they do not."""
     x = standardised(3).movedim(axes, (0, 1))
     for rows in (1, 2, 16):
         for columns in (1, 8, 50):

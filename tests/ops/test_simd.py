@@ -100,13 +100,9 @@ def test_signs():
 @strict
 def _words(table, others, out):
     x, y = load(table, 0), load(others, 0)
-    store(out, 0, x + y)
-    store(out, 1, x * y)
-    store(out, 2, x ^ y)
-    store(out, 3, x & y)
-    store(out, 4, x >> splat(np.int32(15)))
-    store(out, 5, counted())
-    store(out, 6, select(x < y, x, y))
+    store(out, 0, x * y)
+    store(out, 1, counted())
+    store(out, 2, select(x < y, x, y))
 
 
 def test_integers():
@@ -115,11 +111,10 @@ def test_integers():
     tables = [_lines(np.zeros(LANES)).view(np.int32) for _ in range(2)]
     for table, numbers in zip(tables, (x, y), strict=True):
         table[0] = numbers.view(np.int32)
-    out = _aligned(7).view(np.int32)
+    out = _aligned(3).view(np.int32)
     _words(*tables, out)
-    expected = [x + y, x * y, x ^ y, x & y, x >> np.uint32(15), np.arange(LANES, dtype=np.uint32)]
-    np.testing.assert_array_equal(out[:6].view(np.uint32), expected)
-    np.testing.assert_array_equal(out[6], np.minimum(x.view(np.int32), y.view(np.int32)))
+    np.testing.assert_array_equal(out[:2].view(np.uint32), [x * y, np.arange(LANES, dtype=np.uint32)])
+    np.testing.assert_array_equal(out[2], np.minimum(x.view(np.int32), y.view(np.int32)))
 
 
 def test_entries_of_a_matrix():

@@ -1,29 +1,32 @@
-"""Masks for each pair of a query and a candidate that are drawn and never stored: a hash of the seed and the place.
+"""Masks for each pair of a query and a candidate that are drawn and never stored.
 
-All in 32 bits, for query b, candidate k of K and component d of D, with W = ceil(D / 2):
+Each component of a query has a random word, and each of a candidate; a mask is made of the product of two. For query b of B,
+candidate k of K and component d:
 
-    start = mix(seed),  salt = mix((seed >> 32) ^ start)
-    key   = mix(mix(b * K + k + start) ^ salt)               one for a pair; no two pairs of a call share one
-    word  = stir(key ^ mix(w + 1))                           one for two components: w in its low half, w + W in its high half
-    keep  = half of the word < round(rate * 65536)           so the rate is a multiple of 1 / 65536; 0 and 1 are exact
+    word(row, d)  = key(d * (B + K) + row) with its last two bits set to 01        ``gnnkg.ops.hashing``; rows below B are queries
+    keep[b, k, d] = word(b, d) * word(B + k, d) mod 2^32, as a signed number, < 2^32 * rate - 2^31
 
-``mix`` is Wellons's lowbias32, and ``stir`` is ``mix`` without its first shift, since both of its inputs are mixed already.
+Such words are a group under multiplication, so a product is as random as its factors: the masks of one query are independent of
+each other, those of one candidate too, and any three of all. (Of four that two queries have with two candidates, the fourth product
+follows from the others, as in simple tabulation hashing, Pătraşcu and Thorup, 2012; the tests see nothing of it in the masks.) So
+sums of losses and gradients have the means and variances that independent masks give. The rate is a multiple of 2^-30; 0 and 1
+are exact.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-WORD = 0xFFFFFFFF
-FIRST, SECOND = 0x7FEB352D, 0x846CA68B
-"""lowbias32 (https://github.com/skeeto/hash-prospector, public domain)"""
-STEPS = 1 << 16
-"""in which rates are counted"""
+from gnnkg.ops.hashing import WORD, keys
 
+STEPS = 1 << 30
+"""in which rates are counted"""
+LOWEST = -(1 << 31)
+"""of the signed numbers of 32 bits"""
 
 Form = Literal["both", "block", "low", "high"]
 
@@ -36,12 +39,13 @@ class Drawn(NamedTuple):
     seed: int
     """of 64 bits"""
     form: Form = "both"
-    """``"block"``: component w + W takes the low half of the word, as w does: the parts of a complex number ``[re | im]``.
-    ``"low"``, ``"high"``: component w takes this half of word w, for w in 0 .. D - 1: the halves of vectors of width 2 D"""
+    """``"block"``: component W + w has the mask of w, W the half of the width: the parts of a complex number ``[re | im]``.
+    ``"low"``, ``"high"``: the first and the second half of vectors of twice the width"""
 
-    def numbers(self) -> tuple[int, int, int]:
-        """start, salt and the threshold of the half words"""
-        return *start_and_salt(self.seed), round(self.rate * STEPS)
+    @property
+    def threshold(self) -> int:
+        """What kept components lie below, of 32 bits: no product is its largest, so that all lie below that."""
+        return min(4 * round(self.rate * STEPS) + LOWEST, -LOWEST - 1)
 
     def halves(self) -> tuple[Drawn, Drawn]:
         """The masks of the two halves of vectors."""
@@ -49,41 +53,26 @@ class Drawn(NamedTuple):
             raise ValueError("masks of half a vector cannot be halved again")
         return self._replace(form="low"), self._replace(form="high" if self.form == "both" else "low")
 
-
-Word = TypeVar("Word", int, Tensor)
-
-
-def stir(x: Word) -> Word:
-    x = x * FIRST & WORD
-    x = (x ^ x >> 15) * SECOND & WORD
-    return x ^ x >> 16
+    def components(self, width: int) -> Int[Tensor, " {width}"]:
+        """The d of the module, for each component of vectors of this width."""
+        d = torch.arange(width)
+        return d % -(-width // 2) if self.form == "block" else d + width if self.form == "high" else d
 
 
-def mix(x: Word) -> Word:
-    x = x & WORD
-    return stir(x ^ x >> 16)
-
-
-def start_and_salt(seed: int) -> tuple[int, int]:
-    """What the words of a seed of 64 bits begin with."""
-    start = mix(seed)
-    return start, mix(seed >> 32 ^ start)
-
-
-def keys(place: Tensor, seed: int) -> Tensor:
-    """A word of its own for each integer below 2^32, which stands for a pair, say."""
-    start, salt = start_and_salt(seed)
-    return mix(mix(place + start) ^ salt)
+def words(
+    drawn: Drawn, num_queries: int, num_candidates: int, width: int
+) -> tuple[Int[Tensor, "B D"], Int[Tensor, "K D"]]:
+    """Of queries and of candidates."""
+    rows = num_queries + num_candidates
+    place = drawn.components(width) * rows + torch.arange(rows).unsqueeze(1)
+    found = keys(place, drawn.seed) & WORD - 3 | 1
+    return found[:num_queries], found[num_queries:]
 
 
 def masks(
     drawn: Drawn, num_queries: int, num_candidates: int, width: int, device: torch.device | str | None = None
 ) -> Bool[Tensor, "B K D"]:
     """The definition, stored: for the reference, for scorers that are no sum over components, and for tests."""
-    pair = torch.arange(num_queries * num_candidates, device=device).view(num_queries, num_candidates, 1)
-    key, (*_, threshold) = keys(pair, drawn.seed), drawn.numbers()
-    num_words = -(-width // 2) if drawn.form in ("both", "block") else width
-    word = stir(key ^ mix(torch.arange(1, num_words + 1, device=device)))
-    low, high = (word & STEPS - 1) < threshold, (word >> 16) < threshold
-    parts = {"both": [low, high], "block": [low, low], "low": [low], "high": [high]}[drawn.form]
-    return torch.cat(parts, dim=-1)[..., :width]
+    of_queries, of_candidates = (x.to(device) for x in words(drawn, num_queries, num_candidates, width))
+    product = of_queries.unsqueeze(1) * of_candidates & WORD
+    return (product ^ -LOWEST) + LOWEST < drawn.threshold

@@ -14,40 +14,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gnnkg.ops.cpu import kernel
-from gnnkg.ops.matching import drawn
-from gnnkg.ops.matching.drawn import Form
 from gnnkg.ops.matching.numba_kernels import COLUMNS, MODULUS, SQUARED, ZERO, phi, slope
 from gnnkg.ops.matching.numba_kernels import OPS as DISTANCES
+from gnnkg.ops.numba_hashing import key_of
 
 OPS = {**DISTANCES, "dot": len(DISTANCES)}
 
-word = np.uint32
-FIRST, SECOND = word(drawn.FIRST), word(drawn.SECOND)
-FIFTEEN, SIXTEEN, LOW = word(15), word(16), word(drawn.STEPS - 1)
 ONE = np.float32(1)
+FOURS, ONE_BIT = np.uint32(0xFFFFFFFC), np.uint32(1)
 
 
 @kernel
-def stir(x):
-    x = word(x * FIRST)  # Numba widens to 64 bits, and LLVM narrows again
-    x = word(word(x ^ word(x >> FIFTEEN)) * SECOND)
-    return word(x ^ word(x >> SIXTEEN))
+def kept(mine, theirs, threshold):
+    """Whether a component stays the candidate's, by the words of the query and of the candidate."""
+    return np.int32(np.uint32(np.uint32(mine) * np.uint32(theirs))) < threshold
 
 
 @kernel
-def mix(x):
-    return stir(word(x ^ word(x >> SIXTEEN)))
-
-
-@kernel
-def key_of(start, salt, pair):
-    return mix(word(mix(word(pair + start)) ^ salt))
-
-
-@kernel
-def kept(low, x, threshold):
-    """Whether the low or the high half of a word says 1."""
-    return (word(x & LOW) if low else word(x >> SIXTEEN)) < threshold
+def fill_words(first, last, start, salt, places, out):
+    """out (rows, D), for ``places`` (D,), where rows begin; a task is a row."""
+    for row in range(first, last):
+        for d in range(len(places)):
+            out[row, d] = np.int32(np.uint32((key_of(start, salt, np.uint32(places[d] + row)) & FOURS) | ONE_BIT))
 
 
 class Kernels(NamedTuple):
@@ -56,41 +44,31 @@ class Kernels(NamedTuple):
 
 
 @cache
-def kernels(op: int, form: Form, both: bool) -> Kernels:
-    """The loops for an op and a form of masks. Conditions on these are decided when a kernel compiles.
+def kernels(op: int, both: bool) -> Kernels:
+    """The loops for an op. Conditions on it are decided when a kernel compiles.
 
-    ``bare`` and its gradient are read and written where ``both`` are asked for; elsewhere any array will do.
+    ``query_words`` (B, D) and ``tail_words`` (K, D) are those of ``drawn.py``. ``bare`` and its gradient are read and written where
+    ``both`` are asked for; elsewhere any array will do.
     """
     dot = op == OPS["dot"]
     two = op == MODULUS
     scaled = op == SQUARED
-    block = form == "block"
-    apart = form in ("low", "high")  # a word for each component
-    low_a, low_b = form != "high", form == "low"
 
     @kernel
-    def draw(key, words, threshold, bits, keep, half):
-        """The mask of one pair, as numbers: keep[: 2 * half]. ``words`` has whole registers, and ``keep`` room for them."""
-        for w in range(len(words)):
-            bits[w] = stir(word(key ^ words[w]))
-        for w in range(len(words)):
-            keep[w] = ONE if kept(low_a, bits[w], threshold) else ZERO
-        if block:
-            keep[half : 2 * half] = keep[:half]
-        elif not apart:
-            other = keep[half:]
-            for w in range(len(words)):
-                other[w] = ONE if kept(low_b, bits[w], threshold) else ZERO
+    def draw(mine, theirs, threshold, keep):
+        """The mask of one pair, as numbers."""
+        for d in range(len(keep)):
+            keep[d] = ONE if kept(mine[d], theirs[d], threshold) else ZERO
 
     @kernel
-    def forward(first, last, query, scale, own, tail, start, salt, words, threshold, out, bare):
+    def forward(first, last, query, scale, own, tail, query_words, tail_words, threshold, out, bare):
         """tail (S, K, D); a task is a query and COLUMNS candidates."""
         num_candidates, width = tail.shape[1:]
         half = width // 2
         group = query.shape[0] // tail.shape[0]
         column_blocks = (num_candidates + COLUMNS - 1) // COLUMNS
-        bits, keep = np.empty(len(words), np.uint32), np.empty(half + len(words), np.float32)
-        z, of_own, here = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+        keep, z = np.empty(width, np.float32), np.empty(width, np.float32)
+        of_own, here = np.empty(width, np.float32), np.empty(width, np.float32)
         for task in range(first, last):
             b = task // column_blocks
             s = b // group
@@ -103,7 +81,7 @@ def kernels(op: int, form: Form, both: bool) -> Kernels:
                     of_own[d] = q[d] * p[d] if dot else phi(op, q[d] - (c[d] * p[d] if scaled else p[d]), ZERO)
             for k in range(k0, min(k0 + COLUMNS, num_candidates)):
                 t = tail[s, k]
-                draw(key_of(start, salt, b * num_candidates + k), words, threshold, bits, keep, half)
+                draw(query_words[b], tail_words[k], threshold, keep)
                 total, bare_total = ZERO, ZERO
                 if two:
                     for d in range(width):
@@ -132,9 +110,8 @@ def kernels(op: int, form: Form, both: bool) -> Kernels:
         scale,
         own,
         tail,
-        start,
-        salt,
-        words,
+        query_words,
+        tail_words,
         threshold,
         gradient,
         bare,
@@ -147,8 +124,8 @@ def kernels(op: int, form: Form, both: bool) -> Kernels:
         num_candidates, width = tail.shape[1:]
         half = width // 2
         group = query.shape[0] // tail.shape[0]
-        bits, keep = np.empty(len(words), np.uint32), np.empty(half + len(words), np.float32)
-        z, values, lost = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+        keep, z = np.empty(width, np.float32), np.empty(width, np.float32)
+        values, lost = np.empty(width, np.float32), np.empty(width, np.float32)
         for b in range(first * group, last * group):
             s = b // group
             q, p, dq, dp = query[b], own[b], d_query[b], d_own[b]
@@ -163,7 +140,7 @@ def kernels(op: int, form: Form, both: bool) -> Kernels:
                 g, g_bare = gradient[0][b * gradient[1] + k], bare[0][b * bare[1] + k] if both else ZERO
                 if b == s * group:
                     dt[:] = ZERO
-                draw(key_of(start, salt, b * num_candidates + k), words, threshold, bits, keep, half)
+                draw(query_words[b], tail_words[k], threshold, keep)
                 if two:
                     for d in range(width):
                         z[d] = t[d] if keep[d] > ZERO else p[d]

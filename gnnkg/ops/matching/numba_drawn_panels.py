@@ -1,7 +1,7 @@
 """The inner loops of ``numba_drawn.py`` for tables that many queries share: vectors of 16 candidates, of four queries at a time.
 
-What is computed is in ``numba_drawn_kernels.py``, and what a panel is in ``numba_panels.py``. A hash word may mask the components w
-and W + w of a width 2 W, so loops take both at a time; for a modulus they are one complex number.
+What is computed is in ``numba_drawn_kernels.py``, and what a panel is in ``numba_panels.py``. A unit is a component, or of a
+modulus two: real parts are [0, U) and imaginary parts [U, 2U), with a mask each.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gnnkg.ops.matching.drawn import Form
 from gnnkg.ops.matching.numba_drawn_kernels import OPS
 from gnnkg.ops.matching.numba_fours import (
     FOUR,
@@ -37,45 +36,24 @@ from gnnkg.ops.matching.numba_fours import (
 )
 from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, TINY, ZERO
 from gnnkg.ops.matching.numba_kernels import slope as slope_of_one
-from gnnkg.ops.matching.numba_words import BLOCK, BOTH, FORMS, HIGH, LOW, half_of, mix, stir
-from gnnkg.ops.simd import LANES, aligned, at, counted, fma, inlined, load, root, splat, store, strict
+from gnnkg.ops.simd import LANES, aligned, fma, inlined, inverse_root, load, root, splat, store, strict
 
 DOT = OPS["dot"]
 ONE = np.float32(1)
 
+QUERIES = 16
+"""in a task of the forward pass: what is looked for stays in the first-level cache beside a panel"""
 BLOCKS = 32
-"""panels whose gradients by four queries, and keys, stay in the first-level cache"""
+"""panels whose gradients by four queries stay there in the backward pass"""
+PLACES = 0, BLOCKS, 2 * BLOCKS, 3 * BLOCKS
+"""where the lines of the four begin"""
 
 
 @inlined
-def _words(keys, number):
-    """The hash words of four queries."""
-    v = splat(number)
-    return stir(keys[0] ^ v), stir(keys[1] ^ v), stir(keys[2] ^ v), stir(keys[3] ^ v)
-
-
-@inlined
-def _kept(low, x, threshold):
-    """Whether the low or the high halves of words say 1."""
+def _kept(mine, theirs, threshold):
+    """Whether components of 16 candidates stay, by the words of four queries and of these."""
     t = splat(threshold)
-    return half_of(low, x[0]) < t, half_of(low, x[1]) < t, half_of(low, x[2]) < t, half_of(low, x[3]) < t
-
-
-@inlined
-def _keys(start, salt, pair):
-    """Of 16 pairs that follow each other."""
-    return mix(mix(splat(np.int32(pair + start)) + counted()) ^ splat(salt))
-
-
-@inlined
-def _masks(form, keys, words, w, half, threshold):
-    """Those of the components w and half + w."""
-    x = _words(keys, at(words, w))
-    keep_a = _kept(form != HIGH, x, threshold)
-    if form == BLOCK:
-        return keep_a, keep_a
-    y = x if form == BOTH else _words(keys, at(words, half + w))
-    return keep_a, _kept(form == LOW, y, threshold)
+    return mine[0] * theirs < t, mine[1] * theirs < t, mine[2] * theirs < t, mine[3] * theirs < t
 
 
 @inlined
@@ -97,14 +75,20 @@ def _by_division(f, g, by):
 
 
 @inlined
-def _slopes(op, both, keep, by, bare_by, q, c, t):
-    """Of one component, for an op that is no modulus: gradients of the difference from the candidates, for ``dot`` of products."""
-    zeros = same(splat(ZERO))
-    by = chosen(keep, plus(by, bare_by), bare_by) if both else chosen(keep, by, zeros)
-    if op == DOT:
-        return by
-    a = difference(q, c, op == SQUARED, t)
-    return slopes(op, a, a, by)
+def _by_estimate(a, b):
+    x = fma(a, a, fma(b, b, splat(TINY)))
+    return x * inverse_root(x)
+
+
+@inlined
+def _moduli(f, g):
+    """``phis`` of a modulus by an estimate of 1 / root, where those take roots, likewise. Of a square beyond float32 it is NaN."""
+    return (
+        _by_estimate(f[0], g[0]),
+        _by_estimate(f[1], g[1]),
+        _by_estimate(f[2], g[2]),
+        _by_estimate(f[3], g[3]),
+    )
 
 
 class Kernels(NamedTuple):
@@ -113,60 +97,53 @@ class Kernels(NamedTuple):
 
 
 @cache
-def kernels(op: int, form_name: Form, both: bool) -> Kernels:
-    """The loops for an op and a form of masks. Conditions on these are decided when a kernel compiles.
+def kernels(op: int, both: bool) -> Kernels:
+    """The loops for an op. Conditions on it are decided when a kernel compiles.
 
-    Tails are laid out as in ``numba_panels.py``, words at least W or, for half vectors, D. ``bare`` and its gradient are read and
-    written where ``both`` are asked for, scales where there are some; elsewhere any array will do.
+    Tails are laid out as in ``numba_panels.py``, and so are their words, ``tail_words``, in one table; ``query_words`` is (B, D).
+    ``bare`` and its gradient are read and written where ``both`` are asked for, scales where there are some; elsewhere any array
+    will do.
     """
-    form = FORMS[form_name]
     dot, two, scaled = op == DOT, op == MODULUS, op == SQUARED
 
     @strict
-    def forward(first, last, query, scale, mine, tail, start, salt, words, threshold, out, bare):
-        """A task is four queries and a panel. ``mine`` (B, D) is phi of the own tails; of a modulus the difference from them."""
+    def forward(first, last, query, scale, mine, tail, query_words, tail_words, threshold, out, bare):
+        """A task is QUERIES queries and a panel. ``mine`` (B, D) is phi of the own tails; of a modulus the difference from them."""
         num_blocks, width = tail.shape[1:3]
-        half = width // 2
-        num_candidates = out.shape[1]
+        num_units = width // 2 if two else width
         group = query.shape[0] // tail.shape[0]
-        fours = (group + FOUR - 1) // FOUR
-        tails = tail.reshape(-1, LANES)
+        row_blocks = (group + QUERIES - 1) // QUERIES
+        tails, words = tail.reshape(-1, LANES), tail_words.reshape(-1, LANES)
         tile = aligned(FOUR)
         for task in range(first, last):
-            panel = task // fours
-            s, k0 = panel // num_blocks, panel % num_blocks * LANES
-            rows = four_rows(s * group + task % fours * FOUR, (s + 1) * group)
-            key = (
-                _keys(start, salt, rows[0] * num_candidates + k0),
-                _keys(start, salt, rows[1] * num_candidates + k0),
-                _keys(start, salt, rows[2] * num_candidates + k0),
-                _keys(start, salt, rows[3] * num_candidates + k0),
-            )
-            sums, bare_sums = same(splat(ZERO)), same(splat(ZERO))
-            for w in range(half):
-                keep_a, keep_b = _masks(form, key, words, w, half, threshold)
-                line = panel * width + w
-                ta, tb = load(tails, line), load(tails, line + half)
-                qa, qb = splats(query, rows, w), splats(query, rows, half + w)
-                mine_a, mine_b = splats(mine, rows, w), splats(mine, rows, half + w)
-                if two:
-                    a, imaginary = minus(qa, ta), minus(qb, tb)
-                    sums = plus(sums, phis(op, chosen(keep_a, a, mine_a), chosen(keep_b, imaginary, mine_b)))
-                    if both:
-                        bare_sums = plus(bare_sums, phis(op, a, imaginary))
-                else:
-                    if dot:
-                        here_a, here_b = scaled_by(ta, qa), scaled_by(tb, qb)
+            block, rows_of_table = task % num_blocks, task // num_blocks
+            s = rows_of_table // row_blocks
+            b0 = s * group + rows_of_table % row_blocks * QUERIES
+            b1 = min(b0 + QUERIES, (s + 1) * group)
+            for b in range(b0, b1, FOUR):
+                rows = four_rows(b, b1)
+                sums, bare_sums = same(splat(ZERO)), same(splat(ZERO))
+                for u in range(num_units):
+                    line, word_line = (s * num_blocks + block) * width + u, block * width + u
+                    t, q = load(tails, line), splats(query, rows, u)
+                    keep = _kept(splats(query_words, rows, u), load(words, word_line), threshold)
+                    own = splats(mine, rows, u)
+                    if two:
+                        v = num_units + u
+                        a, imaginary = minus(q, t), minus(splats(query, rows, v), load(tails, line + num_units))
+                        also = _kept(splats(query_words, rows, v), load(words, word_line + num_units), threshold)
+                        z, other = chosen(keep, a, own), chosen(also, imaginary, splats(mine, rows, v))
+                        here = phis(op, a, imaginary)
+                        sums = plus(sums, _moduli(z, other) if both else phis(op, z, other))
                     else:
-                        a = difference(qa, splats(scale, rows, w), scaled, ta)
-                        other = difference(qb, splats(scale, rows, half + w), scaled, tb)
-                        here_a, here_b = phis(op, a, a), phis(op, other, other)
-                    sums = plus(plus(sums, chosen(keep_a, here_a, mine_a)), chosen(keep_b, here_b, mine_b))
+                        a = scaled_by(t, q) if dot else difference(q, splats(scale, rows, u), scaled, t)
+                        here = a if dot else phis(op, a, a)
+                        sums = plus(sums, chosen(keep, here, own))
                     if both:
-                        bare_sums = plus(plus(bare_sums, here_a), here_b)
-            write(out, rows, k0, sums, tile)
-            if both:
-                write(bare, rows, k0, bare_sums, tile)
+                        bare_sums = plus(bare_sums, here)
+                write(out, rows, block * LANES, sums, tile)
+                if both:
+                    write(bare, rows, block * LANES, bare_sums, tile)
 
     @strict
     def backward(
@@ -177,9 +154,8 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
         scale,
         own,
         tail,
-        start,
-        salt,
-        words,
+        query_words,
+        tail_words,
         threshold,
         gradient,
         bare,
@@ -188,25 +164,31 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
         d_own,
         d_tail,
     ):
-        """d_query, d_scale and d_own are transposed, (D, B); a task is so many ``units``, words of a table."""
+        """d_query, d_scale and d_own are transposed, (D, B); a task is so many ``units`` of a table.
+
+        The lines hold the gradients of each query: of a modulus those of the sum, elsewhere of the two sums together, which is what
+        a component has that stays the candidate's; then those of ``bare``, zero where there is none, which is what one has that
+        does not. What is between the two is lost to the own tail.
+        """
         width, num_blocks = tail.shape[1], tail.shape[2] // LANES
-        half = width // 2
+        num_units = width // 2 if two else width
         num_candidates = gradient[2]
         group = query.shape[0] // tail.shape[0]
-        unit_blocks = (half + units - 1) // units
+        unit_blocks = (num_units + units - 1) // units
         tails, d_tails = tail.reshape(-1, LANES), d_tail.reshape(-1, LANES)
+        words = tail_words.reshape(-1, LANES)
         given, given_bare = gradient[0].reshape(1, -1), bare[0].reshape(1, -1)
-        lines, keys = aligned(2 * FOUR * BLOCKS), aligned(FOUR * BLOCKS).view(np.int32)
+        lines = aligned(2 * FOUR * BLOCKS)
         others = FOUR * BLOCKS
-        places = 0, BLOCKS, 2 * BLOCKS, 3 * BLOCKS
+        imaginary_lines = num_units * num_blocks
         zeros = same(splat(ZERO))
         for task in range(first, last):
             s = task // unit_blocks
-            w0 = task % unit_blocks * units
-            w1 = min(w0 + units, half)
+            u0 = task % unit_blocks * units
+            u1 = min(u0 + units, num_units)
             b0, b1 = s * group, (s + 1) * group
-            for w in range(w0, w1):
-                for u in (w, half + w):
+            for w in range(u0, u1):
+                for u in (w, num_units + w) if two else (w,):
                     d_query[u, b0:b1] = ZERO
                     d_own[u, b0:b1] = ZERO  # first what is lost to the own tails
                     if scaled:
@@ -218,75 +200,75 @@ def kernels(op: int, form_name: Form, both: bool) -> Kernels:
                 k0 = begin * LANES
                 columns = min(blocks * LANES, num_candidates - k0)
                 for b in range(b0, b1, FOUR):
-                    end = min(b + FOUR, b1)
+                    rows, end = four_rows(b, b1), min(b + FOUR, b1)
                     for row in range(b, end):
-                        i, at_row, at_bare_row = (row - b) * BLOCKS, row * gradient[1] + k0, row * bare[1] + k0
+                        start, bare_start, i = row * gradient[1] + k0, row * bare[1] + k0, (row - b) * BLOCKS
                         read_gradients(
-                            lines, i, others, given, at_row, given_bare, at_bare_row, columns, both, False, both
+                            lines, i, others, given, start, given_bare, bare_start, columns, both, not two, True
                         )
-                        for j in range(blocks):
-                            store(keys, i + j, _keys(start, salt, row * num_candidates + k0 + j * LANES))
                     # for queries that are not there the last one stands, with gradients of zero (which an infinite one makes NaN)
                     for i in range((end - b) * BLOCKS, FOUR * BLOCKS):
-                        store(keys, i, splat(np.int32(0)))
                         store(lines, i, splat(ZERO))
                         store(lines, others + i, splat(ZERO))
-                    rows = four_rows(b, end)
-                    for w in range(w0, w1):
-                        qa, qb = splats(query, rows, w), splats(query, rows, half + w)
-                        ca, cb = (splats(scale, rows, w), splats(scale, rows, half + w)) if scaled else (qa, qb)
+                    everything = zeros
+                    for j in range(blocks):
+                        everything = plus(everything, loads(lines, PLACES, j))
+                    for u in range(u0, u1):
+                        q, mine = splats(query, rows, u), splats(query_words, rows, u)
+                        c = splats(scale, rows, u) if scaled else q
+                        sums, more_sums, stayed, lost, more_lost = zeros, zeros, zeros, zeros, zeros
                         if two:
-                            own_a = differences(qa, splats(own, rows, w))
-                            own_b = differences(qb, splats(own, rows, half + w))
-                        sum_a, sum_b, lost_a, lost_b, times_a, times_b = zeros, zeros, zeros, zeros, zeros, zeros
+                            v = num_units + u
+                            q_imaginary, mine_too = splats(query, rows, v), splats(query_words, rows, v)
+                            own_real = differences(q, splats(own, rows, u))
+                            own_imaginary = differences(q_imaginary, splats(own, rows, v))
                         for j in range(blocks):
-                            line = (s * width + w) * num_blocks + begin + j
-                            other_line = line + half * num_blocks
-                            ta, tb = load(tails, line), load(tails, other_line)
-                            by = loads(lines, places, j)
-                            bare_by = loads(lines, places, others + j) if both else by
-                            here = loads(keys, places, j)
-                            keep_a, keep_b = _masks(form, here, words, w, half, threshold)
+                            word_line = u * num_blocks + begin + j
+                            line = s * width * num_blocks + word_line
+                            t, by = load(tails, line), loads(lines, PLACES, j)
+                            bare_by = loads(lines, PLACES, others + j) if both else zeros
+                            keep = _kept(mine, load(words, word_line), threshold)
                             if two:
-                                a, imaginary = minus(qa, ta), minus(qb, tb)
-                                za, zb = chosen(keep_a, a, own_a), chosen(keep_b, imaginary, own_b)
-                                by = _by_division(za, zb, by)
-                                by_a, by_b = times(by, za), times(by, zb)
-                            else:
-                                by_a, by_b = by, by
-                            lost_a = chosen(keep_a, lost_a, plus(lost_a, by_a))
-                            lost_b = chosen(keep_b, lost_b, plus(lost_b, by_b))
-                            if two:
-                                by_a, by_b = chosen(keep_a, by_a, zeros), chosen(keep_b, by_b, zeros)
+                                a, imaginary = minus(q, t), minus(q_imaginary, load(tails, line + imaginary_lines))
+                                also = _kept(mine_too, load(words, word_line + imaginary_lines), threshold)
+                                z, other = chosen(keep, a, own_real), chosen(also, imaginary, own_imaginary)
+                                by = _by_division(z, other, by)
+                                by, more = times(by, z), times(by, other)
+                                lost = chosen(keep, lost, plus(lost, by))
+                                more_lost = chosen(also, more_lost, plus(more_lost, more))
+                                by, more = chosen(keep, by, zeros), chosen(also, more, zeros)
                                 if both:
                                     bare_by = slopes(op, a, imaginary, bare_by)
-                                    by_a, by_b = fmas(bare_by, a, by_a), fmas(bare_by, imaginary, by_b)
+                                    by, more = fmas(bare_by, a, by), fmas(bare_by, imaginary, more)
+                                more_sums = plus(more_sums, more)
+                                d = load(d_tails, line + imaginary_lines)
+                                store(d_tails, line + imaginary_lines, d - sum_of(more))
                             else:
-                                by_a = _slopes(op, both, keep_a, by, bare_by, qa, ca, ta)
-                                by_b = _slopes(op, both, keep_b, by, bare_by, qb, cb, tb)
+                                by = chosen(keep, by, bare_by)
+                                stayed = plus(stayed, by)
                             if dot:
-                                sum_a, sum_b = fmas(by_a, same(ta), sum_a), fmas(by_b, same(tb), sum_b)
-                                store(d_tails, line, sum_of_products(by_a, qa, load(d_tails, line)))
-                                store(d_tails, other_line, sum_of_products(by_b, qb, load(d_tails, other_line)))
+                                sums = fmas(by, same(t), sums)
+                                store(d_tails, line, sum_of_products(by, q, load(d_tails, line)))
                             else:
-                                sum_a, sum_b = plus(sum_a, by_a), plus(sum_b, by_b)
+                                if not two:
+                                    a = difference(q, c, scaled, t)
+                                    by = slopes(op, a, a, by)
+                                sums = plus(sums, by)
                                 if scaled:
-                                    times_a, times_b = (
-                                        fmas(by_a, same(ta), times_a),
-                                        fmas(by_b, same(tb), times_b),
-                                    )
-                                    by_a, by_b = times(by_a, ca), times(by_b, cb)
-                                store(d_tails, line, load(d_tails, line) - sum_of(by_a))
-                                store(d_tails, other_line, load(d_tails, other_line) - sum_of(by_b))
-                        add_totals(d_query, w, b, end, sum_a)
-                        add_totals(d_query, half + w, b, end, sum_b)
-                        add_totals(d_own, w, b, end, lost_a)
-                        add_totals(d_own, half + w, b, end, lost_b)
+                                    more_sums = fmas(by, same(t), more_sums)
+                                    by = times(by, c)
+                                store(d_tails, line, load(d_tails, line) - sum_of(by))
+                        add_totals(d_query, u, b, b1, sums)
+                        if two:
+                            add_totals(d_query, num_units + u, b, b1, more_sums)
+                            add_totals(d_own, u, b, b1, lost)
+                            add_totals(d_own, num_units + u, b, b1, more_lost)
+                        else:
+                            add_totals(d_own, u, b, b1, differences(everything, stayed))
                         if scaled:
-                            add_totals(d_scale, w, b, end, times_a)
-                            add_totals(d_scale, half + w, b, end, times_b)
-            for w in range(w0, w1):
-                for u in (w, half + w):
+                            add_totals(d_scale, u, b, b1, more_sums)
+            for w in range(u0, u1):
+                for u in (w, num_units + w) if two else (w,):
                     for b in range(b0, b1):
                         lost, q, p = d_own[u, b], query[b, u], own[b, u]
                         c = scale[b, u] if scaled else ONE

@@ -1,32 +1,31 @@
 """The sums over rows of a table that are mutated towards each query's own tail, on CPU, and their gradients.
 
 As ``numba_gathered.py``, but a component is the row's where a mask says so and elsewhere the own tail's; of ``both`` the sum of the
-row as it is too. Masks are rows that queries have, or drawn for each pair (``drawn.py``). Two components are looked at together: w
-and W + w, where W is half the width, rounded up: they share a hash word, and in a modulus a complex number.
+row as it is too. Masks are rows that queries have, or drawn for each pair (``drawn.py``).
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from gnnkg.ops import cpu
-from gnnkg.ops.matching import drawn as hashed
 from gnnkg.ops.matching import reference
 from gnnkg.ops.matching.drawn import Drawn
-from gnnkg.ops.matching.numba_drawn_kernels import OPS, key_of
+from gnnkg.ops.matching.numba_drawn import words
+from gnnkg.ops.matching.numba_drawn_kernels import OPS
 from gnnkg.ops.matching.numba_gathered import AHEAD, DOT, Kernels, Rows, ask_for, tasks
 from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, ZERO
 from gnnkg.ops.matching.numba_units import phi, slope
-from gnnkg.ops.matching.numba_words import BLOCK, BOTH, FORMS, HIGH, LOW, half_of, stir
 from gnnkg.ops.simd import (
     LANES,
     aligned,
+    bits,
     fma,
     inlined,
     lanes_below,
@@ -41,8 +40,6 @@ from gnnkg.ops.simd import (
     total,
 )
 
-ROWS = len(FORMS)
-"""the form of masks that are rows of queries"""
 Keep = Float[Tensor, "B D"] | Drawn
 
 
@@ -62,8 +59,8 @@ def forward(
     # what each component adds where it is the own tail's; of a modulus, which has two, the difference
     units: reference.Units = getattr(reference, f"{op}_units")
     mine = query - own if op == "modulus" else units(query, own if scale is None else scale * own)
-    form, masks = _masks(keep, query)
-    loops = kernels(OPS[op], form, both)
+    masks = _masks(op, keep, rows)
+    loops = kernels(OPS[op], isinstance(keep, Drawn), both)
     arrays = query, query if scale is None else scale, *rows.arrays(), mine, *masks
     cpu.run(loops.forward, len(query), 2 * out.numel() * query.shape[1], *arrays, out, bare)
     return (bare, out) if both else (out,)
@@ -83,9 +80,9 @@ def backward(
     d_query, d_own, d_scale = (cpu.empty(*query.shape) for _ in range(3))
     d_table = cpu.empty(*rows.table.shape) if of_table else None
     work = 8 * gradients[0].numel() * query.shape[1] + rows.table.numel()
-    num_tasks, lines = tasks(-(-query.shape[1] // 2), work)
-    form, masks = _masks(keep, query)
-    loops = kernels(OPS[op], form, len(gradients) == 2)
+    num_tasks, lines = tasks(query.shape[1] // _parts(op), work)
+    masks = _masks(op, keep, rows)
+    loops = kernels(OPS[op], isinstance(keep, Drawn), len(gradients) == 2)
     arrays = query.contiguous(), query if scale is None else scale.contiguous(), *rows.arrays(), own.contiguous()
     given = gradients[-1].contiguous(), gradients[0].contiguous()
     found = d_query, d_scale, d_own, of_table, d_query if d_table is None else d_table
@@ -93,75 +90,128 @@ def backward(
     return d_query, None if scale is None else d_scale, d_table, d_own
 
 
-def _masks(keep: Keep, query: Tensor) -> tuple[int, tuple[Any, ...]]:
-    """The form of masks, and what kernels read them from: rows of queries, or what hash words are made of."""
+def _parts(op: str) -> int:
+    """The components of a unit."""
+    return 2 if op == "modulus" else 1
+
+
+def _masks(op: str, keep: Keep, rows: Rows) -> tuple[Tensor, Tensor, np.int32]:
+    """What kernels read masks from: rows of queries, or the words of queries and candidates, as the bits of floats in whole lines;
+    those of imaginary parts begin a line.
+    """
     if not isinstance(keep, Drawn):
-        nothing = _in_lines(np.zeros(0, np.int32))
-        return ROWS, (keep.contiguous(), np.uint32(0), np.uint32(0), np.int32(0), nothing, nothing)
-    half = -(-query.shape[1] // 2)
-    start, salt, threshold = keep.numbers()
-    form = FORMS[keep.form]
-    words = _in_lines(_words(1, half))
-    others = _in_lines(_words(half + 1, half)) if form in (LOW, HIGH) else words
-    return form, (query.contiguous(), np.uint32(start), np.uint32(salt), np.int32(threshold), words, others)
-
-
-def _words(first: int, number: int) -> np.ndarray:
-    return hashed.mix(torch.arange(first, first + number)).numpy().astype(np.uint32).view(np.int32)
-
-
-def _in_lines(words: np.ndarray) -> np.ndarray:
-    """(lines, 16), as vectors are loaded from."""
-    lines = _aligned(-(-len(words) // LANES)).view(np.int32)
-    lines.reshape(-1)[: len(words)] = words
-    return lines
-
-
-@strict
-def _aligned(rows):
-    return aligned(rows)
+        return keep.contiguous(), rows.table, np.int32(0)
+    num_queries, num_candidates = rows.ids.shape
+    parts = keep.components(rows.table.shape[1]).view(_parts(op), -1)
+    components = functional.pad(parts, (0, -parts.shape[1] % LANES)).flatten()
+    mine, theirs = words(keep.seed, components, num_queries, num_candidates)
+    mine, theirs = (each.view(torch.float32).view(-1, LANES) for each in (mine, theirs))
+    return mine, theirs, np.int32(keep.threshold)
 
 
 @inlined
-def _kept(form, keep, b, key, words, other_words, u, half, lanes, other_lanes, threshold):
-    """The masks of the components u + 0 .. 15 and half + u + 0 .. 15."""
-    if form == ROWS:
-        zero = splat(ZERO)
-        return load_some(keep, b, u, lanes) > zero, load_some(keep, b, half + u, other_lanes) > zero
-    line = u // LANES
-    x = stir(splat(key) ^ load(words, line))
-    here = half_of(form != HIGH, x) < splat(threshold)
-    if form == BLOCK:
-        return here, here
-    y = x if form == BOTH else stir(splat(key) ^ load(other_words, line))
-    return here, half_of(form == LOW, y) < splat(threshold)
+def _kept(how, keep, tail_words, pair, num_units, part, u, lanes):
+    """Which components stay the row's: those of the units from u on, or the imaginary parts of these (part 1)."""
+    (op, drawn, _, _, _, threshold), (_, b, k) = how, pair
+    if not drawn:
+        return load_some(keep, b, part * num_units + u, lanes) > splat(ZERO)
+    num_lines = (num_units + LANES - 1) // LANES
+    lines_of_row = 2 * num_lines if op == MODULUS else num_lines
+    line = part * num_lines + u // LANES
+    mine, theirs = load(keep, b * lines_of_row + line), load(tail_words, k * lines_of_row + line)
+    return bits(mine) * bits(theirs) < splat(threshold)
 
 
 @inlined
-def _add(table, line, v):
-    """To one of the lines of sums."""
+def _add(how, found, query, scale, mine, table, keep, tail_words, pair, u, lanes):
+    """The sums, mutated and as they are, and what units from u on add to them."""
+    (op, _, both, _, f, _), (sums, bare_sums), (i, b, _) = how, found, pair
+    num_units = table.shape[1] // 2 if op == MODULUS else table.shape[1]
+    kept = _kept(how, keep, tail_words, pair, num_units, 0, u, lanes)
+    q, t, own = load_some(query, b, u, lanes), f * load_some(table, i, u, lanes), load_some(mine, b, u, lanes)
+    if op == MODULUS:
+        v = num_units + u
+        also = _kept(how, keep, tail_words, pair, num_units, 1, u, lanes)
+        a, c = q - t, load_some(query, b, v, lanes) - f * load_some(table, i, v, lanes)
+        z, other = select(kept, a, own), select(also, c, load_some(mine, b, v, lanes))
+        sums = sums + select(lanes, phi(op, z, other), splat(ZERO))
+        if both:
+            bare_sums = bare_sums + select(lanes, phi(op, a, c), splat(ZERO))
+        return sums, bare_sums
+    a = q if op == DOT else q - (load_some(scale, b, u, lanes) * t if op == SQUARED else t)
+    here = a * t if op == DOT else phi(op, a, a)
+    return sums + select(kept, here, own), bare_sums + here
+
+
+@inlined
+def _more(table, line, v):
+    """Added to one of the lines of sums."""
     store(table, line, load(table, line) + v)
 
 
 @inlined
-def _add_to_row(d_table, i, u, lanes, v):
-    store_some(d_table, i, u, lanes, load_some(d_table, i, u, lanes) + v)
+def _give(d_table, i, u, lanes, given):
+    store_some(d_table, i, u, lanes, load_some(d_table, i, u, lanes) + given)
 
 
 @inlined
-def _adds(op, q, s, t):
-    """What a component adds: the product, or phi of the difference."""
-    if op == DOT:
-        return q * t
-    a = q - (s * t if op == SQUARED else t)
-    return phi(op, a, a)
+def _give_back(how, gradients, sums, lines, line, query, scale, own, table, d_table, keep, tail_words, pair, u, lanes):
+    """The sums' gradients by units from u on: added to lines of the query, its own tail and its scale, and to the row's."""
+    (op, _, both, of_table, f, _), (g, g_bare), (i, b, _) = how, gradients, pair
+    lost, more, more_lost = lines + line, 2 * lines + line, 3 * lines + line
+    zero = splat(ZERO)
+    num_units = table.shape[1] // 2 if op == MODULUS else table.shape[1]
+    v = num_units + u
+    kept = _kept(how, keep, tail_words, pair, num_units, 0, u, lanes)
+    q, t = load_some(query, b, u, lanes), f * load_some(table, i, u, lanes)
+    if op == MODULUS:
+        also = _kept(how, keep, tail_words, pair, num_units, 1, u, lanes)
+        r, w = load_some(query, b, v, lanes), f * load_some(table, i, v, lanes)
+        a = q - select(kept, t, load_some(own, b, u, lanes))
+        c = r - select(also, w, load_some(own, b, v, lanes))
+        by = slope(op, a, c, g)
+        a, c = by * a, by * c
+        _more(sums, lost, select(kept, zero, a))
+        _more(sums, more_lost, select(also, zero, c))
+        given, also_given = select(kept, zero - a, zero), select(also, zero - c, zero)
+        if both:
+            x, y = q - t, r - w
+            by = slope(op, x, y, g_bare)
+            x, y = by * x, by * y
+            a, c = a + x, c + y
+            given, also_given = given - x, also_given - y
+        _more(sums, line, a)
+        _more(sums, more, c)
+    else:
+        _more(sums, lost, select(kept, zero, g))
+        by = select(kept, g, zero)
+        if both:
+            by = by + g_bare
+        if op == DOT:
+            _more(sums, line, by * t)
+            given = by * q
+        elif op == SQUARED:
+            s = load_some(scale, b, u, lanes)
+            by = slope(op, q - s * t, q, by)
+            _more(sums, line, by)
+            _more(sums, more, zero - by * t)
+            given = zero - by * s
+        else:
+            by = slope(op, q - t, q, by)
+            _more(sums, line, by)
+            given = zero - by
+        also_given = given
+    if of_table:  # the only way out: elsewhere Numba would count references to arrays in the inner loop
+        _give(d_table, i, u, lanes, f * given)
+        if op == MODULUS:
+            _give(d_table, i, v, lanes, f * also_given)
 
 
 @inlined
-def _write(op, d_query, d_scale, d_own, query, scale, own, b, u, lanes, of_query, of_own, of_scale, line):
+def _write(op, d_query, d_scale, d_own, query, scale, own, b, u, lanes, sums, line, lost, of_scale):
     """The gradients of a query's components from u on, from the sums over its candidates."""
     q, p = load_some(query, b, u, lanes), load_some(own, b, u, lanes)
-    dq, lost = load(of_query, line), load(of_own, line)
+    dq, lost = load(sums, line), load(sums, lost)
     if op == MODULUS:
         store_some(d_query, b, u, lanes, dq)
         store_some(d_own, b, u, lanes, splat(ZERO) - lost)
@@ -173,7 +223,7 @@ def _write(op, d_query, d_scale, d_own, query, scale, own, b, u, lanes, of_query
     if op == SQUARED:
         s = load_some(scale, b, u, lanes)
         by = slope(op, q - s * p, q, lost)
-        store_some(d_scale, b, u, lanes, load(of_scale, line) - by * p)
+        store_some(d_scale, b, u, lanes, load(sums, of_scale) - by * p)
         store_some(d_own, b, u, lanes, splat(ZERO) - by * s)
     else:
         by = slope(op, q - p, q, lost)
@@ -182,61 +232,33 @@ def _write(op, d_query, d_scale, d_own, query, scale, own, b, u, lanes, of_query
 
 
 @cache
-def kernels(op: int, form: int, both: bool) -> Kernels:
-    """The loops for an op and a form of masks; ``bare`` and its gradient are read and written where ``both`` are asked for."""
-    two, scaled, product = op == MODULUS, op == SQUARED, op == DOT
+def kernels(op: int, drawn: bool, both: bool) -> Kernels:
+    """The loops for an op, with masks that are drawn or rows. ``bare`` and its gradient are read and written where ``both`` are
+    asked for.
+    """
+    two = op == MODULUS
 
     @strict
-    def forward(
-        first,
-        last,
-        query,
-        scale,
-        table,
-        ids,
-        factor,
-        mine,
-        keep,
-        start,
-        salt,
-        threshold,
-        words,
-        other_words,
-        out,
-        bare,
-    ):
+    def forward(first, last, query, scale, table, ids, factor, mine, keep, tail_words, threshold, out, bare):
         width = table.shape[1]
-        half = (width + 1) // 2
+        num_units = width // 2 if two else width
+        how = op, drawn, both, False, splat(factor), threshold
+        whole = num_units - num_units % LANES  # of full lines, which take no masks of lanes: these are slow
+        every, rest = lanes_below(LANES), lanes_below(num_units - whole)
         num_candidates = ids.shape[1]
         rows = ids.reshape(-1)
-        zero = splat(ZERO)
         for b in range(first, last):
             for k in range(num_candidates):
-                pair = b * num_candidates + k
-                prefetch_row(table, rows[min(pair + AHEAD, len(rows) - 1)], 0, width)
-                i, key = ids[b, k], np.int32(key_of(start, salt, pair))
-                sums, bare_sums = zero, zero
-                for u in range(0, half, LANES):
-                    v = half + u
-                    la, lb = lanes_below(half - u), lanes_below(width - v)
-                    ka, kb = _kept(form, keep, b, key, words, other_words, u, half, la, lb, threshold)
-                    qa, qb = load_some(query, b, u, la), load_some(query, b, v, lb)
-                    ta, tb = splat(factor) * load_some(table, i, u, la), splat(factor) * load_some(table, i, v, lb)
-                    pa, pb = load_some(mine, b, u, la), load_some(mine, b, v, lb)
-                    if two:
-                        a, c = qa - ta, qb - tb
-                        sums = sums + select(la, phi(op, select(ka, a, pa), select(kb, c, pb)), zero)
-                        if both:
-                            bare_sums = bare_sums + select(la, phi(op, a, c), zero)
-                    else:
-                        ha = _adds(op, qa, load_some(scale, b, u, la) if scaled else qa, ta)
-                        hb = _adds(op, qb, load_some(scale, b, v, lb) if scaled else qb, tb)
-                        sums = sums + (select(ka, ha, pa) + select(kb, hb, pb))
-                        if both:
-                            bare_sums = bare_sums + (ha + hb)
-                out[b, k] = total(sums)
+                prefetch_row(table, rows[min(b * num_candidates + k + AHEAD, len(rows) - 1)], 0, width)
+                pair = ids[b, k], b, k
+                found = splat(ZERO), splat(ZERO)
+                for u in range(0, whole, LANES):
+                    found = _add(how, found, query, scale, mine, table, keep, tail_words, pair, u, every)
+                if whole < num_units:
+                    found = _add(how, found, query, scale, mine, table, keep, tail_words, pair, whole, rest)
+                out[b, k] = total(found[0])
                 if both:
-                    bare[b, k] = total(bare_sums)
+                    bare[b, k] = total(found[1])
 
     @strict
     def backward(
@@ -250,11 +272,8 @@ def kernels(op: int, form: int, both: bool) -> Kernels:
         factor,
         own,
         keep,
-        start,
-        salt,
+        tail_words,
         threshold,
-        words,
-        other_words,
         gradient,
         bare,
         d_query,
@@ -263,100 +282,74 @@ def kernels(op: int, form: int, both: bool) -> Kernels:
         of_table,
         d_table,
     ):
-        """A task is so many ``lines`` of the components w, with those of W + w."""
-        width = table.shape[1]
-        half = (width + 1) // 2
+        """A task is so many ``lines`` of 16 units."""
+        num_units = table.shape[1] // 2 if two else table.shape[1]
+        how = op, drawn, both, of_table, splat(factor), threshold
         num_queries, num_candidates = ids.shape
         rows = ids.reshape(-1)
-        zero, f = splat(ZERO), splat(factor)
-        # for each query, of the first and of the second components: its gradient, that of its own tail (but in a modulus what the
-        # mask took from candidates), and that of its scale
-        dqa, dqb, dpa, dpb, dca, dcb = (
-            aligned(lines),
-            aligned(lines),
-            aligned(lines),
-            aligned(lines),
-            aligned(lines),
-            aligned(lines),
-        )
+        # lines of the query's units, then of its own tail's, then of the imaginary parts of both, or of the scale
+        sums = aligned(4 * lines)
         for task in range(first, last):
-            begin = task * lines * LANES
-            end = min(begin + lines * LANES, half)
-            num_lines = (end - begin + LANES - 1) // LANES
+            start = task * lines * LANES
+            end = min(start + lines * LANES, num_units)
+            num_lines, num_whole = (end - start + LANES - 1) // LANES, (end - start) // LANES
+            every, rest = lanes_below(LANES), lanes_below((end - start) % LANES)
             if of_table:
-                d_table[:, begin:end] = ZERO
-                d_table[:, half + begin : half + end] = ZERO
+                d_table[:, start:end] = ZERO
+                if two:
+                    d_table[:, num_units + start : num_units + end] = ZERO
             for b in range(num_queries):
-                for line in range(num_lines):
-                    store(dqa, line, zero)
-                    store(dqb, line, zero)
-                    store(dpa, line, zero)
-                    store(dpb, line, zero)
-                    store(dca, line, zero)
-                    store(dcb, line, zero)
+                sums[:] = ZERO
                 for k in range(num_candidates):
-                    pair = b * num_candidates + k
-                    ask_for(table, d_table, rows[min(pair + AHEAD, len(rows) - 1)], begin, end, half, of_table)
-                    i, key = ids[b, k], np.int32(key_of(start, salt, pair))
-                    g, g_bare = splat(gradient[b, k]), splat(bare[b, k] if both else ZERO)
-                    for line in range(num_lines):
-                        u = begin + line * LANES
-                        v = half + u
-                        la, lb = lanes_below(half - u), lanes_below(width - v)
-                        ka, kb = _kept(form, keep, b, key, words, other_words, u, half, la, lb, threshold)
-                        qa, qb = load_some(query, b, u, la), load_some(query, b, v, lb)
-                        ta, tb = f * load_some(table, i, u, la), f * load_some(table, i, v, lb)
-                        if two:
-                            pa, pb = load_some(own, b, u, la), load_some(own, b, v, lb)
-                            a, c = qa - select(ka, ta, pa), qb - select(kb, tb, pb)
-                            by = slope(op, a, c, g)
-                            a, c = by * a, by * c
-                            _add(dqa, line, a)
-                            _add(dqb, line, c)
-                            _add(dpa, line, select(ka, zero, a))
-                            _add(dpb, line, select(kb, zero, c))
-                            a, c = select(ka, a, zero), select(kb, c, zero)
-                            if both:
-                                x, y = qa - ta, qb - tb
-                                by = slope(op, x, y, g_bare)
-                                x, y = by * x, by * y
-                                _add(dqa, line, x)
-                                _add(dqb, line, y)
-                                a, c = a + x, c + y
-                            if of_table:
-                                _add_to_row(d_table, i, u, la, zero - f * a)
-                                _add_to_row(d_table, i, v, lb, zero - f * c)
-                        else:
-                            _add(dpa, line, select(ka, zero, g))
-                            _add(dpb, line, select(kb, zero, g))
-                            ga, gb = select(ka, g, zero), select(kb, g, zero)
-                            if both:
-                                ga, gb = ga + g_bare, gb + g_bare
-                            if product:
-                                _add(dqa, line, ga * ta)
-                                _add(dqb, line, gb * tb)
-                                ga, gb = ga * qa, gb * qb
-                            elif scaled:
-                                sa, sb = load_some(scale, b, u, la), load_some(scale, b, v, lb)
-                                a, c = slope(op, qa - sa * ta, qa, ga), slope(op, qb - sb * tb, qb, gb)
-                                _add(dqa, line, a)
-                                _add(dqb, line, c)
-                                _add(dca, line, zero - a * ta)
-                                _add(dcb, line, zero - c * tb)
-                                ga, gb = zero - a * sa, zero - c * sb
-                            else:
-                                a, c = slope(op, qa - ta, qa, ga), slope(op, qb - tb, qb, gb)
-                                _add(dqa, line, a)
-                                _add(dqb, line, c)
-                                ga, gb = zero - a, zero - c
-                            if of_table:
-                                _add_to_row(d_table, i, u, la, f * ga)
-                                _add_to_row(d_table, i, v, lb, f * gb)
+                    coming = rows[min(b * num_candidates + k + AHEAD, len(rows) - 1)]
+                    ask_for(table, d_table, coming, start, end, num_units if two else 0, of_table)
+                    pair = ids[b, k], b, k
+                    g = splat(gradient[b, k]), splat(bare[b, k] if both else ZERO)
+                    for line in range(num_whole):
+                        u = start + line * LANES
+                        _give_back(
+                            how,
+                            g,
+                            sums,
+                            lines,
+                            line,
+                            query,
+                            scale,
+                            own,
+                            table,
+                            d_table,
+                            keep,
+                            tail_words,
+                            pair,
+                            u,
+                            every,
+                        )
+                    if num_whole < num_lines:
+                        line, u = num_whole, start + num_whole * LANES
+                        _give_back(
+                            how,
+                            g,
+                            sums,
+                            lines,
+                            line,
+                            query,
+                            scale,
+                            own,
+                            table,
+                            d_table,
+                            keep,
+                            tail_words,
+                            pair,
+                            u,
+                            rest,
+                        )
                 for line in range(num_lines):
-                    u = begin + line * LANES
-                    v = half + u
-                    la, lb = lanes_below(half - u), lanes_below(width - v)
-                    _write(op, d_query, d_scale, d_own, query, scale, own, b, u, la, dqa, dpa, dca, line)
-                    _write(op, d_query, d_scale, d_own, query, scale, own, b, v, lb, dqb, dpb, dcb, line)
+                    u = start + line * LANES
+                    lanes = lanes_below(num_units - u)
+                    lost, more = lines + line, 2 * lines + line
+                    _write(op, d_query, d_scale, d_own, query, scale, own, b, u, lanes, sums, line, lost, more)
+                    if two:
+                        v, lost = num_units + u, 3 * lines + line
+                        _write(op, d_query, d_scale, d_own, query, scale, own, b, v, lanes, sums, more, lost, more)
 
     return Kernels(forward, backward)

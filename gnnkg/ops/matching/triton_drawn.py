@@ -14,7 +14,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from gnnkg.ops.matching import drawn as definition
+from gnnkg.ops import hashing
 from gnnkg.ops.matching.drawn import Drawn
 from gnnkg.ops.matching.triton import LAUNCH, MODULUS, SQUARED, _load, _phi, _slope, blocks
 from gnnkg.ops.matching.triton import OPS as DISTANCES
@@ -25,13 +25,14 @@ FORMS = {"both": 0, "block": 1, "low": 2, "high": 3}
 BOTH, BLOCK, LOW, HIGH = (tl.constexpr(form) for form in FORMS.values())
 NUMBERS = ["start", "salt", "threshold"]
 """arguments for whose values nothing is to be compiled anew"""
-FIRST, SECOND = tl.constexpr(definition.FIRST), tl.constexpr(definition.SECOND)
+FIRST, SECOND = tl.constexpr(hashing.FIRST), tl.constexpr(hashing.SECOND)
 
 
 @triton.jit
 @no_type_check
-def _stir(x):
+def _mix(x):
     """On 32 bits without a sign."""
+    x = x ^ (x >> 16)
     x = x * tl.full((), FIRST, tl.uint32)
     x = (x ^ (x >> 15)) * tl.full((), SECOND, tl.uint32)
     return x ^ (x >> 16)
@@ -39,38 +40,24 @@ def _stir(x):
 
 @triton.jit
 @no_type_check
-def _mix(x):
-    return _stir(x ^ (x >> 16))
-
-
-@triton.jit
-@no_type_check
-def _keys(q, k_local, num_candidates, start, salt):
-    """The keys of the pairs of a tile, (queries, candidates)."""
-    pair = (q[:, None] * num_candidates + k_local[None, :]).to(tl.uint32)
-    return _mix(_mix(pair + start.to(tl.uint32)) ^ salt.to(tl.uint32))
-
-
-@triton.jit
-@no_type_check
-def _keep(form: tl.constexpr, keys, component, width, threshold):
-    """Whether components of candidates stay, (queries, candidates, components)."""
-    if form == BOTH or form == BLOCK:  # noqa: SIM109  # Triton knows no tuples here
-        half = (width + 1) // 2
-        high = component >= half
-        w = tl.where(high, component - half, component)
-    else:
-        high = component < 0
-        w = component
-    words = _stir(keys[:, :, None] ^ _mix((w + 1).to(tl.uint32))[None, None, :])
-    low_part, high_part = words & 0xFFFF, words >> 16
-    if form == BOTH:
-        part = tl.where(high[None, None, :], high_part, low_part)
+def _words(form: tl.constexpr, row, component, num_rows, width, start, salt):
+    """Of queries or candidates, (rows, components)."""
+    d = component
+    if form == BLOCK:
+        d = component % ((width + 1) // 2)
     elif form == HIGH:
-        part = high_part
-    else:
-        part = low_part
-    return part < threshold.to(tl.uint32)
+        d = component + width
+    place = (d[None, :] * num_rows + row[:, None]).to(tl.uint32)
+    return _mix(_mix(place + start.to(tl.uint32)) ^ salt.to(tl.uint32)) & 0xFFFFFFFC | 1
+
+
+@triton.jit
+@no_type_check
+def _keep(form: tl.constexpr, q, k_row, num_rows, component, width, start, salt, threshold):
+    """Whether components of candidates stay, (queries, candidates, components)."""
+    mine = _words(form, q, component, num_rows, width, start, salt)
+    theirs = _words(form, k_row, component, num_rows, width, start, salt)
+    return (mine[:, None, :] * theirs[None, :, :]).to(tl.int32, bitcast=True) < threshold
 
 
 @triton.jit
@@ -89,11 +76,14 @@ def _plane(
     in_k,
     in_u,
     width,
-    keys,
+    k_row,
+    num_rows,
+    start,
+    salt,
     threshold,
 ):
     """Difference (for ``dot`` the mutated component), mask, mutated component, query and scale, as (queries, candidates, units)."""
-    keep = _keep(form, keys, column, width, threshold)
+    keep = _keep(form, q, k_row, num_rows, column, width, start, salt, threshold)
     t, p = _load(tail, k, column, width, in_k, in_u)[None, :, :], _load(own, q, column, width, in_q, in_u)[:, None, :]
     z = tl.where(keep, t, p)
     x = _load(query, q, column, width, in_q, in_u)[:, None, :]
@@ -111,7 +101,7 @@ def _plane(
 @triton.jit(do_not_specialize=NUMBERS)
 @no_type_check
 def _forward(
-    query, scale, tail, own, out, start, salt, threshold, group, num_candidates, num_units,
+    query, scale, tail, own, out, start, salt, threshold, num_rows, group, num_candidates, num_units,
     op: tl.constexpr, form: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
     two: tl.constexpr = op == MODULUS
@@ -123,19 +113,38 @@ def _forward(
     k_local = program % k_blocks * tile_k + tl.arange(0, tile_k)
     in_q, in_k = q_local < group, k_local < num_candidates
     q, k = s * group + q_local, s * num_candidates + k_local
-    keys = _keys(q, k_local, num_candidates, start, salt)
+    k_row = num_rows - num_candidates + k_local
     total = tl.zeros((tile_q, tile_k), dtype=tl.float32)
     for u0 in range(0, num_units, tile_u):
         u = u0 + tl.arange(0, tile_u)
         in_u = u < num_units
-        a, _, _, x, _ = _plane(op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, keys, threshold)
+        a, _, _, x, _ = _plane(
+            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, num_rows, start, salt, threshold
+        )
         if op == DOT:
             value = x * a
         else:
             b = a
             if two:
                 b, _, _, _, _ = _plane(
-                    op, form, query, scale, tail, own, q, k, u + num_units, in_q, in_k, in_u, width, keys, threshold
+                    op,
+                    form,
+                    query,
+                    scale,
+                    tail,
+                    own,
+                    q,
+                    k,
+                    u + num_units,
+                    in_q,
+                    in_k,
+                    in_u,
+                    width,
+                    k_row,
+                    num_rows,
+                    start,
+                    salt,
+                    threshold,
                 )
             value = tl.where(in_u[None, None, :], _phi(op, a, b), 0.0)
         total += tl.sum(value, axis=2)
@@ -145,7 +154,7 @@ def _forward(
 @triton.jit(do_not_specialize=NUMBERS)
 @no_type_check
 def _backward_query(
-    query, scale, tail, own, gradient, d_query, d_scale, d_own, start, salt, threshold, group, num_candidates, num_units,
+    query, scale, tail, own, gradient, d_query, d_scale, d_own, start, salt, threshold, num_rows, group, num_candidates, num_units,
     op: tl.constexpr, form: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
     two: tl.constexpr = op == MODULUS
@@ -166,8 +175,10 @@ def _backward_query(
         k_local = k0 + tl.arange(0, tile_k)
         in_k = k_local < num_candidates
         k = s * num_candidates + k_local
-        keys = _keys(q, k_local, num_candidates, start, salt)
-        a, keep, z, x, c = _plane(op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, keys, threshold)
+        k_row = num_rows - num_candidates + k_local
+        a, keep, z, x, c = _plane(
+            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, num_rows, start, salt, threshold
+        )
         g = _load(gradient, q, k_local, num_candidates, in_q, in_k)[:, :, None]
         if op == DOT:
             by_query += tl.sum(g * z, axis=1)
@@ -177,7 +188,24 @@ def _backward_query(
             keep_b = keep
             if two:
                 b, keep_b, _, _, _ = _plane(
-                    op, form, query, scale, tail, own, q, k, u + num_units, in_q, in_k, in_u, width, keys, threshold
+                    op,
+                    form,
+                    query,
+                    scale,
+                    tail,
+                    own,
+                    q,
+                    k,
+                    u + num_units,
+                    in_q,
+                    in_k,
+                    in_u,
+                    width,
+                    k_row,
+                    num_rows,
+                    start,
+                    salt,
+                    threshold,
                 )
             value = _slope(op, a, b, g)
             if two:
@@ -203,7 +231,7 @@ def _backward_query(
 @triton.jit(do_not_specialize=NUMBERS)
 @no_type_check
 def _backward_tail(
-    query, scale, tail, own, gradient, d_tail, start, salt, threshold, group, num_candidates, num_units,
+    query, scale, tail, own, gradient, d_tail, start, salt, threshold, num_rows, group, num_candidates, num_units,
     op: tl.constexpr, form: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
     two: tl.constexpr = op == MODULUS
@@ -213,6 +241,7 @@ def _backward_tail(
     s = program // (k_blocks * u_blocks)
     k_local = program // u_blocks % k_blocks * tile_k + tl.arange(0, tile_k)
     k, in_k = s * num_candidates + k_local, k_local < num_candidates
+    k_row = num_rows - num_candidates + k_local
     u = program % u_blocks * tile_u + tl.arange(0, tile_u)
     in_u = u < num_units
     sum_a = tl.zeros((tile_k, tile_u), dtype=tl.float32)
@@ -220,8 +249,9 @@ def _backward_tail(
     for q0 in range(0, group, tile_q):
         q_local = q0 + tl.arange(0, tile_q)
         q, in_q = s * group + q_local, q_local < group
-        keys = _keys(q, k_local, num_candidates, start, salt)
-        a, keep, _, x, c = _plane(op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, keys, threshold)
+        a, keep, _, x, c = _plane(
+            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, num_rows, start, salt, threshold
+        )
         g = _load(gradient, q, k_local, num_candidates, in_q, in_k)[:, :, None]
         if op == DOT:
             sum_a += tl.sum(tl.where(keep, g * x, 0.0), axis=0)
@@ -230,7 +260,24 @@ def _backward_tail(
             keep_b = keep
             if two:
                 b, keep_b, _, _, _ = _plane(
-                    op, form, query, scale, tail, own, q, k, u + num_units, in_q, in_k, in_u, width, keys, threshold
+                    op,
+                    form,
+                    query,
+                    scale,
+                    tail,
+                    own,
+                    q,
+                    k,
+                    u + num_units,
+                    in_q,
+                    in_k,
+                    in_u,
+                    width,
+                    k_row,
+                    num_rows,
+                    start,
+                    salt,
+                    threshold,
                 )
             value = _slope(op, a, b, g)
             if two:
@@ -256,9 +303,10 @@ def _launch(op: str, drawn: Drawn, query: Tensor, tail: Tensor) -> tuple[tuple[i
     num_tables, num_candidates, width = tail.shape
     group, num_units = query.shape[0] // num_tables, width // 2 if op == "modulus" else width
     tile = blocks(group, num_candidates, num_units)
-    start, salt, threshold = drawn.numbers()
+    start, salt = hashing.start_and_salt(drawn.seed)
     sizes = num_tables, group, num_candidates, num_units
-    arguments = _signed(start), _signed(salt), threshold, *sizes[1:], OPS[op], FORMS[drawn.form], *tile
+    numbers = _signed(start), _signed(salt), drawn.threshold
+    arguments = *numbers, len(query) + num_candidates, *sizes[1:], OPS[op], FORMS[drawn.form], *tile
     return sizes, tile, arguments
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.ops import cpu
-from gnnkg.ops.matching.drawn import start_and_salt
-from gnnkg.ops.matching.numba_drawn_kernels import key_of
+from gnnkg.ops.hashing import start_and_salt
+from gnnkg.ops.numba_hashing import key_of
 
 BLOCK = 4096
 EIGHT, STEP = np.uint32(8), np.float32(2.0**-24)
