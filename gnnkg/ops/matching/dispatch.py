@@ -30,6 +30,8 @@ Tail = Float[Tensor, "S K D"] | Gathered | OwnFirst
 
 def dot(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
     """sum_d query_d * tail_d"""
+    if mix is not None and isinstance(mix.keep, Drawn):
+        return _fused("dot", query, tail, mix)
     leader, tail = _parted(query, tail)
     _check(query, tail, mix)
     if isinstance(tail, Gathered) and not in_place.serves("dot", query, tail, mix, None):
@@ -46,8 +48,7 @@ def _rows_or_mixed(query: Tensor, tail: Tensor | Gathered, mix: Mix | None) -> T
         assert isinstance(tail, Gathered)
         return in_place.match("dot", query, tail)
     own, keep = mix
-    if isinstance(keep, Drawn):
-        return _fused("dot", query, tail, mix)
+    assert isinstance(keep, Tensor)
     keep = spread(keep, len(query))
     if keep.dim() == 2:
         return dot(query * keep, tail) + ((1 - keep) * query * own).sum(1, keepdim=True)
@@ -110,16 +111,13 @@ def both(
         raise ValueError("dot takes no margin")
     if op == "modulus":
         _check_even(query)
-    if op != "dot":
+    if op != "dot" or isinstance(mix.keep, Drawn):
         return _fused(op, query, tail, mix, scale, margin, both=True)
     leader, tail = _parted(query, tail)
-    if not isinstance(mix.keep, Drawn):
-        _check(query, tail, mix)
-        if isinstance(tail, Tensor) and products.divides(query, tail, mix, leader):
-            return products.divided(query, tail, mix, leader)
-        found = [dot(query, tail), dot(query, tail, mix)]
-    else:
-        found = [*_fused(op, query, tail, mix, both=True)]
+    _check(query, tail, mix)
+    if isinstance(tail, Tensor) and products.divides(query, tail, mix, leader):
+        return products.divided(query, tail, mix, leader)
+    found = [dot(query, tail), dot(query, tail, mix)]
     plain, mutated = found if leader is None else behind(products.own_product(query, leader), found)
     return plain, mutated
 
@@ -179,7 +177,7 @@ def _fused(
         if both and mix is not None:
             return reference.both(op, query, candidates, mix, scale, margin)
         return reference.one(op, query, candidates, mix, scale, margin)
-    if backend == "numba" and (mix is None or (isinstance(mix.keep, Tensor) and mix.keep.dim() == 2)):
+    if backend == "numba" and (mix is None or isinstance(mix.keep, Drawn) or mix.keep.dim() == 2):
         return _in_one_kernel(op, query, rest, mix, scale, margin, both, leader)
     if backend == "triton" and both:
         bare = products.product(query, rest) if op == "dot" else _apply(backend, op, query, rest, None, scale)
@@ -202,7 +200,11 @@ def _finished(
     if margin is not None:
         sums = [margin - sums.pop(0) for _ in range(len(sums))]
     if leader is not None:
-        sums = behind(_fused(op, query, leader.unsqueeze(1), None, scale, margin), sums)
+        if op == "dot":
+            own = products.own_product(query, leader)
+        else:
+            own = _fused(op, query, leader.unsqueeze(1), None, scale, margin)
+        sums = behind(own, sums)
     return sums[0] if len(sums) == 1 else tuple(sums)
 
 
@@ -234,16 +236,22 @@ def _in_one_kernel(
     leader: Tensor | None,
 ) -> Any:
     """What Numba's kernels do the whole of, with own tails that come first, the margin, and what masks of queries take out."""
-    from gnnkg.ops.matching import numba  # compilers are imported where they are needed
+    from gnnkg.ops.matching import numba, numba_drawn  # compilers are imported where they are needed
 
     with torch.autocast(query.device.type, enabled=False):  # a sum of many small terms needs float32
-        own = keep = None
-        if mix is not None:
-            assert isinstance(mix.keep, Tensor)
-            own, keep = mix.own, _mask(mix.keep.float(), _num_units(op, query))
         scale = torch.ones_like(query) if op == "squared" and scale is None else scale
-        inputs = (None if x is None else x.float() for x in (query, scale, tail, keep, own, leader))
-        return _differentiable(numba, (op, Form(both, margin)), *inputs)
+        options = Form(both, margin)
+        if mix is None:
+            return _differentiable(numba, (op, options), *_floats(query, scale, tail, None, None, leader))
+        if isinstance(mix.keep, Drawn):
+            inputs = _floats(query, scale, tail, mix.own, leader)
+            return _differentiable(numba_drawn, (op, mix.keep, options), *inputs)
+        keep = _mask(mix.keep.float(), _num_units(op, query))
+        return _differentiable(numba, (op, options), *_floats(query, scale, tail, keep, mix.own, leader))
+
+
+def _floats(*inputs: Tensor | None) -> list[Tensor | None]:
+    return [None if x is None else x.float() for x in inputs]
 
 
 def _apply(
@@ -256,9 +264,9 @@ def _apply(
             scale = torch.ones_like(query) if scale is None else scale.float()
         own, keep = (query, None) if mix is None else (mix.own.float(), mix.keep)
         if isinstance(keep, Drawn):
-            fast = import_module(f"gnnkg.ops.matching.{backend}_drawn")
-            options = (op, keep, both) if backend == "numba" else (op, keep)
-            return _differentiable(fast, options, query, scale, tail, own)
+            from gnnkg.ops.matching import triton_drawn  # Numba's do this in one kernel
+
+            return _differentiable(triton_drawn, (op, keep), query, scale, tail, own)
         fast = import_module(f"gnnkg.ops.matching.{backend}")
         if keep is None:
             return _differentiable(fast, (op,), query, scale, tail, None)

@@ -28,9 +28,9 @@ class Backend(Protocol):
 
     Inputs are float32 and contiguous (gradients may be strided), and no axis is empty; no weight stands for ones.
     ``triton_drawn.py`` is like it, but takes a ``Drawn`` after ``op`` and own tails (B, D) in the place of the weight, and gives
-    these a gradient too. So does ``numba_drawn.py``, which is asked whether ``both`` sums are wanted, of candidates as they are
-    and mutated; ``backward`` then takes both gradients. ``numba.py`` is asked for a ``Form``, and takes own tails after the
-    weight, of which queries may share rows: query b has row b * G // B. Own tails that come first, (B, 1 + K), follow.
+    these a gradient too. ``numba.py`` is asked for a ``Form``, and takes own tails after the weight, of which queries may share
+    rows: query b has row b * G // B; of both sums ``backward`` takes both gradients. Own tails that come first, (B, 1 + K),
+    follow. ``numba_drawn.py`` is like it, with a ``Drawn`` in the place of the weight.
     """
 
     @staticmethod

@@ -91,9 +91,9 @@ def forward(
     weights, weight, place = _weights(weight, query)
     lost = torch.zeros(num_queries, 1, dtype=torch.float32)
     if own is not None:
-        lost = _own_forward(op, query, scale, own, weight, place, weights == "query")
+        lost = own_forward(op, query, scale, own, weight, place, weights == "query")
     if leader is not None:
-        whole = _own_forward(op, query, scale, leader, weight, place, False)
+        whole = own_forward(op, query, scale, leader, weight, place, False)
         bare[:, :1] = out[:, :1] = whole.mul_(float(factor)).add_(float(offset))
     work = num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
@@ -156,25 +156,26 @@ def backward(
         d_tail = candidates(d_columns, num_candidates)
     d_own = d_leader = None
     if own is not None:
-        d_own = _own_backward(op, inputs, own, weight, place, weights == "query", gradient, by_query)
+        d_own = own_backward(op, inputs, own, weight, place, weights == "query", gradient, by_query)
     if leader is not None:
         first = strided(torch.stack([each[:, :1] for each in gradients]).sum(0))
-        d_leader = _own_backward(op, inputs, leader, weight, place, False, first, by_query)
+        d_leader = own_backward(op, inputs, leader, weight, place, False, first, by_query)
     d_query, d_scale = by_query
     found = d_query, None if scale is None else d_scale, d_tail, None, d_own, d_leader
     return found if form.margin is None or few else tuple(None if each is None else each.neg_() for each in found)
 
 
-def _own_forward(
+def own_forward(
     op: str, query: Tensor, scale: Tensor, own: Tensor, weight: Tensor, place: np.ndarray, weighted: bool
 ) -> Float[Tensor, "B 1"]:
+    """The sums of own tails, or what weights take out of them."""
     out, loops = cpu.empty(len(query), 1), numba_own.kernels(OPS[op], weighted)
     arrays = query, scale, own, weight, place, out
     cpu.run(loops.forward, -(-len(query) // numba_own.TILE), query.numel(), *arrays)
     return out
 
 
-def _own_backward(
+def own_backward(
     op: str,
     inputs: tuple[Tensor, Tensor],
     own: Tensor,

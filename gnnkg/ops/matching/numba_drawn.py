@@ -16,9 +16,23 @@ from gnnkg.ops import cpu
 from gnnkg.ops.hashing import start_and_salt
 from gnnkg.ops.matching import numba_drawn_kernels, numba_drawn_panels, reference
 from gnnkg.ops.matching.drawn import Drawn
-from gnnkg.ops.matching.numba import MIN_SHARED, candidates, packed, strided, transposed, units_of_task
+from gnnkg.ops.matching.fused import Form
+from gnnkg.ops.matching.numba import (
+    MIN_SHARED,
+    candidates,
+    own_backward,
+    own_forward,
+    packed,
+    strided,
+    transposed,
+    units_of_task,
+)
 from gnnkg.ops.matching.numba_drawn_kernels import OPS
 from gnnkg.ops.matching.numba_kernels import COLUMNS
+from gnnkg.ops.matching.products import own_product
+
+UNWEIGHTED = torch.empty(0, 0), np.empty(0, np.int64), False
+"""an own tail's weight, the row of it that each query has, and whether there are any"""
 
 
 def words(
@@ -36,35 +50,42 @@ def words(
 def forward(
     op: str,
     drawn: Drawn,
-    both: bool,
+    form: Form,
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B D"] | None,
     tail: Float[Tensor, "S K D"],
     own: Float[Tensor, "B D"],
-) -> Float[Tensor, "B K"] | tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
-    """The sums of mutated candidates; of ``both`` those of the candidates as they are first."""
+    leader: Float[Tensor, "B D"] | None,
+) -> Float[Tensor, "B X"] | tuple[Float[Tensor, "B X"], Float[Tensor, "B X"]]:
+    """The sums of mutated candidates; of ``both`` those of the candidates as they are first. The sum of a ``leader``, which no mask
+    mutates, comes before the others.
+    """
     factor = query if scale is None else scale  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     query_words, tail_words = words(drawn.seed, drawn.components(width), num_queries, num_candidates)
     threshold = np.int32(drawn.threshold)
-    out = cpu.empty(num_queries, num_candidates)
-    bare = cpu.empty(num_queries, num_candidates) if both else out
+    lead, sign = 0 if leader is None else 1, 1 if form.margin is None else -1
+    written = lead, np.float32(form.margin or 0), np.float32(sign)
+    out = cpu.empty(num_queries, lead + num_candidates)
+    bare = cpu.empty(*out.shape) if form.both else out
+    if leader is not None:
+        bare[:, :1] = out[:, :1] = _of_leader(op, query, factor, leader).mul_(sign).add_(form.margin or 0)
     work = 2 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
-        loops = numba_drawn_kernels.kernels(OPS[op], both)
+        loops = numba_drawn_kernels.kernels(OPS[op], form.both)
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
         masks = query_words, tail_words, threshold
-        cpu.run(loops.forward, num_tasks, work, query, factor, own, tail, *masks, out, bare)
+        cpu.run(loops.forward, num_tasks, work, query, factor, own, tail, *masks, *written, out, bare)
     else:
-        loops = numba_drawn_panels.kernels(OPS[op], both)
+        loops = numba_drawn_panels.kernels(OPS[op], form.both)
         panels, mine = packed(tail), _of_own(op, query, scale, own)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_drawn_panels.QUERIES)
         masks = query_words, _laid(packed, tail_words), threshold
-        cpu.run(loops.forward, num_tasks, work, query, factor, mine, panels, *masks, out, bare)
-    return (bare, out) if both else out
+        cpu.run(loops.forward, num_tasks, work, query, factor, mine, panels, *masks, *written, out, bare)
+    return (bare, out) if form.both else out
 
 
-def _laid(out: Callable[[Tensor], Tensor], tail_words: Int32[Tensor, "K E"]) -> Int32[Tensor, "*X"]:
+def _laid(out: Callable[[Tensor], Tensor], tail_words: Int32[Tensor, "K D"]) -> Int32[Tensor, "*X"]:
     """As tails are, in one table; numbers are moved there by their bits."""
     return out(tail_words.view(torch.float32).unsqueeze(0)).view(torch.int32)
 
@@ -77,31 +98,44 @@ def _of_own(op: str, query: Tensor, scale: Tensor | None, own: Tensor) -> Float[
     return units(query, own if scale is None else scale * own)
 
 
+def _of_leader(op: str, query: Tensor, factor: Tensor, leader: Tensor) -> Float[Tensor, "B 1"]:
+    if op == "dot":
+        return own_product(query, leader)
+    return own_forward(op, query, factor, leader, *UNWEIGHTED)
+
+
 def backward(
     op: str,
     drawn: Drawn,
-    both: bool,
+    form: Form,
     query: Float[Tensor, "B D"],
     scale: Float[Tensor, "B D"] | None,
     tail: Float[Tensor, "S K D"],
     own: Float[Tensor, "B D"],
-    *gradients: Float[Tensor, "B K"],
-) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"] | None, Float[Tensor, "S K D"], Float[Tensor, "B D"]]:
-    """Gradients of query, scale, tail and own, from one of the sums or from those of both."""
-    bare, gradient = strided(gradients[0]), strided(gradients[-1])
+    leader: Float[Tensor, "B D"] | None,
+    *gradients: Float[Tensor, "B X"],
+) -> tuple[Tensor | None, ...]:
+    """Gradients of query, scale, tail, own and leader, from one of the sums or from those of both."""
     factor = query if scale is None else scale  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
+    few = num_queries < MIN_SHARED * num_tables
+    if (
+        form.margin is not None and few
+    ):  # elsewhere what they give is smaller than they are, and is negated in their stead
+        gradients = tuple(-each for each in gradients)
+    lead = 0 if leader is None else 1
+    bare, gradient = (strided(each[:, lead:]) for each in (gradients[0], gradients[-1]))
     query_words, tail_words = words(drawn.seed, drawn.components(width), num_queries, num_candidates)
     threshold = np.int32(drawn.threshold)
     work = 3 * num_queries * num_candidates * width
-    if num_queries < MIN_SHARED * num_tables:
-        loops = numba_drawn_kernels.kernels(OPS[op], both)
+    if few:
+        loops = numba_drawn_kernels.kernels(OPS[op], form.both)
         by_query, d_tail = [cpu.empty(num_queries, width) for _ in range(3)], cpu.empty(*tail.shape)
         masks = query_words, tail_words, threshold
         inputs = query, factor, own, tail, *masks, gradient, bare
         cpu.run(loops.backward, num_tables, work, *inputs, *by_query, d_tail)
     else:
-        loops = numba_drawn_panels.kernels(OPS[op], both)
+        loops = numba_drawn_panels.kernels(OPS[op], form.both)
         columns = transposed(tail)
         by_unit, d_columns = [cpu.empty(width, num_queries) for _ in range(3)], cpu.empty(*columns.shape)
         num_units = width // 2 if op == "modulus" else width
@@ -109,6 +143,16 @@ def backward(
         masks = query_words, _laid(transposed, tail_words), threshold
         arrays = query, factor, own, columns, *masks, gradient, bare, *by_unit, d_columns
         cpu.run(loops.backward, num_tables * -(-num_units // units), work, units, *arrays)
-        by_query, d_tail = [x.t() for x in by_unit], candidates(d_columns, num_candidates)
-    d_query, d_scale, d_own = (x.contiguous() for x in by_query)
-    return d_query, None if scale is None else d_scale, d_tail, d_own
+        by_query, d_tail = [x.t().contiguous() for x in by_unit], candidates(d_columns, num_candidates)
+    d_query, d_scale, d_own = by_query
+    d_leader = None
+    if leader is not None:
+        first = torch.stack([each[:, :1] for each in gradients]).sum(0)
+        if op == "dot":
+            d_query.addcmul_(first, leader)
+            d_leader = first * query
+        else:
+            more = [d_query, d_scale]
+            d_leader = own_backward(op, (query, factor), leader, *UNWEIGHTED, strided(first), more)
+    found = d_query, None if scale is None else d_scale, d_tail, d_own, d_leader
+    return found if form.margin is None or few else tuple(None if each is None else each.neg_() for each in found)

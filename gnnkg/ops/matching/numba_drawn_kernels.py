@@ -61,8 +61,12 @@ def kernels(op: int, both: bool) -> Kernels:
             keep[d] = ONE if kept(mine[d], theirs[d], threshold) else ZERO
 
     @kernel
-    def forward(first, last, query, scale, own, tail, query_words, tail_words, threshold, out, bare):
-        """tail (S, K, D); a task is a query and COLUMNS candidates."""
+    def forward(
+        first, last, query, scale, own, tail, query_words, tail_words, threshold, lead, offset, factor, out, bare
+    ):
+        """tail (S, K, D); a task is a query and COLUMNS candidates. What is written, ``lead`` columns further, is offset + factor *
+        the sum.
+        """
         num_candidates, width = tail.shape[1:]
         half = width // 2
         group = query.shape[0] // tail.shape[0]
@@ -98,9 +102,9 @@ def kernels(op: int, both: bool) -> Kernels:
                         total += here[d] if keep[d] > ZERO else of_own[d]
                     for d in range(width):
                         bare_total += here[d]
-                out[b, k] = total
+                out[b, lead + k] = offset + factor * total
                 if both:
-                    bare[b, k] = bare_total
+                    bare[b, lead + k] = offset + factor * bare_total
 
     @kernel
     def backward(

@@ -15,6 +15,7 @@ from gnnkg.ops.matching.numba_drawn_kernels import OPS
 from gnnkg.ops.matching.numba_fours import (
     FOUR,
     add_totals,
+    affine,
     chosen,
     difference,
     differences,
@@ -107,8 +108,12 @@ def kernels(op: int, both: bool) -> Kernels:
     dot, two, scaled = op == DOT, op == MODULUS, op == SQUARED
 
     @strict
-    def forward(first, last, query, scale, mine, tail, query_words, tail_words, threshold, out, bare):
-        """A task is QUERIES queries and a panel. ``mine`` (B, D) is phi of the own tails; of a modulus the difference from them."""
+    def forward(
+        first, last, query, scale, mine, tail, query_words, tail_words, threshold, lead, offset, factor, out, bare
+    ):
+        """A task is QUERIES queries and a panel. ``mine`` (B, D) is phi of the own tails; of a modulus the difference from them.
+        What is written, ``lead`` columns further, is offset + factor * the sum.
+        """
         num_blocks, width = tail.shape[1:3]
         num_units = width // 2 if two else width
         group = query.shape[0] // tail.shape[0]
@@ -141,9 +146,9 @@ def kernels(op: int, both: bool) -> Kernels:
                         sums = plus(sums, chosen(keep, here, own))
                     if both:
                         bare_sums = plus(bare_sums, here)
-                write(out, rows, block * LANES, sums, tile)
+                write(out, rows, lead + block * LANES, affine(offset, factor, sums), tile)
                 if both:
-                    write(bare, rows, block * LANES, bare_sums, tile)
+                    write(bare, rows, lead + block * LANES, affine(offset, factor, bare_sums), tile)
 
     @strict
     def backward(
