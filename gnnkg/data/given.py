@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +23,11 @@ def with_features(dataset: Dataset, files: Mapping[str, Path | str]) -> Dataset:
     Raises DataError where a file is another, or has none of the entities, and where the data set has a feature of the name already.
     """
     _free(dataset, "feature", files, dataset.features)
-    found = {name: _feature(Path(path), dataset, name) for name, path in files.items()}
-    counts = {f"features.{name}": int(each.has.sum()) for name, each in found.items()}
-    return replace(_noted(dataset, counts, files), features={**dataset.features, **found})
+    found, notes = {}, []
+    for name, path in files.items():
+        found[name], strange = _feature(Path(path), dataset, name)
+        notes.append(_note(f"features.{name}", int(found[name].has.sum()), strange, path, dataset))
+    return replace(_noted(dataset, notes), features={**dataset.features, **found})
 
 
 def with_texts(dataset: Dataset, files: Mapping[str, Path | str]) -> Dataset:
@@ -34,7 +36,7 @@ def with_texts(dataset: Dataset, files: Mapping[str, Path | str]) -> Dataset:
     Raises DataError as ``with_features``.
     """
     _free(dataset, "text", files, dataset.texts)
-    found = {}
+    found, notes = {}, []
     for name, path in files.items():
         told = texts([_there(Path(path))])
         if wrong := next((entity for entity, text in told.items() if not _is_unicode(text)), None):
@@ -42,19 +44,21 @@ def with_texts(dataset: Dataset, files: Mapping[str, Path | str]) -> Dataset:
         found[name] = tuple(told.get(entity) for entity in dataset.entities)
         if not any(found[name]):
             raise _of_others(path, told, dataset)
-    counts = {f"texts.{name}": sum(text is not None for text in each) for name, each in found.items()}
-    return replace(_noted(dataset, counts, files), texts={**dataset.texts, **found})
+        count = sum(text is not None for text in found[name])
+        notes.append(_note(f"texts.{name}", count, _strange(told, dataset), path, dataset))
+    return replace(_noted(dataset, notes), texts={**dataset.texts, **found})
 
 
-def _feature(path: Path, dataset: Dataset, name: str) -> Feature:
+def _feature(path: Path, dataset: Dataset, name: str) -> tuple[Feature, int]:
+    """And how many identifiers of the file are no entity's."""
     if path.suffix in SUFFIXES:
-        return read_feature(path, dataset, name)
+        return read_feature(path, dataset, name), 0
     if path.name.removesuffix(".gz").endswith(LINES):
         told = numbers([_there(path)])
-        found = feature(told, dataset.entities)
+        found, identifiers = feature(told, dataset.entities), dict.fromkeys(identifier for identifier, _ in told)
         if not found.names:
-            raise _of_others(path, dict.fromkeys(identifier for identifier, _ in told), dataset)
-        return found
+            raise _of_others(path, identifiers, dataset)
+        return found, _strange(identifiers, dataset)
     raise DataError(
         f"{path}: a feature is vectors ({' or '.join(SUFFIXES)}; gnnkg convert makes them of other files) or numbers "
         f"({' or '.join(LINES)}: lines of an identifier, an attribute and a number)"
@@ -86,10 +90,15 @@ def _of_others(path: Path | str, told: Collection[str], dataset: Dataset) -> Dat
     )
 
 
-def _noted(dataset: Dataset, counts: Mapping[str, int], files: Mapping[str, Path | str]) -> Dataset:
-    total = len(dataset.entities)
-    notes = (
-        f"{what}: {count:,} of {total:,} entities, from {path}"
-        for (what, count), path in zip(counts.items(), files.values(), strict=True)
-    )
+def _strange(told: Collection[str], dataset: Dataset) -> int:
+    known = set(dataset.entities)
+    return sum(identifier not in known for identifier in told)
+
+
+def _note(what: str, count: int, strange: int, path: Path | str, dataset: Dataset) -> str:
+    others = f", which has {strange:,} unknown to {dataset.name}" if strange else ""
+    return f"{what}: {count:,} of {len(dataset.entities):,} entities, from {path}{others}"
+
+
+def _noted(dataset: Dataset, notes: Sequence[str]) -> Dataset:
     return replace(dataset, report=replace(dataset.report, notes=(*dataset.report.notes, *notes)))

@@ -54,8 +54,8 @@ def test_numbers_and_texts_of_ones_own(folder, files):
         "c": None,
         "d": "last",
     }
-    assert f"features.numeric: 2 of 4 entities, from {numbers}" in dataset.report.notes
-    assert f"texts.about: 3 of 4 entities, from {texts}" in dataset.report.notes
+    assert f"features.numeric: 2 of 4 entities, from {numbers}, which has 1 unknown to own" in dataset.report.notes
+    assert f"texts.about: 3 of 4 entities, from {texts}, which has 1 unknown to own" in dataset.report.notes
     assert torch.equal(Numbers()(dataset.graph)(dataset.graph).has, feature.has)
     read = TextNgrams(text="about", dim=2, no_text="absent")(dataset.graph)(dataset.graph)
     assert by_entity(read.has.tolist(), dataset) == {"a": True, "b": True, "c": False, "d": True}
