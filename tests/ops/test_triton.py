@@ -34,7 +34,7 @@ def test_matching_with_masks_of_pairs_compiles(op: int, form: int, tmp_path: Pat
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     constants = {"op": op, "form": form, "tile_q": 2, "tile_k": 8, "tile_u": 4}
-    sizes = dict.fromkeys(("start", "salt", "threshold", "num_rows", "group", "num_candidates", "num_units"), "i32")
+    sizes = dict.fromkeys(("start", "salt", "bound", "rows", "group", "num_candidates", "num_units"), "i32")
     for kernel in (matching._forward, matching._backward_query, matching._backward_tail):
         compiles(kernel, constants, sizes, otherwise="*fp32")
 

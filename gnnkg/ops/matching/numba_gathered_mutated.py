@@ -155,9 +155,10 @@ def _give(d_table, i, u, lanes, given):
 
 
 @inlined
-def _give_back(how, gradients, sums, lines, line, query, scale, own, table, d_table, keep, tail_words, pair, u, lanes):
+def _give_back(how, gradients, sums, query, scale, own, table, d_table, keep, tail_words, at, lanes):
     """The sums' gradients by units from u on: added to lines of the query, its own tail and its scale, and to the row's."""
-    (op, _, both, of_table, f, _), (g, g_bare), (i, b, _) = how, gradients, pair
+    (op, _, both, of_table, f, _), (g, g_bare), (i, b, k, u, line, lines) = how, gradients, at
+    pair = i, b, k
     lost, more, more_lost = lines + line, 2 * lines + line, 3 * lines + line
     zero = splat(ZERO)
     num_units = table.shape[1] // 2 if op == MODULUS else table.shape[1]
@@ -303,46 +304,14 @@ def kernels(op: int, drawn: bool, both: bool) -> Kernels:
                 for k in range(num_candidates):
                     coming = rows[min(b * num_candidates + k + AHEAD, len(rows) - 1)]
                     ask_for(table, d_table, coming, start, end, num_units if two else 0, of_table)
-                    pair = ids[b, k], b, k
+                    i = ids[b, k]
                     g = splat(gradient[b, k]), splat(bare[b, k] if both else ZERO)
                     for line in range(num_whole):
-                        u = start + line * LANES
-                        _give_back(
-                            how,
-                            g,
-                            sums,
-                            lines,
-                            line,
-                            query,
-                            scale,
-                            own,
-                            table,
-                            d_table,
-                            keep,
-                            tail_words,
-                            pair,
-                            u,
-                            every,
-                        )
+                        at = i, b, k, start + line * LANES, line, lines
+                        _give_back(how, g, sums, query, scale, own, table, d_table, keep, tail_words, at, every)
                     if num_whole < num_lines:
-                        line, u = num_whole, start + num_whole * LANES
-                        _give_back(
-                            how,
-                            g,
-                            sums,
-                            lines,
-                            line,
-                            query,
-                            scale,
-                            own,
-                            table,
-                            d_table,
-                            keep,
-                            tail_words,
-                            pair,
-                            u,
-                            rest,
-                        )
+                        at = i, b, k, start + num_whole * LANES, num_whole, lines
+                        _give_back(how, g, sums, query, scale, own, table, d_table, keep, tail_words, at, rest)
                 for line in range(num_lines):
                     u = start + line * LANES
                     lanes = lanes_below(num_units - u)

@@ -23,7 +23,7 @@ DOT = tl.constexpr(len(DISTANCES))
 OPS = {**DISTANCES, "dot": DOT}
 FORMS = {"both": 0, "block": 1, "low": 2, "high": 3}
 BOTH, BLOCK, LOW, HIGH = (tl.constexpr(form) for form in FORMS.values())
-NUMBERS = ["start", "salt", "threshold"]
+NUMBERS = ["start", "salt", "bound"]
 """arguments for whose values nothing is to be compiled anew"""
 FIRST, SECOND = tl.constexpr(hashing.FIRST), tl.constexpr(hashing.SECOND)
 
@@ -40,24 +40,24 @@ def _mix(x):
 
 @triton.jit
 @no_type_check
-def _words(form: tl.constexpr, row, component, num_rows, width, start, salt):
+def _words(form: tl.constexpr, row, component, rows, width, start, salt):
     """Of queries or candidates, (rows, components)."""
     d = component
     if form == BLOCK:
         d = component % ((width + 1) // 2)
     elif form == HIGH:
         d = component + width
-    place = (d[None, :] * num_rows + row[:, None]).to(tl.uint32)
+    place = (d[None, :] * rows + row[:, None]).to(tl.uint32)
     return _mix(_mix(place + start.to(tl.uint32)) ^ salt.to(tl.uint32)) & 0xFFFFFFFC | 1
 
 
 @triton.jit
 @no_type_check
-def _keep(form: tl.constexpr, q, k_row, num_rows, component, width, start, salt, threshold):
+def _keep(form: tl.constexpr, q, k_row, rows, component, width, start, salt, bound):
     """Whether components of candidates stay, (queries, candidates, components)."""
-    mine = _words(form, q, component, num_rows, width, start, salt)
-    theirs = _words(form, k_row, component, num_rows, width, start, salt)
-    return (mine[:, None, :] * theirs[None, :, :]).to(tl.int32, bitcast=True) < threshold
+    mine = _words(form, q, component, rows, width, start, salt)
+    theirs = _words(form, k_row, component, rows, width, start, salt)
+    return (mine[:, None, :] * theirs[None, :, :]).to(tl.int32, bitcast=True) < bound
 
 
 @triton.jit
@@ -77,13 +77,13 @@ def _plane(
     in_u,
     width,
     k_row,
-    num_rows,
+    rows,
     start,
     salt,
-    threshold,
+    bound,
 ):
     """Difference (for ``dot`` the mutated component), mask, mutated component, query and scale, as (queries, candidates, units)."""
-    keep = _keep(form, q, k_row, num_rows, column, width, start, salt, threshold)
+    keep = _keep(form, q, k_row, rows, column, width, start, salt, bound)
     t, p = _load(tail, k, column, width, in_k, in_u)[None, :, :], _load(own, q, column, width, in_q, in_u)[:, None, :]
     z = tl.where(keep, t, p)
     x = _load(query, q, column, width, in_q, in_u)[:, None, :]
@@ -101,7 +101,7 @@ def _plane(
 @triton.jit(do_not_specialize=NUMBERS)
 @no_type_check
 def _forward(
-    query, scale, tail, own, out, start, salt, threshold, num_rows, group, num_candidates, num_units,
+    query, scale, tail, own, out, start, salt, bound, rows, group, num_candidates, num_units,
     op: tl.constexpr, form: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
     two: tl.constexpr = op == MODULUS
@@ -113,38 +113,22 @@ def _forward(
     k_local = program % k_blocks * tile_k + tl.arange(0, tile_k)
     in_q, in_k = q_local < group, k_local < num_candidates
     q, k = s * group + q_local, s * num_candidates + k_local
-    k_row = num_rows - num_candidates + k_local
+    k_row = rows - num_candidates + k_local
     total = tl.zeros((tile_q, tile_k), dtype=tl.float32)
     for u0 in range(0, num_units, tile_u):
         u = u0 + tl.arange(0, tile_u)
         in_u = u < num_units
         a, _, _, x, _ = _plane(
-            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, num_rows, start, salt, threshold
+            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, rows, start, salt, bound
         )
         if op == DOT:
             value = x * a
         else:
             b = a
+            v = u + num_units
             if two:
                 b, _, _, _, _ = _plane(
-                    op,
-                    form,
-                    query,
-                    scale,
-                    tail,
-                    own,
-                    q,
-                    k,
-                    u + num_units,
-                    in_q,
-                    in_k,
-                    in_u,
-                    width,
-                    k_row,
-                    num_rows,
-                    start,
-                    salt,
-                    threshold,
+                    op, form, query, scale, tail, own, q, k, v, in_q, in_k, in_u, width, k_row, rows, start, salt, bound
                 )
             value = tl.where(in_u[None, None, :], _phi(op, a, b), 0.0)
         total += tl.sum(value, axis=2)
@@ -154,7 +138,7 @@ def _forward(
 @triton.jit(do_not_specialize=NUMBERS)
 @no_type_check
 def _backward_query(
-    query, scale, tail, own, gradient, d_query, d_scale, d_own, start, salt, threshold, num_rows, group, num_candidates, num_units,
+    query, scale, tail, own, gradient, d_query, d_scale, d_own, start, salt, bound, rows, group, num_candidates, num_units,
     op: tl.constexpr, form: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
     two: tl.constexpr = op == MODULUS
@@ -175,9 +159,9 @@ def _backward_query(
         k_local = k0 + tl.arange(0, tile_k)
         in_k = k_local < num_candidates
         k = s * num_candidates + k_local
-        k_row = num_rows - num_candidates + k_local
+        k_row = rows - num_candidates + k_local
         a, keep, z, x, c = _plane(
-            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, num_rows, start, salt, threshold
+            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, rows, start, salt, bound
         )
         g = _load(gradient, q, k_local, num_candidates, in_q, in_k)[:, :, None]
         if op == DOT:
@@ -186,26 +170,10 @@ def _backward_query(
         else:
             b = a
             keep_b = keep
+            v = u + num_units
             if two:
                 b, keep_b, _, _, _ = _plane(
-                    op,
-                    form,
-                    query,
-                    scale,
-                    tail,
-                    own,
-                    q,
-                    k,
-                    u + num_units,
-                    in_q,
-                    in_k,
-                    in_u,
-                    width,
-                    k_row,
-                    num_rows,
-                    start,
-                    salt,
-                    threshold,
+                    op, form, query, scale, tail, own, q, k, v, in_q, in_k, in_u, width, k_row, rows, start, salt, bound
                 )
             value = _slope(op, a, b, g)
             if two:
@@ -231,7 +199,7 @@ def _backward_query(
 @triton.jit(do_not_specialize=NUMBERS)
 @no_type_check
 def _backward_tail(
-    query, scale, tail, own, gradient, d_tail, start, salt, threshold, num_rows, group, num_candidates, num_units,
+    query, scale, tail, own, gradient, d_tail, start, salt, bound, rows, group, num_candidates, num_units,
     op: tl.constexpr, form: tl.constexpr, tile_q: tl.constexpr, tile_k: tl.constexpr, tile_u: tl.constexpr,
 ):  # fmt: skip
     two: tl.constexpr = op == MODULUS
@@ -241,7 +209,7 @@ def _backward_tail(
     s = program // (k_blocks * u_blocks)
     k_local = program // u_blocks % k_blocks * tile_k + tl.arange(0, tile_k)
     k, in_k = s * num_candidates + k_local, k_local < num_candidates
-    k_row = num_rows - num_candidates + k_local
+    k_row = rows - num_candidates + k_local
     u = program % u_blocks * tile_u + tl.arange(0, tile_u)
     in_u = u < num_units
     sum_a = tl.zeros((tile_k, tile_u), dtype=tl.float32)
@@ -250,7 +218,7 @@ def _backward_tail(
         q_local = q0 + tl.arange(0, tile_q)
         q, in_q = s * group + q_local, q_local < group
         a, keep, _, x, c = _plane(
-            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, num_rows, start, salt, threshold
+            op, form, query, scale, tail, own, q, k, u, in_q, in_k, in_u, width, k_row, rows, start, salt, bound
         )
         g = _load(gradient, q, k_local, num_candidates, in_q, in_k)[:, :, None]
         if op == DOT:
@@ -258,26 +226,10 @@ def _backward_tail(
         else:
             b = a
             keep_b = keep
+            v = u + num_units
             if two:
                 b, keep_b, _, _, _ = _plane(
-                    op,
-                    form,
-                    query,
-                    scale,
-                    tail,
-                    own,
-                    q,
-                    k,
-                    u + num_units,
-                    in_q,
-                    in_k,
-                    in_u,
-                    width,
-                    k_row,
-                    num_rows,
-                    start,
-                    salt,
-                    threshold,
+                    op, form, query, scale, tail, own, q, k, v, in_q, in_k, in_u, width, k_row, rows, start, salt, bound
                 )
             value = _slope(op, a, b, g)
             if two:
