@@ -122,6 +122,34 @@ def test_rates_of_0_and_1_are_exact(op: str, form: Form, tables: int) -> None:
     torch.testing.assert_close(nothing, getattr(matching, op)(query, own.unsqueeze(1)).expand_as(nothing), **tolerance)
 
 
+@pytest.mark.parametrize("op", OPS)
+def test_own_tails_gradients_are_sums_of_their_own(op: str) -> None:
+    """Of the gradient of what masks take out: that of the sum without masks, a million times as large, costs no digit of it."""
+    query, own, tail = torch.randn(16, 32), torch.randn(16, 32), torch.randn(1, 64, 32)
+    gradients = torch.randn(16, 64), 1e-6 * torch.randn(16, 64)
+
+    def of_own(convert: torch.dtype) -> Tensor:
+        vectors = [x.to(convert).requires_grad_() for x in (query, own, tail)]
+        sums = matching.both(op, vectors[0], vectors[2], Mix(vectors[1], Drawn(RATE, 3)))
+        return torch.autograd.grad(sums, vectors[1], [g.to(convert) for g in gradients])[0]
+
+    exact = of_own(torch.float64)
+    assert (of_own(torch.float32) - exact).norm() < 1e-5 * exact.norm()
+
+
+@pytest.mark.parametrize("op", ["l1", "squared", "modulus"])
+@pytest.mark.parametrize("queries", [2, 18])
+@pytest.mark.parametrize("large", [math.inf, 3e19])
+def test_infinity_comes_through(op: str, queries: int, large: float) -> None:
+    """A query's, or that of a square that is too large: both sums are infinite where the mask keeps one such component."""
+    query, own, tail = torch.randn(queries, 4), torch.randn(queries, 4), torch.randn(1, 19, 4)
+    query[1, :2] = large if op != "l1" else math.inf
+    found = matching.both(op, query, tail, Mix(own, Drawn(RATE, 3)))
+    for sums in found:
+        assert sums[1].eq(math.inf).all()
+        assert sums[torch.arange(queries) != 1].isfinite().all()
+
+
 def test_what_is_refused() -> None:
     query, tail = torch.randn(2, 4), torch.randn(1, 3, 4)
     with pytest.raises(ValueError, match="probability"):

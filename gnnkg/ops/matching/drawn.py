@@ -3,14 +3,15 @@
 Each component of a query has a random word, and each of a candidate; a mask is made of the product of two. For query b of B,
 candidate k of K and component d:
 
-    word(row, d)  = key(d * (B + K) + row) with its last two bits set to 01        ``gnnkg.ops.hashing``; rows below B are queries
+    word(row, d)  = key(d * (B + K) + row) with its last two bits set to 01        ``gnnkg.ops.hashing``; rows below B are queries,
+                                                                                   and D * (B + K) is at most 2^32
     keep[b, k, d] = word(b, d) * word(B + k, d) mod 2^32, as a signed number, < 2^32 * rate - 2^31
 
 Such words are a group under multiplication, so a product is as random as its factors: the masks of one query are independent of
-each other, those of one candidate too, and any three of all. (Of four that two queries have with two candidates, the fourth product
-follows from the others, as in simple tabulation hashing, Pătraşcu and Thorup, 2012; the tests see nothing of it in the masks.) So
-sums of losses and gradients have the means and variances that independent masks give. The rate is a multiple of 2^-30; 0 and 1
-are exact.
+each other, those of one candidate too, and any three of all. Of four that two queries have with two candidates, the fourth
+product follows from the others, as in simple tabulation hashing (Pătraşcu and Thorup, 2012); the tests see nothing of it in the
+masks. So each query's loss and gradients are distributed as with independent masks. The rate is a multiple of 2^-30; 0 and 1 are
+exact.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Int32
 from torch import Tensor
 
 from gnnkg.ops.hashing import WORD, keys
 
+RANDOM, FIXED = WORD - 3, 1
+"""the bits of a word that are random, and those that all have"""
 STEPS = 1 << 30
 """in which rates are counted"""
 LOWEST = -(1 << 31)
@@ -60,12 +63,12 @@ class Drawn(NamedTuple):
 
 
 def words(
-    drawn: Drawn, num_queries: int, num_candidates: int, width: int
-) -> tuple[Int[Tensor, "B D"], Int[Tensor, "K D"]]:
+    drawn: Drawn, num_queries: int, num_candidates: int, width: int, device: torch.device | str | None = None
+) -> tuple[Int32[Tensor, "B D"], Int32[Tensor, "K D"]]:
     """Of queries and of candidates."""
     rows = num_queries + num_candidates
-    place = drawn.components(width) * rows + torch.arange(rows).unsqueeze(1)
-    found = keys(place, drawn.seed) & WORD - 3 | 1
+    place = drawn.components(width).to(device) * rows + torch.arange(rows, device=device).unsqueeze(1)
+    found = (keys(place, drawn.seed) & RANDOM | FIXED).to(torch.int32)
     return found[:num_queries], found[num_queries:]
 
 
@@ -73,6 +76,5 @@ def masks(
     drawn: Drawn, num_queries: int, num_candidates: int, width: int, device: torch.device | str | None = None
 ) -> Bool[Tensor, "B K D"]:
     """The definition, stored: for the reference, for scorers that are no sum over components, and for tests."""
-    of_queries, of_candidates = (x.to(device) for x in words(drawn, num_queries, num_candidates, width))
-    product = of_queries.unsqueeze(1) * of_candidates & WORD
-    return (product ^ -LOWEST) + LOWEST < drawn.threshold
+    of_queries, of_candidates = words(drawn, num_queries, num_candidates, width, device)
+    return of_queries.unsqueeze(1) * of_candidates < drawn.threshold

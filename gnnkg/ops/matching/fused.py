@@ -30,7 +30,7 @@ class Backend(Protocol):
     ``triton_drawn.py`` is like it, but takes a ``Drawn`` after ``op`` and own tails (B, D) in the place of the weight, and gives
     these a gradient too. ``numba.py`` is asked for a ``Form``, and takes own tails after the weight, of which queries may share
     rows: query b has row b * G // B; of both sums ``backward`` takes both gradients. Own tails that come first, (B, 1 + K),
-    follow. ``numba_drawn.py`` is like it, with a ``Drawn`` in the place of the weight.
+    follow. ``numba_drawn.py`` is like it, but takes no weight, and a ``Drawn`` after ``op``.
     """
 
     @staticmethod

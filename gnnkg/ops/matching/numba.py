@@ -10,6 +10,9 @@ Nothing of size (B, K, D) is made, apart from the gradient of tails that have th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -84,22 +87,17 @@ def forward(
     """
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     scale = query if scale is None else scale  # any array will do where it is not read
-    offset, factor = np.float32(form.margin or 0), np.float32(1 if form.margin is None else -1)
-    lead = 0 if leader is None else 1
-    out = cpu.empty(num_queries, lead + num_candidates)
-    bare = cpu.empty(*out.shape) if form.both else out
     weights, weight, place = _weights(weight, query)
     lost = torch.zeros(num_queries, 1, dtype=torch.float32)
     if own is not None:
         lost = own_forward(op, query, scale, own, weight, place, weights == "query")
-    if leader is not None:
-        whole = own_forward(op, query, scale, leader, weight, place, False)
-        bare[:, :1] = out[:, :1] = whole.mul_(float(factor)).add_(float(offset))
+    whole = None if leader is None else own_forward(op, query, scale, leader, weight, place, False)
+    out, bare, written = room(form, num_queries, num_candidates, whole)
     work = num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
         loops = numba_kernels.kernels(OPS[op], weights, form.both)
         num_tasks = num_queries * -(-num_candidates // COLUMNS)
-        arrays = query, scale, tail, weight, place, lost, lead, offset, factor, out, bare
+        arrays = query, scale, tail, weight, place, lost, *written, out, bare
     else:
         panels = packed(tail)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_panels.QUERIES)
@@ -108,7 +106,7 @@ def forward(
             divided, order, number = True, *_divided(weight)
         loops = numba_panels.kernels(OPS[op], weights, form.both, divided)
         weight = packed(weight) if weights == "candidate" else weight
-        arrays = query, scale, panels, weight, place, order, number, lost, lead, offset, factor, out, bare
+        arrays = query, scale, panels, weight, place, order, number, lost, *written, out, bare
     cpu.run(loops.forward, num_tasks, work, *arrays)
     return (bare, out) if form.both else out
 
@@ -127,13 +125,8 @@ def backward(
     """Gradients of query, scale, tail, weight (which gets none), own and leader, from one of the sums or from those of both."""
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     few = num_queries < MIN_SHARED * num_tables
-    if (
-        form.margin is not None and few
-    ):  # elsewhere all that they give is smaller than they are, and is negated in their stead
-        gradients = tuple(-each for each in gradients)
     num_units = width // 2 if op == "modulus" else width
-    lead = 0 if leader is None else 1
-    bare, gradient = (strided(each[:, lead:]) for each in (gradients[0], gradients[-1]))
+    first, bare, gradient = parted(turned(form, few, gradients, torch.neg), leader)
     weights, weight, place = _weights(weight, query)
     work = num_queries * num_candidates * width
     inputs = query, query if scale is None else scale
@@ -158,11 +151,46 @@ def backward(
     if own is not None:
         d_own = own_backward(op, inputs, own, weight, place, weights == "query", gradient, by_query)
     if leader is not None:
-        first = strided(torch.stack([each[:, :1] for each in gradients]).sum(0))
-        d_leader = own_backward(op, inputs, leader, weight, place, False, first, by_query)
+        d_leader = own_backward(op, inputs, leader, weight, place, False, strided(first), by_query)
     d_query, d_scale = by_query
     found = d_query, None if scale is None else d_scale, d_tail, None, d_own, d_leader
-    return found if form.margin is None or few else tuple(None if each is None else each.neg_() for each in found)
+    return turned(form, not few, found, Tensor.neg_)
+
+
+def room(
+    form: Form, num_queries: int, num_candidates: int, leaders: Float[Tensor, "B 1"] | None
+) -> tuple[Float[Tensor, "B X"], Float[Tensor, "B X"], tuple[int, np.float32, np.float32]]:
+    """For the sums with weights and those without (or the same), where those of leaders stand already; and the column in which
+    candidates begin, and the offset and factor of what is written of a sum.
+    """
+    offset, factor = form.margin or 0.0, 1.0 if form.margin is None else -1.0
+    lead = 0 if leaders is None else 1
+    out = cpu.empty(num_queries, lead + num_candidates)
+    bare = cpu.empty(*out.shape) if form.both else out
+    if leaders is not None:
+        bare[:, :1] = out[:, :1] = leaders.mul_(factor).add_(offset)
+    return out, bare, (lead, np.float32(offset), np.float32(factor))
+
+
+def turned(
+    form: Form, here: bool, values: tuple[Tensor | None, ...], negative: Callable[[Tensor], Tensor]
+) -> tuple[Any, ...]:
+    """What a margin turns round, ``here``: where tables are of few queries the gradients given, elsewhere those found, most often
+    smaller.
+    """
+    if form.margin is None or not here:
+        return values
+    return tuple(None if each is None else negative(each) for each in values)
+
+
+def parted(
+    gradients: tuple[Tensor, ...], leader: Tensor | None
+) -> tuple[Float[Tensor, "B X"], tuple[np.ndarray, int, int], tuple[np.ndarray, int, int]]:
+    """Those of leaders (none where there are none), and for kernels those of the sums without weights and with them."""
+    lead = 0 if leader is None else 1
+    first = torch.stack([each[:, :lead] for each in gradients]).sum(0)
+    bare, gradient = (strided(each[:, lead:]) for each in (gradients[0], gradients[-1]))
+    return first, bare, gradient
 
 
 def own_forward(

@@ -23,8 +23,11 @@ from gnnkg.ops.matching.numba import (
     own_backward,
     own_forward,
     packed,
+    parted,
+    room,
     strided,
     transposed,
+    turned,
     units_of_task,
 )
 from gnnkg.ops.matching.numba_drawn_kernels import OPS
@@ -64,12 +67,8 @@ def forward(
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     query_words, tail_words = words(drawn.seed, drawn.components(width), num_queries, num_candidates)
     threshold = np.int32(drawn.threshold)
-    lead, sign = 0 if leader is None else 1, 1 if form.margin is None else -1
-    written = lead, np.float32(form.margin or 0), np.float32(sign)
-    out = cpu.empty(num_queries, lead + num_candidates)
-    bare = cpu.empty(*out.shape) if form.both else out
-    if leader is not None:
-        bare[:, :1] = out[:, :1] = _of_leader(op, query, factor, leader).mul_(sign).add_(form.margin or 0)
+    leaders = None if leader is None else _of_leader(op, query, factor, leader)
+    out, bare, written = room(form, num_queries, num_candidates, leaders)
     work = 2 * num_queries * num_candidates * width
     if num_queries < MIN_SHARED * num_tables:
         loops = numba_drawn_kernels.kernels(OPS[op], form.both)
@@ -119,12 +118,7 @@ def backward(
     factor = query if scale is None else scale  # any array will do where it is not read
     num_queries, (num_tables, num_candidates, width) = query.shape[0], tail.shape
     few = num_queries < MIN_SHARED * num_tables
-    if (
-        form.margin is not None and few
-    ):  # elsewhere what they give is smaller than they are, and is negated in their stead
-        gradients = tuple(-each for each in gradients)
-    lead = 0 if leader is None else 1
-    bare, gradient = (strided(each[:, lead:]) for each in (gradients[0], gradients[-1]))
+    first, bare, gradient = parted(turned(form, few, gradients, torch.neg), leader)
     query_words, tail_words = words(drawn.seed, drawn.components(width), num_queries, num_candidates)
     threshold = np.int32(drawn.threshold)
     work = 3 * num_queries * num_candidates * width
@@ -147,7 +141,6 @@ def backward(
     d_query, d_scale, d_own = by_query
     d_leader = None
     if leader is not None:
-        first = torch.stack([each[:, :1] for each in gradients]).sum(0)
         if op == "dot":
             d_query.addcmul_(first, leader)
             d_leader = first * query
@@ -155,4 +148,4 @@ def backward(
             more = [d_query, d_scale]
             d_leader = own_backward(op, (query, factor), leader, *UNWEIGHTED, strided(first), more)
     found = d_query, None if scale is None else d_scale, d_tail, d_own, d_leader
-    return found if form.margin is None or few else tuple(None if each is None else each.neg_() for each in found)
+    return turned(form, not few, found, Tensor.neg_)

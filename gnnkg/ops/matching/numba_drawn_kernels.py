@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gnnkg.ops.cpu import kernel
+from gnnkg.ops.matching import drawn
 from gnnkg.ops.matching.numba_kernels import COLUMNS, MODULUS, SQUARED, ZERO, phi, slope
 from gnnkg.ops.matching.numba_kernels import OPS as DISTANCES
 from gnnkg.ops.numba_hashing import key_of
@@ -21,7 +22,7 @@ from gnnkg.ops.numba_hashing import key_of
 OPS = {**DISTANCES, "dot": len(DISTANCES)}
 
 ONE = np.float32(1)
-FOURS, ONE_BIT = np.uint32(0xFFFFFFFC), np.uint32(1)
+RANDOM, FIXED = np.uint32(drawn.RANDOM), np.uint32(drawn.FIXED)
 
 
 @kernel
@@ -35,7 +36,7 @@ def fill_words(first, last, start, salt, places, out):
     """out (rows, D), for ``places`` (D,), where rows begin; a task is a row."""
     for row in range(first, last):
         for d in range(len(places)):
-            out[row, d] = np.int32(np.uint32((key_of(start, salt, np.uint32(places[d] + row)) & FOURS) | ONE_BIT))
+            out[row, d] = np.int32(np.uint32((key_of(start, salt, np.uint32(places[d] + row)) & RANDOM) | FIXED))
 
 
 class Kernels(NamedTuple):
@@ -55,10 +56,10 @@ def kernels(op: int, both: bool) -> Kernels:
     scaled = op == SQUARED
 
     @kernel
-    def draw(mine, theirs, threshold, keep):
+    def draw(query_words, tail_words, b, k, threshold, keep):
         """The mask of one pair, as numbers."""
         for d in range(len(keep)):
-            keep[d] = ONE if kept(mine[d], theirs[d], threshold) else ZERO
+            keep[d] = ONE if kept(query_words[b, d], tail_words[k, d], threshold) else ZERO
 
     @kernel
     def forward(
@@ -85,7 +86,7 @@ def kernels(op: int, both: bool) -> Kernels:
                     of_own[d] = q[d] * p[d] if dot else phi(op, q[d] - (c[d] * p[d] if scaled else p[d]), ZERO)
             for k in range(k0, min(k0 + COLUMNS, num_candidates)):
                 t = tail[s, k]
-                draw(query_words[b], tail_words[k], threshold, keep)
+                draw(query_words, tail_words, b, k, threshold, keep)
                 total, bare_total = ZERO, ZERO
                 if two:
                     for d in range(width):
@@ -144,7 +145,7 @@ def kernels(op: int, both: bool) -> Kernels:
                 g, g_bare = gradient[0][b * gradient[1] + k], bare[0][b * bare[1] + k] if both else ZERO
                 if b == s * group:
                     dt[:] = ZERO
-                draw(query_words[b], tail_words[k], threshold, keep)
+                draw(query_words, tail_words, b, k, threshold, keep)
                 if two:
                     for d in range(width):
                         z[d] = t[d] if keep[d] > ZERO else p[d]

@@ -37,10 +37,10 @@ from gnnkg.ops.matching.numba_fours import (
 )
 from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, TINY, ZERO
 from gnnkg.ops.matching.numba_kernels import slope as slope_of_one
-from gnnkg.ops.simd import LANES, aligned, fma, inlined, inverse_root, load, root, splat, store, strict
+from gnnkg.ops.simd import LANES, aligned, fma, inlined, inverse_root, load, root, select, splat, store, strict
 
 DOT = OPS["dot"]
-ONE = np.float32(1)
+ONE, INFINITY = np.float32(1), np.float32(np.inf)
 
 QUERIES = 16
 """in a task of the forward pass: what is looked for stays in the first-level cache beside a panel"""
@@ -78,12 +78,12 @@ def _by_division(f, g, by):
 @inlined
 def _by_estimate(a, b):
     x = fma(a, a, fma(b, b, splat(TINY)))
-    return x * inverse_root(x)
+    return select(x < splat(INFINITY), x * inverse_root(x), x)
 
 
 @inlined
 def _moduli(f, g):
-    """``phis`` of a modulus by an estimate of 1 / root, where those take roots, likewise. Of a square beyond float32 it is NaN."""
+    """``phis`` of a modulus by an estimate of 1 / root, where those take roots, likewise."""
     return (
         _by_estimate(f[0], g[0]),
         _by_estimate(f[1], g[1]),
@@ -171,9 +171,8 @@ def kernels(op: int, both: bool) -> Kernels:
     ):
         """d_query, d_scale and d_own are transposed, (D, B); a task is so many ``units`` of a table.
 
-        The lines hold the gradients of each query: of a modulus those of the sum, elsewhere of the two sums together, which is what
-        a component has that stays the candidate's; then those of ``bare``, zero where there is none, which is what one has that
-        does not. What is between the two is lost to the own tail.
+        The lines hold the gradients of each query: those of the sum, which a component has that stays the candidate's and which is
+        lost to the own tail where it does not, then those of ``bare``, which every component has.
         """
         width, num_blocks = tail.shape[1], tail.shape[2] // LANES
         num_units = width // 2 if two else width
@@ -209,19 +208,16 @@ def kernels(op: int, both: bool) -> Kernels:
                     for row in range(b, end):
                         start, bare_start, i = row * gradient[1] + k0, row * bare[1] + k0, (row - b) * BLOCKS
                         read_gradients(
-                            lines, i, others, given, start, given_bare, bare_start, columns, both, not two, True
+                            lines, i, others, given, start, given_bare, bare_start, columns, both, False, both
                         )
                     # for queries that are not there the last one stands, with gradients of zero (which an infinite one makes NaN)
                     for i in range((end - b) * BLOCKS, FOUR * BLOCKS):
                         store(lines, i, splat(ZERO))
                         store(lines, others + i, splat(ZERO))
-                    everything = zeros
-                    for j in range(blocks):
-                        everything = plus(everything, loads(lines, PLACES, j))
                     for u in range(u0, u1):
                         q, mine = splats(query, rows, u), splats(query_words, rows, u)
                         c = splats(scale, rows, u) if scaled else q
-                        sums, more_sums, stayed, lost, more_lost = zeros, zeros, zeros, zeros, zeros
+                        sums, more_sums, lost, more_lost = zeros, zeros, zeros, zeros
                         if two:
                             v = num_units + u
                             q_imaginary, mine_too = splats(query, rows, v), splats(query_words, rows, v)
@@ -249,8 +245,8 @@ def kernels(op: int, both: bool) -> Kernels:
                                 d = load(d_tails, line + imaginary_lines)
                                 store(d_tails, line + imaginary_lines, d - sum_of(more))
                             else:
-                                by = chosen(keep, by, bare_by)
-                                stayed = plus(stayed, by)
+                                lost = chosen(keep, lost, plus(lost, by))
+                                by = chosen(keep, plus(by, bare_by), bare_by)
                             if dot:
                                 sums = fmas(by, same(t), sums)
                                 store(d_tails, line, sum_of_products(by, q, load(d_tails, line)))
@@ -264,12 +260,10 @@ def kernels(op: int, both: bool) -> Kernels:
                                     by = times(by, c)
                                 store(d_tails, line, load(d_tails, line) - sum_of(by))
                         add_totals(d_query, u, b, b1, sums)
+                        add_totals(d_own, u, b, b1, lost)
                         if two:
                             add_totals(d_query, num_units + u, b, b1, more_sums)
-                            add_totals(d_own, u, b, b1, lost)
                             add_totals(d_own, num_units + u, b, b1, more_lost)
-                        else:
-                            add_totals(d_own, u, b, b1, differences(everything, stayed))
                         if scaled:
                             add_totals(d_scale, u, b, b1, more_sums)
             for w in range(u0, u1):

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnkg.ops import hashing
+from gnnkg.ops.matching import drawn as definition
 from gnnkg.ops.matching.drawn import Drawn
 from gnnkg.ops.matching.triton import LAUNCH, MODULUS, SQUARED, _load, _phi, _slope, blocks
 from gnnkg.ops.matching.triton import OPS as DISTANCES
@@ -26,6 +27,7 @@ BOTH, BLOCK, LOW, HIGH = (tl.constexpr(form) for form in FORMS.values())
 NUMBERS = ["start", "salt", "bound"]
 """arguments for whose values nothing is to be compiled anew"""
 FIRST, SECOND = tl.constexpr(hashing.FIRST), tl.constexpr(hashing.SECOND)
+RANDOM, FIXED = tl.constexpr(definition.RANDOM), tl.constexpr(definition.FIXED)
 
 
 @triton.jit
@@ -48,7 +50,7 @@ def _words(form: tl.constexpr, row, component, rows, width, start, salt):
     elif form == HIGH:
         d = component + width
     place = (d[None, :] * rows + row[:, None]).to(tl.uint32)
-    return _mix(_mix(place + start.to(tl.uint32)) ^ salt.to(tl.uint32)) & 0xFFFFFFFC | 1
+    return _mix(_mix(place + start.to(tl.uint32)) ^ salt.to(tl.uint32)) & RANDOM | FIXED
 
 
 @triton.jit
