@@ -77,7 +77,7 @@ def forward(
         cpu.run(loops.forward, num_tasks, work, query, factor, own, tail, *masks, *written, out, bare)
     else:
         loops = numba_drawn_panels.kernels(OPS[op], form.both)
-        panels, mine = packed(tail), _of_own(op, query, scale, own)
+        panels, mine = packed(tail), of_own(op, query, scale, own)
         num_tasks = num_tables * panels.shape[1] * -(-(num_queries // num_tables) // numba_drawn_panels.QUERIES)
         masks = query_words, _laid(packed, tail_words), threshold
         cpu.run(loops.forward, num_tasks, work, query, factor, mine, panels, *masks, *written, out, bare)
@@ -89,7 +89,7 @@ def _laid(out: Callable[[Tensor], Tensor], tail_words: Int32[Tensor, "K D"]) -> 
     return out(tail_words.view(torch.float32).unsqueeze(0)).view(torch.int32)
 
 
-def _of_own(op: str, query: Tensor, scale: Tensor | None, own: Tensor) -> Float[Tensor, "B D"]:
+def of_own(op: str, query: Tensor, scale: Tensor | None, own: Tensor) -> Float[Tensor, "B D"]:
     """Each component's share of the sum where it is the own tail's; of a modulus, which has two, the differences."""
     if op == "modulus":
         return query - own

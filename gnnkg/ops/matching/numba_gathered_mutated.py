@@ -15,9 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkg.ops import cpu
-from gnnkg.ops.matching import reference
 from gnnkg.ops.matching.drawn import Drawn
-from gnnkg.ops.matching.numba_drawn import words
+from gnnkg.ops.matching.numba_drawn import of_own, words
 from gnnkg.ops.matching.numba_drawn_kernels import OPS
 from gnnkg.ops.matching.numba_gathered import AHEAD, DOT, Kernels, Rows, ask_for, tasks
 from gnnkg.ops.matching.numba_kernels import MODULUS, SQUARED, ZERO
@@ -56,9 +55,7 @@ def forward(
     query, own, scale = query.contiguous(), own.contiguous(), None if scale is None else scale.contiguous()
     out = cpu.empty(*rows.ids.shape)
     bare = cpu.empty(*rows.ids.shape) if both else out
-    # what each component adds where it is the own tail's; of a modulus, which has two, the difference
-    units: reference.Units = getattr(reference, f"{op}_units")
-    mine = query - own if op == "modulus" else units(query, own if scale is None else scale * own)
+    mine = of_own(op, query, scale, own)
     masks = _masks(op, keep, rows)
     loops = kernels(OPS[op], isinstance(keep, Drawn), both)
     arrays = query, query if scale is None else scale, *rows.arrays(), mine, *masks
