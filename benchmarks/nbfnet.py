@@ -74,9 +74,9 @@ def run(way: str, dataset: str, batch: int, steps: int, dependent: bool, recompu
     for step in range(steps + 2):
         start = time.perf_counter()
         torch.manual_seed(step)
+        optimizer.zero_grad()
         with use_reference() if way == "torch" else nullcontext():
             value = objective(model, plan[step])["loss"]
-            optimizer.zero_grad()
             value.backward()
         optimizer.step()
         seconds.append(time.perf_counter() - start)

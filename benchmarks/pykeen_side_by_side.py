@@ -117,8 +117,8 @@ def own_step(name: str, share: str) -> dict[str, float]:
     times = []
     for step in range(STEPS + WARM):
         start = time.perf_counter()
-        loss = sum(objective(model, plan[step]).values())
         optimizer.zero_grad()
+        loss = sum(objective(model, plan[step]).values())
         loss.backward()
         optimizer.step()
         times.append(time.perf_counter() - start)
@@ -171,8 +171,8 @@ def own_quality(name: str, minutes: float) -> dict[str, float]:
     start, step = time.perf_counter(), 0
     while time.perf_counter() - start < 60 * minutes:
         torch.manual_seed(step_seed(0, step))
-        loss = sum(objective(model, plan[step]).values())
         optimizer.zero_grad()
+        loss = sum(objective(model, plan[step]).values())
         loss.backward()
         optimizer.step()
         step += 1

@@ -78,8 +78,8 @@ def epoch(entities: int, sparse: bool) -> dict[str, float]:
     def step(number: int) -> float:
         begin = time.perf_counter()
         torch.manual_seed(number)
-        loss = torch.stack(list(objective(model, plan[number]).values())).sum()
         optimizer.zero_grad()
+        loss = torch.stack(list(objective(model, plan[number]).values())).sum()
         loss.backward()
         optimizer.step()
         return time.perf_counter() - begin

@@ -57,8 +57,8 @@ def stepper(graph: KnowledgeGraph, name: str, way: Way, queries: Queries) -> Cal
 
     def step(number: int) -> float:
         torch.manual_seed(number)
-        loss = torch.stack(list(objective(model, plan[number]).values())).sum()
         optimizer.zero_grad()
+        loss = torch.stack(list(objective(model, plan[number]).values())).sum()
         loss.backward()
         optimizer.step()
         return loss.item()

@@ -147,9 +147,9 @@ def fit(
                 for begins in filter(None, (model.before_epoch, objective.before_epoch, before_epoch)):
                     begins(step // plan.steps_per_epoch)
             torch.manual_seed(step_seed(seed, step, fabric.global_rank))
+            wrapped.zero_grad()  # before the forward pass, so that it needs no room beside the last gradients
             losses = module(*_share(plan[step], fabric.global_rank, fabric.world_size))
             at.account(losses, explosion, run.checkpoint if run else None)
-            wrapped.zero_grad()
             fabric.backward(torch.stack(list(losses.values())).sum())
             if clip_norm is not None:
                 fabric.clip_gradients(module, wrapped, max_norm=clip_norm)

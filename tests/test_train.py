@@ -282,6 +282,18 @@ def test_the_hook_is_called_before_each_epoch():
     assert seen == [0, 1, 2]
 
 
+def test_no_gradients_are_held_while_a_step_is_computed():
+    dataset = ring()
+    model, objective = parts(dataset)
+    held: list[bool] = []
+    seen = model.encoder.register_forward_pre_hook(
+        lambda *_: held.append(any(each.grad is not None for each in model.parameters()))
+    )
+    fit(model, objective, dataset, optimizer=partial(Adagrad, lr=0.1), **(SETTINGS | {"steps": 5, "validate_every": 5}))
+    seen.remove()
+    assert held[:5] == [False] * 5
+
+
 def test_further_figures_stand_in_the_report_and_their_time_does_not_count():
     dataset = ring()
     model, objective = parts(dataset)

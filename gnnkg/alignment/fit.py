@@ -154,9 +154,9 @@ def fit_alignment(
         seeds = data.train if pseudo is None else torch.cat([data.train, pseudo.promoted])
         for pairs in _batches(data.joint(seeds), batch_size, step_seed(seed, epoch)):
             torch.manual_seed(step_seed(seed, at.step))
+            opt.zero_grad()  # before the forward pass, so that it needs no room beside the last gradients
             losses = _losses(encoder, objective, graph, pairs.to(device))
             at.account(losses, explosion, checkpoint)
-            opt.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(parts.parameters(), clip_norm)

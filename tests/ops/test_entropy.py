@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from gnnkg.ops import cpu
 from gnnkg.ops.backends import use_reference
-from gnnkg.ops.entropy import cross_entropy, reference
+from gnnkg.ops.entropy import cross_entropy, numba, reference
 
 SHAPES = (1, 1), (5, 7), (40, 1025), (9, 64), (3, 300)
 
@@ -62,6 +62,24 @@ def test_nothing_takes_part(again: bool) -> None:
     if again:
         assert torch.autograd.grad(gradient.square().sum(), scores)[0].isfinite().all()
     assert cross_entropy(torch.empty(0, 5), torch.empty(0, 5)).shape == (0,)
+
+
+@pytest.mark.parametrize("offset", [-1e4, -3.0, 0.0, 3.0])
+def test_the_largest_score_is_taken_out_wherever_it_stands(offset: float) -> None:
+    """Otherwise an exponential is infinite, or all are zero. As bits, numbers below zero are in the other order."""
+    for num_columns in (1, 2, 65):
+        scores = offset - 100 * torch.rand(num_columns, num_columns)
+        scores[torch.eye(num_columns, dtype=torch.bool)] = offset
+        label = torch.eye(num_columns)
+        exact = reference.cross_entropy(scores.double(), label.double(), None)
+        assert_close(cross_entropy(scores, label), exact.float(), rtol=1e-5, atol=1e-6)
+        top = numba.forward(scores, label, None)[1]
+        assert torch.equal(top, scores.max(1).values)
+        hidden = label < 1  # the largest takes no part
+        if num_columns > 1:
+            assert torch.equal(
+                numba.forward(scores, label, hidden)[1], scores.masked_fill(~hidden, -math.inf).max(1).values
+            )
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

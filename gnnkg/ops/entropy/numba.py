@@ -19,13 +19,14 @@ from gnnkg.ops import cpu
 from gnnkg.ops.simd import as_float, wide
 
 BLOCK = 8  # queries in a task
-LANES = 64
 ZERO, LEAST, LOG2E = np.float32(0), np.float32(-87), np.float32(1.4426950408889634)
 LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 E0, E1, E2, E3, E4, E5, E6 = (
     np.float32(c) for c in (1, 1.00000003632, 0.49999992079, 0.1666642017, 0.04166822564, 0.00837481578, 0.00138368418)
 )
-EXPONENT, PLACE = np.int32(127), np.int32(23)
+EXPONENT, PLACE, SIGN = np.int32(127), np.int32(23), np.int32(31)
+LARGEST, LOWEST = np.int32(0x7FFFFFFF), np.int32(-0x7F800001)
+"""the bits that tell numbers below zero apart in size, and what stands for -infinity"""
 EVERY = torch.ones(1, 1, dtype=torch.bool)
 
 
@@ -85,18 +86,14 @@ def _kernels(masked):
     def forward(first, last, scores, value, mask, out, top, inverse, total):
         wide()
         num_queries, num_columns = scores.shape
-        tops = np.empty(LANES, np.float32)
         for b in range(first * BLOCK, min(last * BLOCK, num_queries)):
             s, y, m = scores[b], value[b if len(value) > 1 else 0], mask[b if masked else 0]
-            tops[:] = -np.inf  # LANES maxima at once: a loop for one of them is no vector loop
-            for j0 in range(0, num_columns - num_columns % LANES, LANES):
-                for i in range(LANES):
-                    here = s[j0 + i] if not masked or m[j0 + i] else np.float32(-np.inf)
-                    tops[i] = here if here > tops[i] else tops[i]
-            for j in range(num_columns - num_columns % LANES, num_columns):
-                here = s[j] if not masked or m[j] else np.float32(-np.inf)
-                tops[0] = here if here > tops[0] else tops[0]
-            most = tops.max()
+            words, top_word = s.view(np.int32), LOWEST
+            for j in range(num_columns):  # as integers of the same order: with floats it would be no vector loop
+                here = words[j] ^ ((words[j] >> SIGN) & LARGEST)
+                here = here if not masked or m[j] else LOWEST
+                top_word = here if here > top_word else top_word
+            most = as_float(top_word ^ ((top_word >> SIGN) & LARGEST))
             summed = ZERO
             for j in range(num_columns):
                 each = _exp(_minus(s[j], most))
