@@ -104,7 +104,20 @@ def read_as(kind: type[T], config: Mapping[str, Any], source: str) -> T:
         resolved = yaml.safe_load(parser.dump(namespace, skip_unset=False))
         return kind(**vars(parser.instantiate(namespace)), **{"config": resolved})
     except (ArgumentError, ValueError) as error:
-        raise ConfigError(f"{source}: {_innermost(error)}") from error
+        raise ConfigError(f"{source}: {_field_of(kind, complete)}{_innermost(error)}") from error
+
+
+def _field_of(kind: type, complete: Mapping[str, Any]) -> str:
+    """The field whose value no object can be made of, "sampler: "; nothing where each by itself will do."""
+    for name, value in complete.items():
+        parser = ArgumentParser(exit_on_error=False)
+        others: set[str | int] = {other for other in inspect.signature(kind).parameters if other != name}
+        parser.add_class_arguments(kind, skip=others)
+        try:
+            parser.instantiate(parser.parse_object({name: value}))
+        except (ArgumentError, ValueError):
+            return f"{name}: "
+    return ""
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
 from gnnkg.ops.matching import Mix, Tail
+from gnnkg.ops.root_margin import root_margin
 from gnnkg.scorers.spaces import initial_range
 
 
@@ -86,9 +87,8 @@ class HAKE(Scorer):
         return phase._replace(own=phase.own * self.radians), modulus
 
     def _score(self, phases: Tensor, moduli: Tensor) -> Tensor:
-        """Of the sums over phases and over squared differences of moduli; the latter are overwritten, for (B, K) may be large."""
-        score = torch.addcmul(phases.new_full((), self.gamma), phases, -self.phase_weight)
-        return torch.addcmul(score, moduli.add_(1e-12).sqrt_(), -self.modulus_weight)
+        """Of the sums over phases and over squared differences of moduli."""
+        return root_margin(self.gamma, moduli, self.modulus_weight, phases, self.phase_weight)
 
 
 class _Init:

@@ -9,6 +9,7 @@ from torch import Tensor
 from gnnkg.core import Scorer, Space
 from gnnkg.ops import matching
 from gnnkg.ops.matching import Mix, Tail
+from gnnkg.ops.root_margin import root_margin
 from gnnkg.scorers.spaces import initial_range, uniform
 
 
@@ -37,7 +38,7 @@ class TransE(Scorer):
     def match(self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
         if self.p == 1:
             return matching.l1(query, tail, mix, margin=self.gamma)
-        return self._score(matching.squared(query, tail, mix))
+        return root_margin(self.gamma, matching.squared(query, tail, mix))
 
     def match_both(
         self, query: Float[Tensor, "B Q"], tail: Tail, mix: Mix
@@ -45,9 +46,5 @@ class TransE(Scorer):
         if self.p == 1:
             return matching.both("l1", query, tail, mix, margin=self.gamma)
         plain, mutated = matching.both("squared", query, tail, mix)
-        plain = self._score(plain)  # one after the other: the sums are given back at once
-        return plain, self._score(mutated)
-
-    def _score(self, squares: Float[Tensor, "B X"]) -> Float[Tensor, "B X"]:
-        """Of the squared distances."""
-        return self.gamma - (squares + 1e-12).sqrt()
+        plain = root_margin(self.gamma, plain)  # one after the other: the sums are given back at once
+        return plain, root_margin(self.gamma, mutated)
