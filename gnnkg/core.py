@@ -212,6 +212,8 @@ class Space:
     """the two halves of a complex number cannot be mutated apart in a shared mask (a modulus joins them)"""
     phases: float | None = None
     """the first half of an entity vector are phases of this period (HAKE)"""
+    biases: int = 0
+    """how many of the last numbers of an entity vector are added to a score as they are, and never mutated (ConvE)"""
 
     def __post_init__(self) -> None:
         if self.entity_dim < 1 or self.relation_dim < 1:

@@ -53,7 +53,7 @@ class AlignmentEncoder(nn.Module):
 
     Those of ``SNAG`` are all its modalities, what it made of each and how far it trusts it; those of any other are structure alone.
     A weight of each modality, the same for all entities, is learned beside. Raises ValueError for an encoder whose vectors differ
-    from query to query.
+    from query to query, and for SNAG with the read-out "weight".
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -61,6 +61,10 @@ class AlignmentEncoder(nn.Module):
         if encoder.inductive:
             raise ValueError(
                 f"{type(encoder).__name__} computes the vectors of entities anew for each query, so that they cannot be compared"
+            )
+        if isinstance(encoder, SNAG) and encoder.fusion.last is not None:
+            raise ValueError(
+                "read_out: weight leaves out the last layer of the fusion, whose vectors are aligned (IIR): choose another read-out"
             )
         self.encoder = encoder
         self.names = encoder.names if isinstance(encoder, SNAG) else (STRUCTURE,)

@@ -144,6 +144,18 @@ def fit_alignment(
         at, best, epoch = Progress(**saved["progress"]), saved["best"], saved["epoch"]
         if pseudo is not None:
             pseudo.load_state_dict(saved["pseudo_labels"])
+
+    def validate(num_seeds: int) -> None:
+        nonlocal best
+        vectors = _joint_vectors(encoder, graph, data, joint)
+        found = evaluate_alignment(*vectors, data.valid, plain, "all").metrics("both")
+        valid = {f"valid/{name}": value for name, value in found.items()}
+        at.report(valid, opt.param_groups[0]["lr"], steps_per_epoch, patience)
+        at.history[-1] |= {"epoch": epoch, "seeds": num_seeds}
+        if at.best_step == at.step:
+            best = copy.deepcopy(encoder.state_dict())
+        report(at.history[-1])
+
     before, start, late = at.seconds, time.perf_counter(), False
     written = start
     while epoch < epochs and not at.finished and not late:
@@ -168,20 +180,12 @@ def fit_alignment(
         if pseudo is not None and pseudo.probation.looks_after(epoch):
             pseudo.look(_mutual(_joint_vectors(encoder, graph, data, joint), data, pseudo))
         at.seconds = before + time.perf_counter() - start
-        late = stop_after is not None and at.seconds > stop_after
-        if epoch % validate_every == 0 or epoch == epochs or late:
-            vectors = _joint_vectors(encoder, graph, data, joint)
-            found = evaluate_alignment(*vectors, data.valid, plain, "all").metrics("both")
-            at.report(
-                {f"valid/{name}": value for name, value in found.items()},
-                opt.param_groups[0]["lr"],
-                steps_per_epoch,
-                patience,
-            )
-            at.history[-1] |= {"epoch": epoch, "seeds": len(seeds)}
-            if at.best_step == at.step:
-                best = copy.deepcopy(encoder.state_dict())
-            report(at.history[-1])
+        late, validates = (
+            stop_after is not None and at.seconds > stop_after,
+            epoch % validate_every == 0 or epoch == epochs,
+        )
+        if validates:
+            validate(len(seeds))
         if checkpoint is not None and (
             time.perf_counter() - written > checkpoint_seconds or epoch == epochs or at.finished or late
         ):
@@ -191,6 +195,8 @@ def fit_alignment(
             state["origin"] = trained_on
             stored.save(checkpoint, state)
             written = time.perf_counter()
+        if late and not validates:  # for what is given back now; who goes on from the checkpoint does not see it
+            validate(len(seeds))
     encoder.load_state_dict(best)
     encoder.eval()
     promoted = data.train[:0] if pseudo is None else pseudo.promoted

@@ -48,7 +48,7 @@ class LabelPropagation:
         directions = functional.normalize(torch.randn(len(pairs), self.width, generator=generator), dim=1)
         labels = torch.zeros(self.num_entities, self.width)
         for column in pairs.unbind(1):
-            labels[column] = directions
+            labels.index_add_(0, column, directions)  # an entity in several pairs is near the seeds of each
         return self.spread(labels)
 
     def spread(self, values: Float[Tensor, "N D"]) -> Float[Tensor, "N X"]:

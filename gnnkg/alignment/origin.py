@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gnnkg.data.alignment import AlignmentData
+from gnnkg.data.dataset import Dataset
 from gnnkg.stored import digest
 
 FREE = ("stop_after", "accelerator")
@@ -14,15 +17,28 @@ FREE = ("stop_after", "accelerator")
 
 
 def origin(data: AlignmentData, seed: int, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Graphs, links, seed and settings, each by its name. Test links are not among them: training does not read them."""
+    """Graphs, what is known of their entities, links, seed and settings, each by its name. Test links are not among them: training
+    does not read them.
+    """
     return {
         "left graph": data.left.data_hash,
         "right graph": data.right.data_hash,
+        "left labels, texts and features": _annotated(data.left),
+        "right labels, texts and features": _annotated(data.right),
         "seeds": digest({"links": data.train}),
         "validation links": digest({"links": data.valid}),
         "seed": seed,
         **{name: value for name, value in _flat(config).items() if name not in FREE},
     }
+
+
+def _annotated(dataset: Dataset) -> str:
+    """A digest of what an encoder of modalities reads of the entities, besides facts."""
+    total = hashlib.sha256(json.dumps([dataset.entity_labels, sorted(dataset.texts.items())]).encode())
+    for name, feature in sorted(dataset.features.items()):
+        total.update(json.dumps([name, feature.names]).encode())
+        total.update(digest({"values": feature.values, "present": feature.present}).encode())
+    return total.hexdigest()
 
 
 def expect_same(path: Path, saved: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
@@ -38,7 +54,7 @@ def expect_same(path: Path, saved: Mapping[str, Any] | None, now: Mapping[str, A
 
 
 def _difference(name: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    if name in ("left graph", "right graph", "seeds", "validation links"):
+    if name in ("seeds", "validation links") or name.startswith(("left ", "right ")):
         return f"the {name}"
     there, here = (str(side[name]) if name in side else "nothing" for side in (saved, now))
     return f"{name} ({there} there, {here} here)"

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from gnnkg.alignment.aligner import EntityVectors
+    from gnnkg.alignment.aligner import Compared, EntityVectors
     from gnnkg.alignment.training import AlignmentTraining
     from gnnkg.core import MakeFeature
     from gnnkg.data.alignment import AlignmentData
@@ -110,8 +110,10 @@ def run(argv: Sequence[str]) -> int:
         raise ValueError("known links have seeds and graphs of their own: give --on alone")
     if arguments.json is not None and arguments.on is None:
         raise ValueError("figures need known links to be judged by: --json goes with --on")
-    if fields and not trains:
-        raise ValueError(f"{fields[0]} is a field of a training: give --train FILE or --epochs N too")
+    options = ("--batch-size", "--lr", "--pseudo-from", "--checkpoint")
+    of_training = [each for each in options if getattr(arguments, each[2:].replace("-", "_")) is not None]
+    if (of_training or fields) and not trains:
+        raise ValueError(f"{[*of_training, *fields][0]} is of a training: give --train FILE or --epochs N too")
     if arguments.features is not None and (trains or arguments.names is not None):
         raise ValueError("--features takes the place of --names, without training; a training's are encoder.modalities")
     if trains and arguments.on is None and arguments.seeds is None and arguments.names == "none":
@@ -131,23 +133,21 @@ def run(argv: Sequence[str]) -> int:
 
     begin, code = time.perf_counter(), commit()  # of now: the files may be others when a long training ends
     given, texts = _given(arguments, "features"), _given(arguments, "texts")
-    if unread := sorted(texts.left.keys() - {arguments.names}) if not trains and arguments.features is None else []:
-        raise ValueError(
-            f"the text {unread[0]} is compared by --names {unread[0]}, or by parts that --features or FILE names"
-        )
+    compared = None if arguments.features is None else _compared(arguments.features)
     if taken := {"labels", "none"} & texts.left.keys():
         raise ValueError(f"--names {taken.pop()} is something else: give the text another name")
     data = _with_files(_data(arguments, graphs, 0.1 if trains else 0.0), given, texts)
     text = arguments.names or "labels"
     if arguments.names is None and arguments.train is None and arguments.features is None:
         _note_names(data)
-    if trains:
-        training = _training(data, arguments, text, fields, list(given.left))
+    training = _training(data, arguments, text, fields, list(given.left)) if trains else None
+    _refuse_unread(arguments, given, texts, training, compared)
+    if training is not None:
         none_known = arguments.on is None and arguments.seeds is None
         seeded = _seeded_by_names(data, arguments, text) if none_known else data
         vectors, told = _trained(seeded, training, arguments.seed, arguments.checkpoint)
     else:
-        makes = _features(arguments, text, list(given.left))
+        makes = _features(arguments, text, list(given.left)) if compared is None else list(compared.features.values())
         features = None if makes is None else aligner.side_by_side(data, makes)
         widths = 256 if arguments.width is None else arguments.width, arguments.compared
         vectors = aligner.by_propagation(data, features, arguments.rounds, *widths, arguments.seed)
@@ -245,17 +245,63 @@ def _with_files(data: AlignmentData, features: Files, texts: Files) -> Alignment
 
 
 def _features(arguments: argparse.Namespace, text: str, given: Sequence[str]) -> list[MakeFeature] | None:
-    """What label propagation compares entities by, besides their seeds."""
-    from gnnkg.alignment.aligner import Compared, spelling
-    from gnnkg.config import parse_overrides
+    """What label propagation compares entities by, besides their seeds, where no parts are named."""
+    from gnnkg.alignment.aligner import spelling
     from gnnkg.features import Given
+
+    spelled = [] if text == "none" else [spelling(text, arguments.name_width)]
+    return [*spelled, *map(Given, given)] or None
+
+
+def _compared(features: str) -> Compared:
+    from gnnkg.alignment.aligner import Compared
+    from gnnkg.config import parse_overrides
     from gnnkg.parts import read_as
 
-    if arguments.features is None:
-        spelled = [] if text == "none" else [spelling(text, arguments.name_width)]
-        return [*spelled, *map(Given, given)] or None
-    compared = parse_overrides(["--features", arguments.features])
-    return list(read_as(Compared, compared, "--features").features.values())
+    return read_as(Compared, parse_overrides(["--features", features]), "--features")
+
+
+def _refuse_unread(
+    arguments: argparse.Namespace,
+    given: Files,
+    texts: Files,
+    training: AlignmentTraining | None,
+    compared: Compared | None,
+) -> None:
+    """Raises ValueError where a file is given that nothing reads, and where no pair will be believed in before the end."""
+    if training is not None:
+        config: Any = training.config
+    elif compared is not None:
+        config = compared.config
+    else:
+        config = [arguments.names, *given.left]
+    words = set(_words(config))
+    if unread := sorted(texts.left.keys() - words):
+        raise ValueError(
+            f"the text {unread[0]} is compared by --names {unread[0]}, or by parts that --features or FILE names"
+        )
+    if unread := sorted(given.left.keys() - words):
+        where = "encoder.modalities of the training" if training is not None else "--features"
+        part = f"{{class_path: Given, init_args: {{feature: {unread[0]}}}}}"
+        raise ValueError(f"nothing reads the feature {unread[0]}: name it in {where}, as {part}")
+    if training is None or training.pseudo_labels is None or arguments.pseudo_from is None:
+        return
+    probation = training.pseudo_labels
+    first = probation.begin + probation.every * probation.promote
+    if first > training.epochs:
+        raise ValueError(
+            f"--pseudo-from {probation.begin}: pairs turn seeds when {probation.promote} looks, {probation.every} epochs apart, "
+            f"have found them, at epoch {first}, and the training ends at {training.epochs}: make pseudo_labels.every or "
+            "pseudo_labels.promote smaller, or train longer"
+        )
+
+
+def _words(config: Any) -> list[str]:
+    """All texts that stand as values in a configuration."""
+    if isinstance(config, str):
+        return [config]
+    values = config.values() if isinstance(config, dict) else config if isinstance(config, list | tuple) else ()
+    return [word for value in values for word in _words(value)]
 
 
 def _training(

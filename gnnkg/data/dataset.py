@@ -18,6 +18,10 @@ from gnnkg.data.report import Report
 from gnnkg.graph import Facts, KnowledgeGraph, KnownTails, Vocabulary
 
 SPLITS = ("train", "valid", "test")
+HIDDEN = "hidden"
+"""names the facts that are in no split"""
+FILTERS = (*SPLITS, HIDDEN)
+"""what candidates may be filtered by"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +83,20 @@ class Dataset:
         )
 
     def facts(self, *splits: str) -> Facts:
-        """The facts of the named splits, one after the other; of all three where none is named."""
+        """The facts of the named splits, or of HIDDEN, one after the other; of all three splits where none is named."""
         return torch.cat([self._split(name) for name in splits or SPLITS])
 
     def _split(self, name: str) -> Facts:
         if name == "train":
             return self.graph.facts
-        if name not in SPLITS:
+        if name not in FILTERS:
             raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
-        return self.valid if name == "valid" else self.test
+        return {"valid": self.valid, "test": self.test, HIDDEN: self.hidden}[name]
+
+    @property
+    def truths(self) -> tuple[str, ...]:
+        """By what a test is filtered: all that is known to be true, hidden facts among it where there are some."""
+        return FILTERS if len(self.hidden) else SPLITS
 
     def graph_with(self, *splits: str) -> KnowledgeGraph:
         """A graph of the training facts and those of the named splits. For use after training: it shows what was held out."""
@@ -128,8 +137,8 @@ class Dataset:
         )
 
     def known(self, *splits: str) -> KnownTails:
-        """Which tails the facts of the named splits give each query; of all three where none is named."""
-        key = tuple(name for name in SPLITS if name in (splits or SPLITS))
+        """Which tails the facts of the named splits give each query; of all three where none is named. HIDDEN may be named too."""
+        key = tuple(name for name in FILTERS if name in (splits or SPLITS))
         if key not in self._known or len(key) != len(set(splits or SPLITS)):
             self._known[key] = self.tails_of(self.facts(*(splits or SPLITS)))
         return self._known[key]

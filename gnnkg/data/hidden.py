@@ -10,7 +10,8 @@ from gnnkg.graph import KnowledgeGraph
 
 
 def hide_facts(dataset: Dataset, hide: float, hide_seed: int = 0) -> Dataset:
-    """This data set with a share of its training facts taken out and kept in ``Dataset.hidden``: no split and no filter has them.
+    """This data set with a share of its training facts taken out and kept in ``Dataset.hidden``: no split has them, and no filter
+    but that of the test (``Dataset.truths``), where the model may rank them before the answer that is asked for.
 
     They are chosen as validation facts are (``split_facts``): all facts between the same two entities go together, so that none is
     betrayed by a copy or a mirror image, and every entity and relation is left in training. The choice depends on the facts and

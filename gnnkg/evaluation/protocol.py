@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from gnnkg.data.dataset import SPLITS
+from gnnkg.data.dataset import FILTERS, SPLITS
 
 MEANING = {
     "ties": "the rank of a truth that scores the same as other candidates",
@@ -27,7 +27,7 @@ class Protocol:
 
     ties: str = "realistic"
     filter: tuple[str, ...] = SPLITS
-    """in the order of SPLITS, however given; empty: raw ranks"""
+    """in the order of FILTERS, however given; empty: raw ranks"""
     unseen: str = "kept"
     candidates: str = "all entities"
     directions: tuple[str, ...] = ("tail", "head")
@@ -35,10 +35,10 @@ class Protocol:
     """how the candidates of ``hits@10_50`` are drawn; empty: it was not measured"""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.filter if name not in SPLITS]
+        unknown = [name for name in self.filter if name not in FILTERS]
         if unknown:
-            raise ValueError(f"filter names splits, of {', '.join(SPLITS)}, not {unknown[0]!r}")
-        object.__setattr__(self, "filter", tuple(name for name in SPLITS if name in self.filter))
+            raise ValueError(f"filter names splits, of {', '.join(FILTERS)}, not {unknown[0]!r}")
+        object.__setattr__(self, "filter", tuple(name for name in FILTERS if name in self.filter))
         object.__setattr__(self, "directions", tuple(self.directions))
 
     def __str__(self) -> str:

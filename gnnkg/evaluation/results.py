@@ -14,6 +14,7 @@ from gnnkg.evaluation.metrics import SAMPLED
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.provenance import Provenance
 from gnnkg.evaluation.ranking import Evaluation
+from gnnkg.stored import write_atomically
 
 REQUIRED_METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
 
@@ -117,7 +118,8 @@ def write_result(result: Result, folder: Path, name: str | None = None) -> Path:
     """
     path = folder / f"{name or file_name(result.dataset, result.model, result.method, f'seed{result.seed}')}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(result), indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(asdict(result), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode())
     return path
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gnnkg.annotations import Feature
@@ -45,12 +45,12 @@ class Numbers:
             present[:, there] = found.present[:, here]
             at = standard.device
             scaled = (self._scaled(found.values[:, here]) - mean[there].to(at)) / std[there].to(at)
-            standard[:, there] = torch.where(found.present[:, here], scaled, 0)
+            standard[:, there] = torch.where(found.present[:, here], scaled, 0).float()
             has = present.any(1, keepdim=True).expand(-1, 2 * len(columns))
             return Feature(torch.cat([standard, present.float()], 1), has, names)
 
         return read
 
-    def _scaled(self, values: Float[Tensor, "N F"]) -> Float[Tensor, "N F"]:
-        values = values.double()  # numbers such as dates differ late in their digits
-        return (values.sign() * values.abs().log1p() if self.log else values).float()
+    def _scaled(self, values: Float[Tensor, "N F"]) -> Float64[Tensor, "N F"]:
+        values = values.double()  # numbers such as dates differ late in their digits, and squares of masses are large
+        return values.sign() * values.abs().log1p() if self.log else values

@@ -20,8 +20,8 @@ from gnnkg.lab.memory import PeakMemory
 
 WARM_UP, ROUNDS, TIMED, WEIGHED = 5, 4, 20, 2
 """steps before the time is taken, rounds of so many steps in which it is, and steps whose memory is taken"""
-LATE = 1_000_000
-"""an epoch in which the warm-up of every method is over"""
+LATE = 5_040_000
+"""an epoch in which the warm-up of every method is over, and what is done in each second, third ... tenth epoch is done"""
 LENGTHS = ("total_iters", "T_max", "total_steps")
 """arguments of schedules that say how long a training is"""
 

@@ -84,7 +84,8 @@ def _drawn(term: Ranking, scorer: Scorer, entities: Tensor, plain: Vectors, labe
         if vectors.blend is not None:  # its warm-up is over
             with torch.no_grad():
                 pseudo = term.transform.suspects(scorer(plain), labels).index_select(1, vectors.blend.first)
-            kind = torch.where(pseudo, KINDS.index("pseudo"), KINDS.index("harder"))
+            mixed = torch.where(vectors.blend.share < 1, KINDS.index("harder"), KINDS.index("plain"))
+            kind = torch.where(pseudo, KINDS.index("pseudo"), mixed)
     kind = kind.scatter(1, after.truth.unsqueeze(1), KINDS.index("positive"))
     return Drawn(term, entities, labels.negatives, plain, vectors, after, kind)
 

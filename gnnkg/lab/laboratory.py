@@ -35,7 +35,7 @@ from gnnkg.lab.measures import measure
 from gnnkg.lab.recording import finish, judged
 from gnnkg.lab.robustness import Robustness, stand
 from gnnkg.lab.suspects import suspects_found
-from gnnkg.lab.tuning import needs_optuna, tuned_fields
+from gnnkg.lab.tuning import differing, needs_optuna, searched, tuned_fields
 from gnnkg.run import NotARun, RunDirectory
 from gnnkg.stored import DamagedFile, write_atomically
 from gnnkg.transforms import DeMix
@@ -172,30 +172,16 @@ class Laboratory:
         except (ValueError, KeyError) as error:
             raise DamagedFile(f"{file} is damaged ({error}): delete it") from error
         if made_for != self._made_for(combination):
-            differ = [key for key, value in self._made_for(combination).items() if made_for.get(key) != value]
             raise ConfigError(
-                f"{file} was made for another grid than {self.grid.path} now is (it differs in {', '.join(differ)}): "
-                "name another folder with --out"
+                f"{file} was made for another grid than {self.grid.path} now is "
+                f"{differing(made_for, self._made_for(combination))}"
             )
         return plan
 
     def _made_for(self, combination: Combination) -> dict[str, Any]:
         """What a plan depends on, as JSON has it."""
-        tuning = self.grid.tuning
-        told = {
-            "budget": vars(self.grid.budget),
-            "experiment": combination.experiment(1, 1, 0).config,
-            "tune": None
-            if tuning is None
-            else {
-                "trials": tuning.trials,
-                "seed": tuning.seed,
-                "budget": vars(tuning.budget),
-                "space": {name: vars(each) for name, each in tuning.of(combination.method).items()},
-                **({"try": first} if (first := tuning.first(combination.method)) else {}),
-            },
-        }
-        return json.loads(json.dumps(told))
+        budget = json.loads(json.dumps(vars(self.grid.budget)))
+        return {"budget": budget, **searched(combination, self.grid.tuning)}
 
     @contextmanager
     def _naming(self, combination: Combination) -> Iterator[None]:

@@ -6,11 +6,13 @@ search that was stopped and continued makes the same trials as one that was not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gnnkg.config import ConfigError
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.queries import step_seed
 from gnnkg.experiment import try_out
@@ -33,12 +35,44 @@ def needs_optuna() -> None:
         raise ImportError("tuning needs Optuna: pip install 'gnnkg[lab]'") from error
 
 
+def searched(combination: Combination, tuning: Tuning | None) -> dict[str, Any]:
+    """What trials depend on, as JSON has it: the experiment, and how it is searched."""
+    told = {
+        "experiment": combination.experiment(1, 1, 0).config,
+        "tune": None
+        if tuning is None
+        else {
+            "trials": tuning.trials,
+            "seed": tuning.seed,
+            "budget": vars(tuning.budget),
+            "space": {name: vars(each) for name, each in tuning.of(combination.method).items()},
+            **({"try": first} if (first := tuning.first(combination.method)) else {}),
+        },
+    }
+    return json.loads(json.dumps(told))
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In what two grids differ, and what to do about it: how such a message ends."""
+    differ = ", ".join(key for key, value in now.items() if before.get(key) != value)
+    return f"(it differs in {differ}): name another folder with --out"
+
+
 def tuned_fields(combination: Combination, tuning: Tuning, dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """The best fields that were found, after the trials that are still missing."""
+    """The best fields that were found, after the trials that are still missing. Raises ConfigError where there are some of
+    another grid.
+    """
     import optuna
 
     done, first = optuna.trial.TrialState.COMPLETE, tuning.first(combination.method)
     with _study(combination.name, folder) as study:
+        asked = searched(combination, tuning)
+        if (before := study.user_attrs.setdefault("searched", asked)) != asked:
+            raise ConfigError(
+                f"{folder / 'tuning.db'} holds trials of {combination.name} for another grid than this now is "
+                f"{differing(before, asked)}"
+            )
+        study.set_user_attr("searched", asked)
         for cut_off in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             study.tell(cut_off.number, state=optuna.trial.TrialState.FAIL)
         for number in range(len(study.get_trials(states=(done,))), tuning.trials):

@@ -17,8 +17,9 @@ class AllEntities:
     ``smoothing`` eps turns labels y into (1 - eps) y + eps / N, or, with ``smoothing_term="code"``, into (1 - eps) y + 1 / N as
     the public code of ConvE and TuckER does.
 
-    ``apart`` gives the query's own tail a column of its own, in front, and masks it among the others: methods that mutate
-    candidates towards the truth need it there (EMU for 1-vs-all). They refuse ``true="all"``, since known tails are no negatives.
+    ``apart`` gives the query's own tail a column of its own, in front, and masks it, labelled 0, among the others: methods that
+    mutate candidates towards the truth need it there (EMU for 1-vs-all). They refuse ``true="all"``, since known tails are no
+    negatives.
     """
 
     def __init__(
@@ -60,5 +61,5 @@ class AllEntities:
         own = batch.tail[:, None]
         others = torch.ones_like(value, dtype=torch.bool) if mask is None else mask
         mask = torch.cat([torch.ones_like(own, dtype=torch.bool), others.scatter(1, own, False)], 1)
-        value = torch.cat([value.gather(1, own), value], 1)
+        value = torch.cat([value.gather(1, own), value.scatter(1, own, 0)], 1)
         return Candidates(own=batch.tail), Labels(value, mask, torch.zeros_like(batch.tail), batch.weight)

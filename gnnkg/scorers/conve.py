@@ -45,7 +45,7 @@ class ConvE(Product):
                 f"{dim} numbers as a map of {height} rows, two of them stacked, must be a rectangle that holds filters of "
                 f"{kernel} x {kernel}: choose another dim, height or kernel"
             )
-        self.space = Space(dim + 1, dim, init=_init)
+        self.space = Space(dim + 1, dim, init=_init, biases=1)
         self.map = height, width
         num_features = num_filters * (2 * height - kernel + 1) * (width - kernel + 1)
         self.features = nn.Sequential(

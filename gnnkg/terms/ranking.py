@@ -11,7 +11,7 @@ from gnnkg.core import Batch, FollowsBatches, FollowsEpochs, Labels, Lookup, Los
 class Ranking(ScoreTerm):
     """weight * the mean loss over the batch, after an optional transform; queries count by their ``labels.weight``.
 
-    ``per_negative`` divides by N, the number of columns besides the truth, masked ones included: the scale of EMU's term,
+    ``per_negative`` divides by N, the number of columns besides the truth (or 1), masked ones included: the scale of EMU's term,
     L_EMU / N.
 
     Raises ValueError where the transform says something by soft labels (``soft``) and the loss reads none.
@@ -39,7 +39,7 @@ class Ranking(ScoreTerm):
         """The weighted mean loss of these scores."""
         each = self.loss(scores, labels)
         mean = (labels.weight * each).sum() / labels.weight.sum()
-        scale = self.weight / (scores.shape[1] - 1) if self.per_negative else self.weight
+        scale = self.weight / max(1, scores.shape[1] - 1) if self.per_negative else self.weight
         return scale * mean
 
     def before_epoch(self, epoch: int) -> None:

@@ -35,7 +35,8 @@ class DeMix:
 
     ``mu``, ``delta`` and ``upper``: which negatives are suspicious. ``anneal`` lets mu fall to 0 in so many epochs, and in the
     first ``warm_up`` epochs the negatives stay what they are. ``cap``: partners are the lower half of the known tails by score, or
-    those not above the mean. ``coefficient``: l ~ Beta(alpha, alpha), or with n known tails Beta(n, alpha) or Beta(alpha, n).
+    those not above the mean. ``coefficient``: l ~ Beta(alpha, alpha), or Beta(n, alpha) or Beta(alpha, n) with n known
+    tails of the query, of those that the sampler brings (17 at most by default: the paper counts all).
     ``alpha=0`` mixes nothing.
 
     For ablations: ``split="all"`` takes every negative for a pseudo-negative and ``"none"`` none (no MPNE); ``pseudo="masked"``

@@ -84,6 +84,11 @@ def test_only_the_ratios_of_the_global_weights_are_learned_beside(partly):
     assert_close(encoder(partly.graph)(IDS).weight, torch.full((3,), 1 / 3))
 
 
+def test_a_read_out_without_the_last_layer_is_refused(partly):
+    with pytest.raises(ValueError, match="read_out: weight leaves out the last layer"):
+        AlignmentEncoder(snag(partly, read_out="weight"))
+
+
 def test_vectors_that_depend_on_the_query_are_refused(dataset):
     make: partial[Encoder] = partial(NBFNet, num_layers=1)
     with pytest.raises(ValueError, match="NBFNet computes the vectors of entities anew for each query"):

@@ -96,6 +96,19 @@ def test_a_training_that_ran_out_of_time_may_be_continued(data, tmp_path: Path):
     assert all(torch.equal(a, b) for a, b in zip(weights(continued), weights(whole), strict=True))
 
 
+def test_where_a_training_ran_out_of_time_does_not_decide_which_weights_are_best(data, tmp_path: Path):
+    """The look at those weights, between two validations, is for what is given back at once."""
+    whole, reference = train(data, 4, validate_every=2, patience=1)
+    settings = {"validate_every": 2, "patience": 1, "checkpoint": tmp_path / "checkpoint.safetensors"}
+    _, late = train(data, 4, stop_after=0.0, **settings)
+    assert [row["epoch"] for row in late.history] == [1]
+    assert late.best_metrics
+    continued, fitted = train(data, 4, **settings)
+    assert [row["epoch"] for row in fitted.history] == [row["epoch"] for row in reference.history]
+    assert fitted.best_metrics == reference.best_metrics
+    assert all(torch.equal(a, b) for a, b in zip(weights(continued), weights(whole), strict=True))
+
+
 def test_test_links_are_not_read(data):
     settings = {"pseudo_labels": Probation(0, 1, 2, 2)}
     first, fitted = train(data, 3, **settings)

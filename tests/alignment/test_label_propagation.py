@@ -46,6 +46,12 @@ def test_both_of_a_pair_are_the_same_direction():
     assert abs(vectors[0] @ vectors[1]) < 0.8
 
 
+def test_an_entity_in_two_pairs_is_like_both_partners():
+    vectors = LabelPropagation(random_graph(num_facts=25), 64)(torch.tensor([[0, 3], [0, 4]]))[:, :64]
+    assert vectors[0] @ vectors[3] > 0.5
+    assert vectors[0] @ vectors[4] > 0.5
+
+
 def hits(data, found, correct=csls) -> float:
     return evaluate_alignment(found.left, found.right, data.test, correct).metrics("both")["hits@1"]
 

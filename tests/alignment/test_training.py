@@ -82,9 +82,11 @@ def test_a_checkpoint_of_another_training_is_refused(file, tmp_path: Path):
 
     refused(r"dim \(12 there, 24 here\): delete it", dim=24)
     refused(r"seed \(0 there, 1 here\)", seed=1)
+    named = replace(data.left, entity_labels=tuple(f"{label}!" for label in data.left.entity_labels))
+    refused(r"the left labels, texts and features: delete it", links=replace(data, left=named))
     refused(r"the seeds: delete it", links=replace(data, train=data.train[1:]))
     refused(
-        r"the left graph, the right graph, the seeds, the validation links: ",
+        r"the left graph, the right graph, the left labels, texts and features, the right labels, .* and 1 more: ",
         links=cldr_in_two_languages(languages=10, seed=1),
     )
     elsewhere = read_training(file, {"accelerator": "auto"})

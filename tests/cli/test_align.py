@@ -129,6 +129,7 @@ def test_texts_of_both_sides_are_compared(pictured, tmp_path: Path, capsys):
     for arguments, said in (
         ([*given[:2], "--names", "about"], "there are texts about of the left one and none of the right one"),
         (given, "the text about is compared by --names about"),
+        ([*given, "--epochs", "1"], "the text about is compared by --names about"),
         (["--left-texts", "about"], "a name and a file, as in about=left.tsv, not 'about'"),
     ):
         assert main(["align", *graphs, *arguments]) == 2
@@ -139,11 +140,17 @@ def test_vectors_that_cannot_be_compared_are_refused(pictured, tmp_path: Path, c
     torch.save(torch.zeros(60, 2), tmp_path / "other.pth")
     other, here = str(tmp_path / "other.npz"), ["align", *(str(pictured / side) for side in "12")]
     assert main(["convert", str(tmp_path / "other.pth"), other, "--dataset", str(pictured / "2")]) == 0
-    left = ["--left-features", f"image={pictured / '1.npz'}"]
+    left, right = ([f"--{side}-features", f"image={pictured / i}.npz"] for side, i in (("left", "1"), ("right", "2")))
+    snag = "recipes/alignment/snag.yaml"
     for options, said in (
         (left, "there are features image of the left one and none of the right one"),
         ([*left, "--right-features", f"image={other}"], "1.npz has 6 numbers an entity and"),
         (["--left-features", "image"], "a name and a file, as in image=left.safetensors, not 'image'"),
+        (
+            [*left, *right, "--features", "{names: TextNgrams}"],
+            "nothing reads the feature image: name it in --features",
+        ),
+        ([*left, *right, "--train", snag], "name it in encoder.modalities of the training, as {class_path: Given"),
     ):
         assert main([*here, *options]) == 2
         assert said in capsys.readouterr().err
@@ -207,7 +214,10 @@ def test_training_on_seeds(capsys):
 
 def test_a_file_says_how_to_train_and_options_change_it(tmp_path: Path, capsys):
     file, figures = tmp_path / "small.yaml", tmp_path / "figures.json"
-    file.write_text("epochs: 2\ndim: 32\nencoder.noise: {before_messages: true}\n")
+    text = (
+        "epochs: 3\ndim: 32\nencoder.noise: {before_messages: true}\npseudo_labels: {every: 1, renew: 2, promote: 2}\n"
+    )
+    file.write_text(text)
     arguments = ["--train", str(file), "--batch-size", "200", "--iir", "false", "--encoder.modalities.names=TextNgrams"]
     options = ["--pseudo-from", "1", "--match", "cosine", "csls", "--json", str(figures)]
     assert main(["align", "--on", "cldr", *options, *arguments]) == 0
@@ -231,7 +241,10 @@ def test_a_file_says_how_to_train_and_options_change_it(tmp_path: Path, capsys):
         (["--on", "cldr", "--seeds", "x.csv"], "give --on alone"),
         (["--on", "cldr", "--names", "nicknames"], "there is no text 'nicknames' in this data set; it has label"),
         (["--on", "cldrr"], "did you mean cldr"),
-        (["--on", "cldr", "--iir", "false"], "--iir is a field of a training: give --train FILE or --epochs N too"),
+        (["--on", "cldr", "--iir", "false"], "--iir is of a training: give --train FILE or --epochs N too"),
+        (["--on", "cldr", "--lr", ".5"], "--lr is of a training: give --train FILE or --epochs N too"),
+        (["--on", "cldr", "--checkpoint", "x"], "--checkpoint is of a training"),
+        (["--on", "cldr", "--epochs", "40", "--pseudo-from", "5"], "at epoch 55, and the training ends at 40"),
         (["--on", "cldr", "--train", "x.yaml", "--names", "labels"], "x.yaml says which names are read"),
         (["--on", "cldr", "--train", "x.yaml"], "there is no file x.yaml"),
         (["cldr", "cldr", "--seeds", "x.csv"], "there is no file x.csv: links are two entities a line"),

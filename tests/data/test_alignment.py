@@ -168,6 +168,16 @@ def test_openea_without_folds_divides_its_links(tmp_path):
         from_openea(tmp_path)
 
 
+def test_an_entity_of_the_seeds_is_in_no_test_link(tmp_path):
+    files = {name: text for name, text in OPENEA.items() if "fold" not in name}
+    write(tmp_path, {**files, "ent_links": "A\ta\nA\tb\nB\tb\nC\tc\nD\tc\n"})
+    for seed in range(10):
+        data = from_openea(tmp_path, seeds=0.4, valid=0.0, seed=seed)
+        assert len(data.train) == 2
+        for train, test in zip(data.train.unbind(1), data.test.unbind(1), strict=True):
+            assert not set(train.tolist()) & set(test.tolist())
+
+
 def test_links_of_ones_own_by_label(tmp_path):
     data = cldr_in_two_languages(languages=20)
     file = write(tmp_path, {"seeds.csv": "Switzerland,Schweiz\n"}) / "seeds.csv"
@@ -263,6 +273,9 @@ def test_a_side_of_a_folder(tmp_path):
     assert load_side(f"{openea}/1").entities == ("A", "B", "C", "D")
     with pytest.raises(DataError, match="no data set is called"):
         load_side(f"{eva}/3")
+    for folder, name in ((eva, "ref_ent_ids"), (openea, "ent_links")):
+        (folder / name).unlink()
+        assert len(load_side(f"{folder}/1").entities) > 2, "a side needs no links"
     own = write(tmp_path, {"own.tsv": "x\tr\ty\n"}) / "own.tsv"
     assert load_side(str(own)).entities == ("x", "y")
 

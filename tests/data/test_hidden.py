@@ -14,7 +14,7 @@ def as_set(facts: torch.Tensor) -> set[tuple[int, ...]]:
     return {tuple(fact) for fact in facts.tolist()}
 
 
-def test_hidden_facts_are_in_no_split_and_no_filter():
+def test_hidden_facts_are_in_no_split_and_in_the_filter_of_tests_alone():
     whole = random_dataset(15, 3, 200)
     dataset = hide_facts(whole, 0.2)
     assert 0 < len(dataset.hidden) <= 0.2 * len(whole.graph.facts)
@@ -22,6 +22,9 @@ def test_hidden_facts_are_in_no_split_and_no_filter():
     assert not as_set(dataset.hidden) & as_set(dataset.facts())
     head, relation, tail = dataset.hidden.unbind(1)
     assert not dataset.known().holds(head, relation, tail).any()
+    assert whole.truths == ("train", "valid", "test")
+    assert dataset.truths == ("train", "valid", "test", "hidden")
+    assert dataset.known(*dataset.truths).holds(head, relation, tail).all()
     assert torch.equal(dataset.valid, whole.valid)
     assert torch.equal(dataset.test, whole.test)
     assert dataset.data_hash != whole.data_hash

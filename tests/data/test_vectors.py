@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,46 @@ def test_what_is_kept_is_read_again_by_identifier(suffix, tmp_path, folder, data
     assert loaded.features["image"].has.tolist() == [True, False, True, True]
     assert f"features.image: 3 of 4 entities, from {path}" in loaded.report.notes
     assert Given("image")(loaded.graph)(loaded.graph) is loaded.features["image"]
+
+
+def test_words_that_are_numbers_are_published_ids_where_all_are(dataset):
+    """Not the names of other entities that look so."""
+    ids = {0: "c", 1: "a", 2: "b", 3: "d"}
+    labels = tuple({"c": "1", "a": "0"}.get(name, name) for name in dataset.entities)
+    found = matched(
+        Vectors(TABLE, tuple("0123"), "t"), replace(dataset, entity_labels=labels), "image", ids=ids, missing=["2"]
+    ).feature
+    expected = {"c": TABLE[0].tolist(), "a": TABLE[1].tolist(), "b": [0.0] * 3, "d": TABLE[3].tolist()}
+    assert by_name(found.values, dataset) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"values": np.full((4, 3), np.nan, np.float32)}, "NaN or infinite, of c, a, b: leave these out of the mask"),
+        (
+            {"values": np.ones(4, np.float32)},
+            r"expected numbers \(entities, numbers\) and a mask \(entities\), not \(4,\)",
+        ),
+        ({"present": np.ones((4, 3), bool)}, r"and \(4, 3\)"),
+        ({"values": np.ones((4, 3), np.complex64)}, "complex64"),
+    ],
+)
+def test_kept_features_are_checked(changes, said, tmp_path, dataset):
+    kept = {"entities": np.array(dataset.entities), "values": TABLE, "present": np.ones(4, bool)}
+    np.savez(tmp_path / "x.npz", **(kept | changes))
+    with pytest.raises(DataError, match=said):
+        read_feature(tmp_path / "x.npz", dataset, "image")
+
+
+def test_kept_features_of_other_types_are_read(tmp_path, dataset):
+    values, present = TABLE.astype(np.float64), np.array([1, 0, 1, 1])
+    values[1] = np.inf  # where nothing is
+    np.savez(tmp_path / "x.npz", entities=np.array(dataset.entities), values=values, present=present)
+    found = read_feature(tmp_path / "x.npz", dataset, "image")
+    assert found.values.dtype == torch.float32
+    assert found.has.tolist() == [True, False, True, True]
+    assert found.values[1].tolist() == [0.0] * 3
 
 
 def test_files_that_keep_no_feature_are_told(tmp_path, dataset):

@@ -50,6 +50,14 @@ def test_numbers_are_standardised_over_those_that_are_there():
     assert found.names == ("a", "b", "has a", "has b")
 
 
+def test_large_numbers_are_standardised():
+    """Squares of masses are beyond float32."""
+    given = numbers([[5.97e24], [6.4e23], [1.9e27], [None], [None], [None]], ("mass",))
+    exact = torch.tensor([5.97e24, 6.4e23, 1.9e27], dtype=torch.float64)
+    found = read(Numbers(), told(features={"numeric": given})).values[:3, 0]
+    assert_close(found, ((exact - exact.mean()) / exact.std()).float())
+
+
 def test_numbers_of_another_graph_are_scaled_as_in_training_and_matched_by_name():
     make = Numbers()(told(features={"numeric": numbers([[1, 2], [3, 2]] + 4 * [[None, None]], ("a", "b"))}))
     other = numbers([[9, 2 + 2**0.5], [None, None]], ("new", "a"))

@@ -73,7 +73,7 @@ def test_the_command_does_everything(write_grid, seen, capsys):
     assert (table[[*wanted, "seconds_per_step", "peak_bytes", "seconds"]] > 0).to_numpy().all()
     shares = table[[name for name in table.columns if name.startswith("gradient/")]].fillna(0).sum(axis=1)
     assert shares.tolist() == pytest.approx([1, 1])
-    assert table["protocol"].str.startswith("filtered by train + valid + test").all()
+    assert table["protocol"].str.startswith("filtered by train + valid + test + hidden,").all()
     assert table["hardware"].str.contains("cores").all()
 
     text = (out / "table.md").read_text()

@@ -104,6 +104,10 @@ def test_a_search_that_is_cut_off_goes_on_as_if_it_had_not_been(write_grid, tmp_
     with pytest.raises(Killed):
         tuned_fields(combination, grid.tuning, dataset, part)
     assert tuned_fields(combination, grid.tuning, dataset, part) == best
+    other = read_grid(write_grid(tune=TUNE | {"space": {"optimizer.lr": [1e-5, 1e-4, "log"]}}))
+    assert other.tuning is not None
+    with pytest.raises(ConfigError, match=r"tuning.db holds trials of .* for another grid .* \(it differs in tune\)"):
+        tuned_fields(other.combinations[1], other.tuning, dataset, part)
     again = trials(part, "demix")
     assert again["state"].tolist() == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     params = [column for column in again.columns if column.startswith("params_")]

@@ -23,7 +23,7 @@ from gnnkg.graph import KnowledgeGraph
 from gnnkg.losses import CrossEntropy
 from gnnkg.ops.matching import Drawn
 from gnnkg.samplers import AllEntities, Uniform, WithPositives
-from gnnkg.scorers import MLP, ComplEx, DistMult, HousE, RotatE
+from gnnkg.scorers import MLP, ComplEx, ConvE, DistMult, HousE, RotatE, TransE
 from gnnkg.terms import Ranking
 from gnnkg.transforms import EMU, Mixup
 from tests.contracts import discovered
@@ -91,8 +91,43 @@ def test_without_mutation_and_label_it_is_plain_cross_entropy(make_scorer: Calla
 @every_layout
 def test_a_negative_that_keeps_nothing_is_the_positive(make_scorer: Callable[[], Scorer], masks: Any) -> None:
     scorer = make_scorer().double()
-    scores = scorer(mutated(EMU(keep=0.0, masks=masks), scorer, random_vectors(scorer, 2, own=True)))
+    vectors = random_vectors(scorer, 2, own=True)
+    if biases := scorer.space.biases:  # which a negative keeps
+        vectors.tail[:, :, -biases:] = 0
+        vectors.own[:, -biases:] = 0
+    scores = scorer(mutated(EMU(keep=0.0, masks=masks), scorer, vectors))
     assert_close(scores, scores[:, :1].expand_as(scores))
+
+
+@every_layout
+@pytest.mark.parametrize("count", ["bernoulli", "exact"])
+def test_a_bias_stays_the_negatives(masks: Any, count: Any) -> None:
+    scorer = ConvE(20, height=4).eval()
+    vectors = random_vectors(scorer, 1, own=True, dtype=torch.float32)
+    tail, own = torch.zeros_like(vectors.tail), torch.zeros_like(vectors.own)
+    tail[:, :, -1], own[:, -1] = -5, 5
+    vectors = vectors.replace(candidates=tail, own=own)
+    changed = mutated(EMU(keep=0.0, masks=masks, count=count), scorer, vectors)
+    with torch.no_grad():
+        plain, both = scorer(vectors), scorer(changed)
+    assert (plain[:, 0] == 5).all()
+    assert (both[:, 0] == 5).all()
+    assert (both[:, 1:] == -5).all()
+    if masks == "query":
+        chosen = mutated(EMU(keep=0.0, choose="variance"), scorer, vectors).mix.keep
+        assert torch.equal(chosen, torch.cat([torch.zeros(len(own), 20), torch.ones(len(own), 1)], 1))
+
+
+def test_random_components_are_copied_where_none_matters_more() -> None:
+    """The slopes of an L1 distance and of a modulus are all level: rounding must not choose, nor the order of components."""
+    for make_scorer in (TransE, RotatE):
+        scorer = make_scorer(20)
+        torch.manual_seed(0)
+        vectors = random_vectors(scorer, 1, own=True, dtype=torch.float32, queries=40)
+        keep = mutated(EMU(keep=0.5, choose="gradient"), scorer, vectors).mix.keep
+        assert (keep.sum(1) == keep.shape[1] / 2).all()
+        assert keep.mean(0).min() > 0.25
+        assert keep.mean(0).max() < 0.75
 
 
 @every_layout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from gnnkg.data.alignment.links import Find, carve_links, read_links, shuffled
+from gnnkg.data.alignment.links import Find, carve_links, read_links, shuffled, untouched
 from gnnkg.data.alignment.pair import AlignmentData, Links
 from gnnkg.data.assemble import assemble
 from gnnkg.data.dataset import Dataset
@@ -39,9 +39,8 @@ def from_eva(
     and ``translated_ent_name/*.json`` (id, words; in the folder, or beside it by its name) are read where there.
     """
     folder = Path(folder)
-    ids = [read_dictionary(_need(folder, f"ent_ids_{side}"), "id name") for side in "12"]
-    sides = [_eva_side(folder, side, names) for side, names in zip("12", ids, strict=True)]
-    left, right = (position(names, "entity id") for names in ids)
+    sides = [_eva_side(folder, side) for side in "12"]
+    left, right = (position(_eva_names(folder, side), "entity id") for side in "12")
     every = plain_or_gzipped(folder, "ill_ent_ids") or plain_or_gzipped(folder, "ref_ent_ids")
     supervised, development = (plain_or_gzipped(folder, f"{part}_ent_ids") for part in ("sup", "dev"))
     if every is None:
@@ -72,12 +71,7 @@ def from_openea(
     Without ``721_5fold``, ``ent_links`` are divided as those of ``from_eva`` by ``seeds``, ``valid`` and ``seed``.
     """
     folder = Path(folder)
-    sides = []
-    for side in "12":
-        triples = read_text(_need(folder, f"rel_triples_{side}"), columns=("head", "relation", "tail"), header=False)
-        attributes = plain_or_gzipped(folder, f"attr_triples_{side}")
-        dataset = assemble(f"{folder.name}/{side}", {"train": triples}, source=str(folder))
-        sides.append(_with_text(dataset, ATTRIBUTES, {} if attributes is None else _attributes(attributes)))
+    sides = [_openea_side(folder, side) for side in "12"]
     folds = folder / "721_5fold"
     within = folds / str(fold)
     if not within.is_dir() and (folds.is_dir() or plain_or_gzipped(folder, "ent_links") is None):
@@ -94,10 +88,10 @@ def from_openea(
 
 
 def _drawn(links: Links, share: float, seed: int) -> tuple[Links, Links]:
-    """A seeded share of the links, and the others."""
+    """A seeded share of the links, and of the others those that share no entity with it."""
     mixed = shuffled(links, seed)
     count = round(share * len(mixed))
-    return mixed[:count], mixed[count:]
+    return mixed[:count], untouched(mixed[count:], mixed[:count])
 
 
 def _without(links: Links, others: Links | None) -> Links:
@@ -106,7 +100,29 @@ def _without(links: Links, others: Links | None) -> Links:
     return links[torch.tensor([tuple(link) not in known for link in links.tolist()], dtype=torch.bool)]
 
 
-def _eva_side(folder: Path, side: str, names: dict[int, str]) -> Dataset:
+def is_openea(folder: Path) -> bool:
+    """Whether the folder has the layout of OpenEA, or else that of EVA."""
+    return plain_or_gzipped(folder, "rel_triples_1") is not None
+
+
+def side_of(folder: Path, side: str) -> Dataset:
+    """The graph "1" or "2" of a folder in either layout, which may hold no links."""
+    return (_openea_side if is_openea(folder) else _eva_side)(folder, side)
+
+
+def _openea_side(folder: Path, side: str) -> Dataset:
+    triples = read_text(_need(folder, f"rel_triples_{side}"), columns=("head", "relation", "tail"), header=False)
+    attributes = plain_or_gzipped(folder, f"attr_triples_{side}")
+    dataset = assemble(f"{folder.name}/{side}", {"train": triples}, source=str(folder))
+    return _with_text(dataset, ATTRIBUTES, {} if attributes is None else _attributes(attributes))
+
+
+def _eva_names(folder: Path, side: str) -> dict[int, str]:
+    return read_dictionary(_need(folder, f"ent_ids_{side}"), "id name")
+
+
+def _eva_side(folder: Path, side: str) -> Dataset:
+    names = _eva_names(folder, side)
     triples = read_id_triples(_need(folder, f"triples_{side}"), ("head", "relation", "tail"))
     dictionary = plain_or_gzipped(folder, f"rel_ids_{side}") or plain_or_gzipped(folder, "rel_ids")
     if dictionary is not None:

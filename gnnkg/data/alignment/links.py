@@ -100,5 +100,10 @@ def carve_links(links: Links, share: float, seed: int = 0) -> tuple[Links, Links
         raise ValueError(f"the share of links for validation must be in [0, 1), not {share}")
     mixed = shuffled(links, seed)
     valid = mixed[: max(round(share * len(mixed)), share > 0 and len(mixed) > 1)]
-    touched = torch.isin(mixed[:, 0], valid[:, 0]) | torch.isin(mixed[:, 1], valid[:, 1])
-    return mixed[~touched], valid
+    return untouched(mixed, valid), valid
+
+
+def untouched(links: Links, others: Links) -> Links:
+    """The links that share no entity with others."""
+    touched = torch.isin(links[:, 0], others[:, 0]) | torch.isin(links[:, 1], others[:, 1])
+    return links[~touched]

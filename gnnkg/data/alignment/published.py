@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gnnkg.data.alignment.folders import from_eva, from_openea, is_side, position
+from gnnkg.data.alignment.folders import from_eva, from_openea, is_openea, is_side, position, side_of
 from gnnkg.data.alignment.languages import cldr_in_two_languages
 from gnnkg.data.alignment.links import Find, carve_links, read_links
 from gnnkg.data.alignment.pair import AlignmentData
 from gnnkg.data.cache import locate, verified
 from gnnkg.data.dataset import Dataset
 from gnnkg.data.dictionaries import read_dictionary
-from gnnkg.data.files import from_files, plain_or_gzipped
+from gnnkg.data.files import from_files
 from gnnkg.data.load import BUNDLED, load
 from gnnkg.data.manifest import Source, manifest, manifest_names
 from gnnkg.data.names import closest
@@ -36,7 +36,7 @@ def load_alignment(name: str, root: Path | str | None = None, *, valid: float = 
     if known is None or known.links is None:
         folder = Path(name)
         if folder.is_dir():
-            read = from_eva if plain_or_gzipped(folder, "rel_triples_1") is None else from_openea
+            read = from_openea if is_openea(folder) else from_eva
             return read(folder, valid=valid, seed=seed)
         near = ", ".join(closest(name, alignment_names())) or ", ".join(alignment_names())
         raise DataError(f"no alignment data are called {name!r}, and there is no such folder; did you mean {near}?")
@@ -61,8 +61,7 @@ def load_side(name: str, root: Path | str | None = None) -> Dataset:
     if path.is_file() and not published:
         return from_files(path, name=path.name.split(".")[0])
     if is_side(path) and not published:
-        data = load_alignment(str(path.parent))
-        return data.left if path.name == "1" else data.right
+        return side_of(path.parent, path.name)
     if path.suffix and not published and not path.is_dir():
         raise DataError(f"there is no file {path} of facts, nor a data set of that name")
     return load(name, root)

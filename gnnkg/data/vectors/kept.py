@@ -84,4 +84,15 @@ def _read(path: Path) -> tuple[tuple[str, ...], Float[Tensor, "N F"], Bool[Tenso
         raise DataError(
             f"{path} is damaged: {len(entities):,} entities, {len(values):,} rows, {len(present):,} in the mask"
         )
-    return entities, values, present
+    if values.dim() != 2 or present.dim() != 1 or values.is_complex():
+        raise DataError(
+            f"{path}: expected numbers (entities, numbers) and a mask (entities), not {tuple(values.shape)} of {values.dtype} and "
+            f"{tuple(present.shape)}"
+        )
+    values, present = values.float(), present.bool()
+    if not (finite := values.isfinite().all(1) | ~present).all():
+        bad = [entities[i] for i in (~finite).nonzero().squeeze(1)[:3].tolist()]
+        raise DataError(
+            f"{path} has numbers that are NaN or infinite, of {', '.join(bad)}: leave these out of the mask"
+        )
+    return entities, torch.where(present.unsqueeze(1), values, 0), present

@@ -39,13 +39,16 @@ def matched(
 ) -> Matched:
     """The vectors as a feature called ``name``: row i is of entity i, and what is not there is masked, never a zero row.
 
-    Numbers are published ids, whose names ``ids`` gives (``published_ids``). Names are identifiers; the readable end of one, as in
-    ``.../resource/Ettore_Scola``; labels; or what ``links`` leads to such a name. ``missing``: rows of the file that mean absent.
+    Numbers are published ids, whose names ``ids`` gives (``published_ids``), as words too where all names of a file are numbers.
+    Names are identifiers; the readable end of one, as in ``.../resource/Ettore_Scola``; labels; or what ``links`` leads to such a
+    name. ``missing``: rows of the file that mean absent.
 
     Raises DataError where numbers have no names, a table has not a row an id, two rows are of one entity, or no row matches.
     """
     find = _Finder(dataset, ids, links or {}, vectors.source)
     keys: Sequence[Key] = range(len(vectors.values)) if vectors.keys is None else vectors.keys
+    if ids is not None and all(str(key).isdecimal() for key in keys):  # not names that look like numbers
+        keys, missing = [int(key) for key in keys], [int(key) if str(key).isdecimal() else key for key in missing]
     if vectors.keys is None:
         _check_rows(vectors, dataset, ids)
     unknown = [key for key in missing if find.row(key) is None]

@@ -45,7 +45,11 @@ def nearest(scores: Correction) -> Nearest:
 
 
 def mutual_best(scores: Correction) -> Pairs:
-    """The pairs of which each is the other's best: one to one, and not everyone has a partner. Ascending by row."""
+    """The pairs of which each is the other's best: one to one, and not everyone has a partner. Ascending by row.
+
+    A vector of zeros, of which nothing is known, belongs to none.
+    """
     of_left, of_right = nearest(scores)
-    mutual = of_right.left[of_left.right] == of_left.left
+    told = [side.any(1) for side in (scores.similarity.left, scores.similarity.right)]
+    mutual = (of_right.left[of_left.right] == of_left.left) & told[0] & told[1][of_left.right]
     return Pairs(of_left.left[mutual], of_left.right[mutual], of_left.score[mutual])

@@ -58,21 +58,34 @@ def evaluate_alignment(
         raise ValueError("there are no links to judge by")
     asking, asked = links[:, 0], links[:, 1]
     if candidates == "linked":
-        scores = correct(Similarity(left[asking], right[asked], memory))
-        own = torch.arange(len(links), device=links.device)
-        there, back = _ranks(scores, own), _ranks(scores.transposed, own)
-        return AlignmentRanks(there, back, (len(links), len(links)))
+        (lefts, at_left), (rights, at_right) = (_linked(column) for column in (asking, asked))
+        scores = correct(Similarity(left[lefts], right[rights], memory))
+        there, back = _ranks(scores, at_right, at_left), _ranks(scores.transposed, at_left, at_right)
+        return AlignmentRanks(there, back, (len(rights), len(lefts)))
     there = _ranks(correct(Similarity(left[asking], right, memory)), asked)
     back = _ranks(correct(Similarity(right[asked], left, memory)), asking)
     return AlignmentRanks(there, back, (len(right), len(left)))
 
 
-def _ranks(scores: Correction, truth: Int[Tensor, " L"]) -> Float[Tensor, " L"]:
-    """The realistic rank of each row's truth among the columns."""
-    ranks = []
+def _linked(column: Int[Tensor, " L"]) -> tuple[Int[Tensor, " X"], Int[Tensor, " L"]]:
+    """Each entity of a column of links once, and where those of the links stand among these."""
+    entities, place = column.unique(return_inverse=True)
+    if len(entities) == len(column):  # as they stand
+        return column, torch.arange(len(column), device=column.device)
+    return entities, place
+
+
+def _ranks(
+    scores: Correction, truth: Int[Tensor, " L"], asking: Int[Tensor, " L"] | None = None
+) -> Float[Tensor, " L"]:
+    """The realistic rank of each link's truth among the columns; ``asking``: its row (None: the links are the rows)."""
+    asking = torch.arange(len(truth), device=truth.device) if asking is None else asking
+    ranks = torch.empty(len(truth), dtype=torch.float64)
     for block in scores.blocks():
-        own = truth[block.rows]
+        here = ((asking >= block.rows.start) & (asking < block.rows.stop)).nonzero().squeeze(1)
+        own, rows = truth[here], asking[here] - block.first
         nothing = torch.zeros(len(own) + 1, dtype=torch.int64, device=own.device), own[:0]
-        counts = rank_counts(block.scores, own, nothing)
-        ranks.append(1 + counts.above.double() + counts.equal.double() / 2)
-    return torch.cat(ranks).cpu()
+        whole = len(rows) == len(block.scores) and bool((rows[1:] > rows[:-1]).all())
+        counts = rank_counts(block.scores if whole else block.scores[rows], own, nothing)
+        ranks[here.cpu()] = (1 + counts.above.double() + counts.equal.double() / 2).cpu()
+    return ranks

@@ -31,6 +31,9 @@ Tail = Float[Tensor, "S K D"] | Gathered | OwnFirst
 def dot(query: Float[Tensor, "B D"], tail: Tail, mix: Mix | None = None) -> Float[Tensor, "B X"]:
     """sum_d query_d * tail_d"""
     if mix is not None and isinstance(mix.keep, Drawn):
+        if mix.keep.biases:
+            whole, biases = _without_biases(query, tail, mix)
+            return dot(*whole) + biases
         return _fused("dot", query, tail, mix)
     leader, tail = _parted(query, tail)
     _check(query, tail, mix)
@@ -111,6 +114,10 @@ def both(
         raise ValueError("dot takes no margin")
     if op == "modulus":
         _check_even(query)
+    if op == "dot" and isinstance(mix.keep, Drawn) and mix.keep.biases:
+        whole, biases = _without_biases(query, tail, mix)
+        plain, mutated = both(op, *whole)
+        return plain + biases, mutated + biases
     if op != "dot" or isinstance(mix.keep, Drawn):
         return _fused(op, query, tail, mix, scale, margin, both=True)
     leader, tail = _parted(query, tail)
@@ -120,6 +127,21 @@ def both(
     found = [dot(query, tail), dot(query, tail, mix)]
     plain, mutated = found if leader is None else behind(products.own_product(query, leader), found)
     return plain, mutated
+
+
+def _without_biases(query: Tensor, tail: Tail, mix: Mix) -> tuple[tuple[Tensor, Tail, Mix], Float[Tensor, "B X"]]:
+    """What has masks, and the products of the last components, which have none."""
+    assert isinstance(mix.keep, Drawn)
+    width = query.shape[1] - mix.keep.biases
+    leader, rest = _parted(query, tail)
+    rest = rest.read() if isinstance(rest, Gathered) else rest
+
+    def some(part: slice) -> Tail:
+        return rest[..., part] if leader is None else OwnFirst(leader[:, part], rest[..., part])
+
+    first, last = slice(width), slice(width, None)
+    masked = Mix(mix.own[:, first], mix.keep._replace(biases=0))
+    return (query[:, first], some(first), masked), dot(query[:, last], some(last))
 
 
 def _check_even(query: Tensor) -> None:
@@ -141,6 +163,8 @@ def _check(query: Tensor, tail: Tensor | Gathered, mix: Mix | None, scale: Tenso
     if isinstance(mix.keep, Drawn):
         if mix.own.shape != query.shape:
             raise ValueError(f"expected mix.own of shape {tuple(query.shape)}, not {tuple(mix.own.shape)}")
+        if mix.keep.biases:
+            raise ValueError("products have biases that masks leave alone, and distances have none")
         if not 0 <= mix.keep.rate <= 1:
             raise ValueError(f"expected a probability as the rate of masks, not {mix.keep.rate}")
         return

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Int, Int32
 from torch import Tensor
+from torch.nn import functional
 
 from gnnkg.ops.hashing import WORD, keys
 
@@ -44,6 +45,8 @@ class Drawn(NamedTuple):
     form: Form = "both"
     """``"block"``: component W + w has the mask of w, W the half of the width: the parts of a complex number ``[re | im]``.
     ``"low"``, ``"high"``: the first and the second half of vectors of twice the width"""
+    biases: int = 0
+    """how many of the last components have no mask and stay the candidate's; of products alone"""
 
     @property
     def threshold(self) -> int:
@@ -76,5 +79,5 @@ def masks(
     drawn: Drawn, num_queries: int, num_candidates: int, width: int, device: torch.device | str | None = None
 ) -> Bool[Tensor, "B K D"]:
     """The definition, stored: for the reference, for scorers that are no sum over components, and for tests."""
-    of_queries, of_candidates = words(drawn, num_queries, num_candidates, width, device)
-    return of_queries.unsqueeze(1) * of_candidates < drawn.threshold
+    of_queries, of_candidates = words(drawn, num_queries, num_candidates, width - drawn.biases, device)
+    return functional.pad(of_queries.unsqueeze(1) * of_candidates < drawn.threshold, (0, drawn.biases), value=True)

@@ -177,6 +177,35 @@ def test_mutual_best_equals_brute_force(memory):
     assert len(expected) < 20
 
 
+@pytest.mark.parametrize("memory", [SMALL, 2**20])
+def test_an_entity_in_several_links_is_one_candidate(memory):
+    """Otherwise it would be its own rival, and half a rank worse."""
+    axes = torch.eye(3)
+    links = torch.tensor([[2, 0], [0, 0], [1, 1]])
+    left = torch.stack([axes[0], axes[1], axes[0]])
+    found = evaluate_alignment(left, axes, links, plain, "linked", memory)
+    assert found.left_to_right.tolist() == [1, 1, 1]
+    assert found.right_to_left.tolist() == [1.5, 1.5, 1], "its two partners are rivals"
+    assert found.candidates == (2, 3)
+    left, right = vectors()
+    links = torch.stack([torch.randint(12, (40,)), torch.randint(12, (40,))], 1).unique(dim=0)
+    links = links[torch.randperm(len(links))]
+    linked = evaluate_alignment(left, right, links, plain, "linked", memory)
+    scores = whole(Similarity(left[links[:, 0].unique()], right[links[:, 1].unique()]))
+    rows, columns = (column.unique(return_inverse=True)[1] for column in links.unbind(1))
+    assert linked.left_to_right.tolist() == brute_force_ranks(scores[rows], columns)
+    assert linked.right_to_left.tolist() == brute_force_ranks(scores.T[columns], rows)
+
+
+@pytest.mark.parametrize("correct", [plain, csls, sinkhorn])
+def test_of_whom_nothing_is_known_has_no_partner(correct):
+    left, right = (torch.cat([side, torch.zeros(2, 6)]) for side in vectors(5, 5))
+    pairs = mutual_best(correct(Similarity(left, right)))
+    assert len(pairs.left) > 0
+    assert pairs.left.max() < 5
+    assert pairs.right.max() < 5
+
+
 def test_constant_vectors_are_ranked_in_the_middle():
     found = evaluate_alignment(torch.ones(9, 2), torch.ones(9, 2), torch.arange(9).repeat(2, 1).T)
     assert found.left_to_right.tolist() == [5.0] * 9
