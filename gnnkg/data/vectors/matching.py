@@ -39,16 +39,15 @@ def matched(
 ) -> Matched:
     """The vectors as a feature called ``name``: row i is of entity i, and what is not there is masked, never a zero row.
 
-    Numbers are published ids, whose names ``ids`` gives (``published_ids``), as words too where all names of a file are numbers.
-    Names are identifiers; the readable end of one, as in ``.../resource/Ettore_Scola``; labels; or what ``links`` leads to such a
-    name. ``missing``: rows of the file that mean absent.
+    Numbers are published ids, whose names ``ids`` gives (``published_ids``), as words too; where all names of a file are numbers,
+    ids go before labels that look like them. Names are identifiers; the readable end of one, as in
+    ``.../resource/Ettore_Scola``; labels; or what ``links`` leads to such a name. ``missing``: rows of the file that mean absent.
 
     Raises DataError where numbers have no names, a table has not a row an id, two rows are of one entity, or no row matches.
     """
-    find = _Finder(dataset, ids, links or {}, vectors.source)
     keys: Sequence[Key] = range(len(vectors.values)) if vectors.keys is None else vectors.keys
-    if ids is not None and all(str(key).isdecimal() for key in keys):  # not names that look like numbers
-        keys, missing = [int(key) for key in keys], [int(key) if str(key).isdecimal() else key for key in missing]
+    numbers = all(str(key).isdecimal() for key in keys)
+    find = _Finder(dataset, ids, links or {}, vectors.source, ids_first=numbers)
     if vectors.keys is None:
         _check_rows(vectors, dataset, ids)
     unknown = [key for key in missing if find.row(key) is None]
@@ -85,15 +84,25 @@ def matched(
 
 
 class _Finder:
-    """The place of an entity among all, by whatever names it."""
+    """The place of an entity among all, by whatever names it; ``ids_first``: published ids before labels that look like them."""
 
-    def __init__(self, dataset: Dataset, ids: Mapping[int, str] | None, links: Mapping[str, str], source: str) -> None:
-        self.dataset, self.ids, self.links, self.source = dataset, ids, links, source
+    def __init__(
+        self,
+        dataset: Dataset,
+        ids: Mapping[int, str] | None,
+        links: Mapping[str, str],
+        source: str,
+        ids_first: bool,
+    ) -> None:
+        self.dataset, self.ids, self.links, self.source, self.ids_first = dataset, ids, links, source, ids_first
         plain = [label_from_identifier(name) for name in dataset.entities]
         self.places = [_places(names) for names in (dataset.entities, plain, dataset.entity_labels)]
 
     def row(self, key: Key) -> int | None:
         if isinstance(key, str):
+            number = int(key) if key.isdecimal() and key not in self.places[0] else None
+            if self.ids_first and self.ids is not None and number is not None and number in self.ids:
+                return self._named(self.ids[number])
             found = self._named(key)
             linked = self.links.get(key) or self.links.get(label_from_identifier(key))
             if found is None and linked is not None:
