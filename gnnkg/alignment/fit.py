@@ -180,10 +180,8 @@ def fit_alignment(
         if pseudo is not None and pseudo.probation.looks_after(epoch):
             pseudo.look(_mutual(_joint_vectors(encoder, graph, data, joint), data, pseudo))
         at.seconds = before + time.perf_counter() - start
-        late, validates = (
-            stop_after is not None and at.seconds > stop_after,
-            epoch % validate_every == 0 or epoch == epochs,
-        )
+        late = stop_after is not None and at.seconds > stop_after
+        validates = epoch % validate_every == 0 or epoch == epochs
         if validates:
             validate(len(seeds))
         if checkpoint is not None and (
