@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gnnkg.alignment.aligner import Compared, EntityVectors
+    from gnnkg.alignment.pseudo_labels import Probation
     from gnnkg.alignment.training import AlignmentTraining
     from gnnkg.core import MakeFeature
     from gnnkg.data.alignment import AlignmentData
@@ -143,6 +144,8 @@ def run(argv: Sequence[str]) -> int:
     training = _training(data, arguments, text, fields, list(given.left)) if trains else None
     _refuse_unread(arguments, given, texts, training, compared)
     if training is not None:
+        if arguments.pseudo_from is not None and training.pseudo_labels is not None:
+            _refuse_late(training.pseudo_labels, training.epochs)
         none_known = arguments.on is None and arguments.seeds is None
         seeded = _seeded_by_names(data, arguments, text) if none_known else data
         vectors, told = _trained(seeded, training, arguments.seed, arguments.checkpoint)
@@ -268,7 +271,7 @@ def _refuse_unread(
     training: AlignmentTraining | None,
     compared: Compared | None,
 ) -> None:
-    """Raises ValueError where a file is given that nothing reads, and where no pair will be believed in before the end."""
+    """Raises ValueError where a file is given that nothing reads."""
     if training is not None:
         config: Any = training.config
     elif compared is not None:
@@ -284,14 +287,15 @@ def _refuse_unread(
         where = "encoder.modalities of the training" if training is not None else "--features"
         part = f"{{class_path: Given, init_args: {{feature: {unread[0]}}}}}"
         raise ValueError(f"nothing reads the feature {unread[0]}: name it in {where}, as {part}")
-    if training is None or training.pseudo_labels is None or arguments.pseudo_from is None:
-        return
-    probation = training.pseudo_labels
+
+
+def _refuse_late(probation: Probation, epochs: int) -> None:
+    """Raises ValueError where no pair that is believed in turns a seed before training ends."""
     first = probation.begin + probation.every * probation.promote
-    if first > training.epochs:
+    if first > epochs:
         raise ValueError(
             f"--pseudo-from {probation.begin}: pairs turn seeds when {probation.promote} looks, {probation.every} epochs apart, "
-            f"have found them, at epoch {first}, and the training ends at {training.epochs}: make pseudo_labels.every or "
+            f"have found them, at epoch {first}, and the training ends at {epochs}: make pseudo_labels.every or "
             "pseudo_labels.promote smaller, or train longer"
         )
 

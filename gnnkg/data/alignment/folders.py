@@ -39,8 +39,9 @@ def from_eva(
     and ``translated_ent_name/*.json`` (id, words; in the folder, or beside it by its name) are read where there.
     """
     folder = Path(folder)
-    sides = [_eva_side(folder, side) for side in "12"]
-    left, right = (position(_eva_names(folder, side), "entity id") for side in "12")
+    ids = [_eva_names(folder, side) for side in "12"]
+    sides = [_eva_side(folder, side, names) for side, names in zip("12", ids, strict=True)]
+    left, right = (position(names, "entity id") for names in ids)
     every = plain_or_gzipped(folder, "ill_ent_ids") or plain_or_gzipped(folder, "ref_ent_ids")
     supervised, development = (plain_or_gzipped(folder, f"{part}_ent_ids") for part in ("sup", "dev"))
     if every is None:
@@ -107,7 +108,7 @@ def is_openea(folder: Path) -> bool:
 
 def side_of(folder: Path, side: str) -> Dataset:
     """The graph "1" or "2" of a folder in either layout, which may hold no links."""
-    return (_openea_side if is_openea(folder) else _eva_side)(folder, side)
+    return _openea_side(folder, side) if is_openea(folder) else _eva_side(folder, side, _eva_names(folder, side))
 
 
 def _openea_side(folder: Path, side: str) -> Dataset:
@@ -121,8 +122,7 @@ def _eva_names(folder: Path, side: str) -> dict[int, str]:
     return read_dictionary(_need(folder, f"ent_ids_{side}"), "id name")
 
 
-def _eva_side(folder: Path, side: str) -> Dataset:
-    names = _eva_names(folder, side)
+def _eva_side(folder: Path, side: str, names: dict[int, str]) -> Dataset:
     triples = read_id_triples(_need(folder, f"triples_{side}"), ("head", "relation", "tail"))
     dictionary = plain_or_gzipped(folder, f"rel_ids_{side}") or plain_or_gzipped(folder, "rel_ids")
     if dictionary is not None:

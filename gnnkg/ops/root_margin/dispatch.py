@@ -40,6 +40,7 @@ class _RootMargin(torch.autograd.Function):
     def forward(ctx: Any, gamma: float, *given: Tensor | None) -> Tensor:
         from gnnkg.ops.root_margin import numba
 
+        ctx.gamma = gamma
         ctx.save_for_backward(*given)
         return numba.forward(gamma, *given)  # type: ignore[arg-type]  # four tensors, of which three may miss
 
@@ -47,5 +48,11 @@ class _RootMargin(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]  # torch declares *args
         from gnnkg.ops.root_margin import numba
 
-        once = not torch.is_grad_enabled()  # elsewhere to be differentiated again
-        return None, *(numba.gradients if once else reference.gradients)(gradient, *ctx.saved_tensors)
+        given = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return None, *numba.gradients(gradient, *given)
+        asked = ctx.needs_input_grad[1:]  # to be differentiated again
+        wanted = [each for each, needed in zip(given, asked, strict=True) if needed]
+        out = reference.root_margin(ctx.gamma, *given)
+        found = iter(torch.autograd.grad(out, wanted, gradient, create_graph=True))
+        return None, *(next(found) if needed else None for needed in asked)

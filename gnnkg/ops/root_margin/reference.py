@@ -21,22 +21,3 @@ def root_margin(
     if other is None:
         return out
     return out - (other if other_weight is None else other_weight * other)
-
-
-def gradients(
-    gradient: Float[Tensor, "B X"],
-    squares: Float[Tensor, "B X"],
-    weight: Float[Tensor, ""] | None,
-    other: Float[Tensor, "B X"] | None,
-    other_weight: Float[Tensor, ""] | None,
-) -> tuple[Tensor | None, ...]:
-    """Those of squares, weight, other and other_weight."""
-    root = (squares + SMALL).sqrt()
-    turned = -gradient
-    of_root = turned if weight is None else weight * turned
-    return (
-        of_root / (2 * root),
-        None if weight is None else (turned * root).sum(),
-        None if other is None else turned if other_weight is None else other_weight * turned,
-        None if other is None or other_weight is None else (turned * other).sum(),
-    )
