@@ -18,7 +18,13 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--report", action="store_true", help="only write table and figures of what is finished")
     parser.add_argument(
-        "--only", metavar="PATTERN", help="train only those of which DATASET-MODEL-METHOD matches, e.g. '*-rotate-*'"
+        "--only",
+        metavar="PATTERN",
+        default="*",
+        help="train only those of which DATASET-MODEL-METHOD matches, e.g. '*-rotate-*'",
+    )
+    parser.add_argument(
+        "--seeds", metavar="SEED", type=int, nargs="+", default=[], help="train only with these of the grid's seeds"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     arguments = parser.parse_args(argv)
@@ -29,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
 
     grid = read_grid(arguments.grid)
     if not arguments.report:
-        wanted = grid if arguments.only is None else only(grid, arguments.only)
+        wanted = only(grid, arguments.only, arguments.seeds)
         try:
             Laboratory(wanted, arguments.out, not arguments.quiet, lambda line: print(line, flush=True)).run()
         except KeyboardInterrupt:

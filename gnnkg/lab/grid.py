@@ -23,7 +23,7 @@ they stand in it, become the number of steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -261,10 +261,16 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def only(grid: Grid, pattern: str) -> Grid:
-    """The grid with those combinations alone whose name matches, as ``*-rotate-*`` does. Raises ConfigError where none does."""
+def only(grid: Grid, pattern: str = "*", seeds: Sequence[int] = ()) -> Grid:
+    """The grid with those combinations alone whose name matches, as ``*-rotate-*`` does, and those seeds; none given: all.
+
+    Raises ConfigError where no name matches, and for a seed that the grid has not.
+    """
     chosen = tuple(c for c in grid.combinations if fnmatch(c.name, pattern))
     if not chosen:
         names = ", ".join(c.name for c in grid.combinations)
         raise ConfigError(f"nothing in {grid.path} is called {pattern!r}. It has: {names}")
-    return replace(grid, combinations=chosen)
+    if unknown := [seed for seed in seeds if seed not in grid.seeds]:
+        known = ", ".join(str(seed) for seed in grid.seeds)
+        raise ConfigError(f"{grid.path} has no seed {unknown[0]}. It has: {known}")
+    return replace(grid, combinations=chosen, seeds=tuple(dict.fromkeys(seeds)) or grid.seeds)

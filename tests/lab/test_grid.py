@@ -84,6 +84,14 @@ def test_some_combinations_alone(write_grid):
         only(grid, "x")
 
 
+def test_some_seeds_alone(write_grid):
+    grid = read_grid(write_grid(seeds=[3, 4, 5]))
+    assert [seed for _, seed in only(grid, seeds=[5, 4, 5]).cells()] == [5, 5, 4, 4]
+    assert only(grid, "*-plain").seeds == (3, 4, 5)
+    with pytest.raises(ConfigError, match=r"has no seed 6\. It has: 3, 4, 5"):
+        only(grid, seeds=[4, 6])
+
+
 TUNE = {"trials": 2, "budget": {"steps": 3}, "space": {"optimizer.lr": [0.01, 0.1, "log"]}}
 
 REFUSED = [
