@@ -244,7 +244,7 @@ def evaluate_run(path: Path | str, split: str = "test", memory: int | None = Non
     Raises as ``load_run``; ValueError where the model has vectors for other entities than ``on`` has.
     """
     experiment, dataset, model, run = load_run(path, on, measured=True)
-    evaluation = evaluate(model, dataset, split, filter=dataset.truths, memory=memory)
+    evaluation = evaluate(model, dataset, split, memory=memory)
     origin = provenance(experiment.config, experiment.seed)
     run.write_result(result_name(split, on), {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()})
     return evaluation

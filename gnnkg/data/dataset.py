@@ -143,6 +143,11 @@ class Dataset:
             self._known[key] = self.tails_of(self.facts(*(splits or SPLITS)))
         return self._known[key]
 
+    def filtering(self, splits: Sequence[str] | None = None) -> tuple[tuple[str, ...], KnownTails]:
+        """By which splits candidates are filtered, and which tails these know: None means ``truths``, an empty list no split."""
+        names = self.truths if splits is None else tuple(splits)
+        return names, self.known(*names) if names else self.tails_of(self.graph.facts[:0])
+
     def tails_of(self, facts: Facts) -> KnownTails:
         """Which tails some facts over this data set's names give each query."""
         return KnownTails(facts, self.graph.num_entities, self.graph.num_relations)

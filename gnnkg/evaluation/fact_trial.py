@@ -143,14 +143,15 @@ def attack_facts(
     num_queries: int | None = 100,
     tries: int = 8,
     candidates: int = 256,
-    filter: Sequence[str] = ("train", "valid", "test"),
+    filter: Sequence[str] | None = None,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> FactTrial:
     """Attacks queries of a split one by one, each with the facts of the training graph as they are.
 
-    A query's additions are chosen among ``candidates`` random ones, so an attack can only be underestimated. ``report`` is given
-    how many queries are done, and of how many. Raises ValueError for an encoder that does not read facts, or not their weights.
+    A query's additions are chosen among ``candidates`` random ones, so an attack can only be underestimated. ``filter`` as in
+    ``evaluate``. ``report`` is given how many queries are done, and of how many. Raises ValueError for an encoder that does not
+    read facts, or not their weights.
     """
     begin = time.perf_counter()
     if not kinds or not set(kinds) <= set(KINDS) or not budgets or min(budgets) < 1 or candidates < 1:
@@ -160,7 +161,7 @@ def attack_facts(
         )
     refuse_without_messages(model)
     device = next(model.parameters(), dataset.graph.facts).device
-    graph, known = dataset.graph.to(device), dataset.known(*filter).to(device)
+    graph, known = dataset.graph.to(device), dataset.filtering(filter)[1].to(device)
     queries, subset = choose(dataset.facts(split), graph.num_relations, direction, num_queries, seed)
     edge_importance(model, graph, *queries[0].tolist())  # refuses an encoder that does not read weights
     generator = torch.Generator().manual_seed(seed)

@@ -26,7 +26,7 @@ from gnnkg.evaluation.curve import Curve, Panel, draw_panels
 from gnnkg.evaluation.metrics import metrics, metrics_by_group, summands
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.ranks import Ranks, rank_facts
-from gnnkg.graph import Facts, KnownTails
+from gnnkg.graph import Facts
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 ALL = "all"
@@ -131,16 +131,16 @@ def missing_test(
     shares: Sequence[float] = SHARES,
     seeds: int = 3,
     names: Sequence[str] | None = None,
-    filter: Sequence[str] = ("train", "valid", "test"),
+    filter: Sequence[str] | None = None,
     facts: Facts | None = None,
     memory: int | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> MissingTest:
     """Ranks the facts of a split, or the given ones, with a share of the rows of each modality missing, and of all at once.
 
-    ``names``: only of these modalities. What is dropped depends on the seed alone, see ``modalities_dropped``, so models of the
-    same modalities are compared on the same rows. ``step`` is called after each ranking. Raises ValueError where there are no
-    facts to rank, and for settings out of range.
+    ``names``: only of these modalities. ``filter`` as in ``evaluate``. What is dropped depends on the seed alone, see
+    ``modalities_dropped``, so models of the same modalities are compared on the same rows. ``step`` is called after each ranking.
+    Raises ValueError where there are no facts to rank, and for settings out of range.
     """
     begin = time.perf_counter()
     if not shares or len(set(shares)) < len(shares) or seeds < 1:
@@ -149,7 +149,7 @@ def missing_test(
     if not len(facts):
         raise ValueError(f"there are no facts to rank: {dataset.name} has none in {split}")
     facts, graph = facts.cpu(), dataset.graph
-    known = dataset.known(*filter) if filter else KnownTails(facts[:0], graph.num_entities, graph.num_relations)
+    filter, known = dataset.filtering(filter)
     unseen = graph.holds_unseen(facts)
 
     def ranked(share: float, seed: int, dropped: Sequence[str] | None) -> dict[str, float]:
@@ -171,7 +171,7 @@ def missing_test(
         data_hash=dataset.data_hash,
         num_facts=len(facts),
         num_unseen=int(unseen.sum()),
-        protocol=Protocol(filter=tuple(filter)),
+        protocol=Protocol(filter=filter),
         seeds=seeds,
         values=values,
         wall_seconds=time.perf_counter() - begin,

@@ -23,7 +23,7 @@ from gnnkg.evaluation.metrics import metrics
 from gnnkg.evaluation.noisy import Encoded, Part, Target, noisy_part
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.ranks import evaluating, rank_facts
-from gnnkg.graph import Facts, KnownTails
+from gnnkg.graph import Facts
 from gnnkg.noise import Family, spread
 
 ALPHAS = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -106,7 +106,7 @@ def noise_test(
     divisor: float = 3.0,
     quantile: float = 0.9973,
     per_entity: bool = False,
-    filter: Sequence[str] = ("train", "valid", "test"),
+    filter: Sequence[str] | None = None,
     facts: Facts | None = None,
     memory: int | None = None,
     step: Callable[[], None] = lambda: None,
@@ -114,9 +114,9 @@ def noise_test(
     """Ranks the facts of a split, or the given ones, once for each alpha and noise seed.
 
     sigma is measured on the vectors that carry the noise (``part``; ``gnnkg.noise.spread``), or given: a common one makes models
-    comparable. The noise of a query depends on the seed and the query alone, so no figure depends on ``memory``; it is the same for
-    all alphas but for its size. ``step`` is called after each ranking. Raises ValueError where there are no facts to rank, and for
-    settings out of range; as ``noisy_part`` where noise on the part would change nothing.
+    comparable. The noise of a query depends on the seed and the query alone, so no figure depends on ``memory``; it is the same
+    for all alphas but for its size. ``filter`` as in ``evaluate``. ``step`` is called after each ranking. Raises ValueError where
+    there are no facts to rank, and for settings out of range; as ``noisy_part`` where noise on the part would change nothing.
     """
     begin = time.perf_counter()
     told = {f"{alpha:g}" for alpha in alphas}
@@ -132,7 +132,7 @@ def noise_test(
     facts = facts.cpu()
     device = next(model.parameters(), dataset.graph.facts).device
     graph = dataset.graph.to(device)
-    known = dataset.known(*filter) if filter else KnownTails(facts[:0], graph.num_entities, graph.num_relations)
+    filter, known = dataset.filtering(filter)
     values = Curve()
     with evaluating(model):
         vectors, noisy = noisy_part(model, graph, part, target, noise)
@@ -155,7 +155,7 @@ def noise_test(
         split=split,
         data_hash=dataset.data_hash,
         num_facts=len(facts),
-        protocol=Protocol(filter=tuple(filter)),
+        protocol=Protocol(filter=filter),
         target=target,
         noise=noise,
         sigma=float(scale.mean()),

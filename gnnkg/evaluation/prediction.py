@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gnnkg.core import Model
-from gnnkg.data.dataset import SPLITS, Dataset
+from gnnkg.data.dataset import FILTERS, Dataset
 from gnnkg.evaluation.memory import SMALLEST_BLOCK
 from gnnkg.evaluation.ranks import evaluating
 
@@ -29,7 +29,7 @@ class Answer:
     score: float
     """the model's own: only its order means something"""
     known: str | None
-    """the split that holds this fact: train, valid or test; None: no split does, it is new"""
+    """the split that holds this fact: train, valid or test, or "hidden" (``hide_facts``); None: no split does, it is new"""
 
 
 def question(dataset: Dataset, relation: str, head: str | None, tail: str | None) -> tuple[int, int]:
@@ -52,8 +52,8 @@ def predict(
 ) -> list[Answer]:
     """The best answers to (head, relation, ?), or to (?, relation, tail). Names are labels or identifiers.
 
-    ``novel`` leaves out the facts that a split holds. Raises UnknownName for a name that the data set has not, ValueError where
-    not exactly one of head and tail is given.
+    ``novel`` leaves out the facts that a split holds, and hidden ones. Raises UnknownName for a name that the data set has not,
+    ValueError where not exactly one of head and tail is given.
     """
     if top < 1:
         raise ValueError(f"top is how many answers to give, at least 1, not {top}")
@@ -70,7 +70,7 @@ def predict(
         torch.tensor([asked], device=dataset.graph.device),
         torch.tensor([asked_relation], device=dataset.graph.device),
     )
-    for split in reversed(SPLITS):
+    for split in reversed(FILTERS):
         splits |= dict.fromkeys(dataset.known(split).of(*query).tails.tolist(), split)
     order = torch.argsort(score, descending=True, stable=True).tolist()
     chosen = [entity for entity in order[: top + len(splits)] if not (novel and entity in splits)][:top]

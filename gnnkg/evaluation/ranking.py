@@ -22,7 +22,7 @@ from gnnkg.evaluation.metrics import SAMPLED, SAMPLING, bootstrap_intervals, met
 from gnnkg.evaluation.protocol import Protocol
 from gnnkg.evaluation.provenance import peak_memory
 from gnnkg.evaluation.ranks import DIRECTIONS, TIES, rank_facts
-from gnnkg.graph import Facts, KnownTails
+from gnnkg.graph import Facts
 
 Metrics = dict[str, float]
 
@@ -107,7 +107,7 @@ def evaluate(
     dataset: Dataset,
     split: str = "test",
     *,
-    filter: Sequence[str] = ("train", "valid", "test"),
+    filter: Sequence[str] | None = None,
     memory: int | None = None,
     facts: Facts | None = None,
     bootstrap: int = 1000,
@@ -116,10 +116,11 @@ def evaluate(
 ) -> Evaluation:
     """Ranks the facts of a split, or the given ones, on the graph of the training facts.
 
-    ``filter``: the splits whose other answers are left out. ``memory``: bytes for scoring, on top of the model; None: half of
-    what is free; no figure depends on it. ``bootstrap``: resamples for the intervals; 0: none. Facts with entities that
-    training never saw are kept. ``sampled``: whether ``hits@10_50`` is measured too; None: where the model was trained on another
-    data set (``Dataset.for_model_of``). Raises ValueError where there are no facts to rank, or the model cannot encode the graph.
+    ``filter``: the splits whose other answers are left out; None: all that is known to be true (``Dataset.truths``), empty: none.
+    ``memory``: bytes for scoring, on top of the model; None: half of what is free; no figure depends on it. ``bootstrap``:
+    resamples for the intervals; 0: none. Facts with entities that training never saw are kept. ``sampled``: whether
+    ``hits@10_50`` is measured too; None: where the model was trained on another data set (``Dataset.for_model_of``). Raises
+    ValueError where there are no facts to rank, or the model cannot encode the graph.
     """
     begin = time.perf_counter()
     if facts is None:
@@ -131,8 +132,8 @@ def evaluate(
     facts = facts.cpu()
     graph = dataset.graph
     sampled = bool(dataset.trained_on) if sampled is None else sampled
-    protocol = Protocol(filter=tuple(filter), sampled=SAMPLING if sampled else "")
-    known = dataset.known(*filter) if filter else KnownTails(facts[:0], graph.num_entities, graph.num_relations)
+    filter, known = dataset.filtering(filter)
+    protocol = Protocol(filter=filter, sampled=SAMPLING if sampled else "")
     ranked = rank_facts(model, graph, facts, known, memory)
 
     values = summands(ranked.ranks(), ranked.candidates, sampled)

@@ -50,7 +50,7 @@ def score_shifts(
         raise ValueError("there are no facts to ask")
     device = next(model.parameters(), dataset.graph.facts).device
     graph = dataset.graph.to(device)
-    known = dataset.known().to(device)
+    known = dataset.filtering()[1].to(device)
     edges = both_directions(facts.to(device), graph.num_relations)
     parts = [edge.split(BATCH) for edge in (edges.head, edges.relation, edges.tail)]
     found = Curve()

@@ -38,7 +38,7 @@ def judged(
     """
     known = manifest(RunDirectory.open(path).config["dataset"])
     experiment, dataset, trained, run = load_run(path, (known and known.new_entities) or None)
-    evaluation = evaluate(trained, dataset, "test", filter=dataset.truths)
+    evaluation = evaluate(trained, dataset, "test")
     origin = provenance(experiment.config, experiment.seed, command)
     name = model or model_name(trained)
     return result_from(

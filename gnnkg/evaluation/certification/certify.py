@@ -36,7 +36,7 @@ def certify(
     part: Part = "head",
     direction: Direction = "tail",
     num_queries: int | None = 1000,
-    filter: Sequence[str] = ("train", "valid", "test"),
+    filter: Sequence[str] | None = None,
     known_rows: Sequence[Row] = (),
     report: Report | None = None,
 ) -> Certificate:
@@ -45,7 +45,8 @@ def certify(
     ``known_rows``: what an earlier call with the same arguments has found, as ``report`` was given it; it is not computed again.
     Subset and draws follow from ``smoothing.seed``, and a query's draws depend on nothing else that is asked.
 
-    ``part``: whose vector the ball is around; ``"boundary"``: that from which NBFNet passes messages, again for every draw.
+    ``filter`` as in ``evaluate``. ``part``: whose vector the ball is around; ``"boundary"``: that from which NBFNet passes
+    messages, again for every draw.
 
     Raises ValueError for a scorer that does not read the head, and for an encoder whose tail vectors know the head as well: a ball
     around the head's vector would say nothing there, or not all of it. For a boundary, where the encoder has none.
@@ -55,7 +56,7 @@ def certify(
     queries, subset = choose(dataset.facts(split), dataset.graph.num_relations, direction, num_queries, smoothing.seed)
     rows = list(known_rows)
     device = next(model.parameters(), dataset.graph.facts).device
-    graph, known = dataset.graph.to(device), dataset.known(*filter).to(device)
+    graph, known = dataset.graph.to(device), dataset.filtering(filter)[1].to(device)
     with evaluating(model):
         lookup = model.encoder(graph)
         vectors = _vectors(model, lookup, part, device)

@@ -176,7 +176,7 @@ def attack_certified(
     tries: int = 4,
     candidates: int = 64,
     fresh_draws: int = 16_000,
-    filter: Sequence[str] = ("train", "valid", "test"),
+    filter: Sequence[str] | None = None,
     known_rows: Sequence[Tried] = (),
     report: Callable[[Sequence[Tried], int], None] | None = None,
 ) -> CertificateTrial:
@@ -191,7 +191,13 @@ def attack_certified(
         raise ValueError("no query is certified against a change of a single fact: there is nothing to attack")
     device = next(model.parameters(), dataset.graph.facts).device
     one = _One(
-        model, dataset.graph.to(device), dataset.known(*filter).to(device), certificate, tries, candidates, fresh_draws
+        model,
+        dataset.graph.to(device),
+        dataset.filtering(filter)[1].to(device),
+        certificate,
+        tries,
+        candidates,
+        fresh_draws,
     )
     rows = list(known_rows)
     with evaluating(model):

@@ -54,23 +54,24 @@ def certify_facts(
     top: int = 1,
     direction: Direction = "tail",
     num_queries: int | None = 1000,
-    filter: Sequence[str] = ("train", "valid", "test"),
+    filter: Sequence[str] | None = None,
     seed: int = 0,
     known_successes: Sequence[int] = (),
     report: Callable[[list[int], bool], None] | None = None,
 ) -> FactCertificate:
     """Certifies queries against changes of the training facts that a graph encoder reads.
 
-    ``report`` is given, after each draw, a list of how many draws are done and the successes of each query so far, and whether that
-    was all; ``known_successes`` takes such a list over. All queries share the draws, each of which encodes the graph once; ties
-    count against the truth. Filter and weights stay as they are: facts are changed after training.
+    ``report`` is given, after each draw, a list of how many draws are done and the successes of each query so far, and whether
+    that was all; ``known_successes`` takes such a list over. All queries share the draws, each of which encodes the graph once;
+    ties count against the truth. ``filter`` is as in ``evaluate``; it and the weights stay as they are: facts are changed after
+    training.
 
     Raises ValueError for an encoder that passes no messages along facts, and as ``check_settings``.
     """
     check_settings(deletion, draws, confidence, top)
     refuse_without_messages(model)
     device = next(model.parameters(), dataset.graph.facts).device
-    graph, known = dataset.graph.to(device), dataset.known(*filter).to(device)
+    graph, known = dataset.graph.to(device), dataset.filtering(filter)[1].to(device)
     queries, subset = choose(dataset.facts(split), graph.num_relations, direction, num_queries, seed)
     done, *counts = known_successes or [0, *[0] * len(queries)]
     if len(counts) != len(queries) or not 0 <= done <= draws:

@@ -101,7 +101,7 @@ def attack(
     certificate: Certificate,
     *,
     most: int | None = None,
-    filter: Sequence[str] = ("train", "valid", "test"),
+    filter: Sequence[str] | None = None,
     fresh_draws: int = 10_000,
     known_rows: Sequence[Attacked] = (),
     report: Callable[[Sequence[Attacked], int], None] | None = None,
@@ -121,7 +121,7 @@ def attack(
     if not places:
         raise ValueError("no query is certified: there is nothing to attack")
     device = next(model.parameters(), dataset.graph.facts).device
-    graph, known = dataset.graph.to(device), dataset.known(*filter).to(device)
+    graph, known = dataset.graph.to(device), dataset.filtering(filter)[1].to(device)
     rows = list(known_rows)
     with evaluating(model):
         lookup = model.encoder(graph)
