@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from gnnkg.lab.budget import step_cost
 from gnnkg.lab.grid import Combination, Grid, cell_name
 from gnnkg.lab.measures import measure
 from gnnkg.lab.recording import finish, judged
-from gnnkg.lab.robustness import Robustness, stand
+from gnnkg.lab.robustness import stand
+from gnnkg.lab.standings import asked, measured_against, standing, standing_file
 from gnnkg.lab.suspects import suspects_found
 from gnnkg.lab.tuning import differing, needs_optuna, searched, tuned_fields
 from gnnkg.run import NotARun, RunDirectory
@@ -60,17 +61,23 @@ class Laboratory:
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
         for combination, seed in self.grid.cells():
             self._check(combination, seed)
+            self._check_first(combination, seed)
         self._plan_all()  # first, so that what does not go together shows before the first cell trains
+        later = []
         for combination, seed in self.grid.cells():
             name = cell_name(combination, seed)
-            if self._judged(name) and self._stood(name) and not (self.folder / "runs" / name).exists():
+            if self._judged(name) and self._stood(combination, seed) and not (self.folder / "runs" / name).exists():
                 self.say(f"{name}: done")
                 continue
             try:
                 with held(self.folder / "runs" / name):
-                    self._finish(combination, seed, name)
+                    self._train(combination, seed, name)
+                    if not self._stood(combination, seed) and not self._stand(combination, seed, name):
+                        later.append((combination, seed, name))
             except InUse:
                 self.say(f"{name}: left to the process that is at work on it")
+        for combination, seed, name in later:
+            self._wait_and_stand(combination, seed, name)
 
     def _plan_all(self) -> None:
         """Plans what is not planned yet. What another process is at work on comes last, and is waited for."""
@@ -86,24 +93,27 @@ class Laboratory:
                 except InUse:
                     self.say(f"{combination.name}: another process is planning it")
 
-    def _finish(self, combination: Combination, seed: int, name: str) -> None:
+    def _train(self, combination: Combination, seed: int, name: str) -> None:
         if self._judged(name):
             self.say(f"{name}: done")
             keep_measures(self.folder, name)
         else:
             self._cell(combination, seed, name)
-        if self.grid.robust is not None and not self._stood(name):
-            self._stand(self.grid.robust, combination, seed, name)
 
     def _judged(self, name: str) -> bool:
         return (self.folder / "results" / f"{name}.json").exists()
 
-    def _stood(self, name: str) -> bool:
+    def _stood(self, combination: Combination, seed: int) -> bool:
         """Whether a cell was measured under noise as the grid asks now."""
-        file = self.folder / "robustness" / f"{name}.json"
-        if self.grid.robust is None:
-            return True
-        return file.exists() and json.loads(file.read_text(encoding="utf-8"))["asked"] == _as_json(self.grid.robust)
+        return self.grid.robust is None or standing(self.folder, self.grid, combination, seed) is not None
+
+    def _check_first(self, combination: Combination, seed: int) -> None:
+        """That what noise is measured by will be there."""
+        first = measured_against(self.grid, combination)
+        here = any(each.name == first.name for each in self.grid.combinations)
+        if not here and not self._stood(combination, seed) and not self._stood(first, seed):
+            name = cell_name(combination, seed)
+            raise ConfigError(f"noise on {name} is measured in sigmas of {first.name}: train that first")
 
     def _check(self, combination: Combination, seed: int) -> None:
         path = self.folder / "runs" / cell_name(combination, seed)
@@ -126,6 +136,7 @@ class Laboratory:
         self.say(f"{name}: {experiment.steps:,} steps")
         path = self.folder / "runs" / name
         watch = partial(_suspects, self.grid.judge_of(experiment)) if self.grid.inject else None
+        standing_file(self.folder, combination, seed).unlink(missing_ok=True)  # of another training
         with self._naming(combination):
             finish(experiment, path, self.progress, watch)
         write_measures(path)
@@ -134,26 +145,44 @@ class Laboratory:
         write_result(result, self.folder / "results", name)
         self.say(f"{name}: test MRR {result.metrics['mrr']:.4f}")
 
-    def _stand(self, asked: Robustness, combination: Combination, seed: int, name: str) -> None:
-        file = self.folder / "robustness" / f"{name}.json"
-        first, common = replace(combination, method=self.grid.first_method), None
+    def _wait_and_stand(self, combination: Combination, seed: int, name: str) -> None:
+        """Measures a cell against one that another process is at work on, once that is done."""
+        first = cell_name(measured_against(self.grid, combination), seed)
+        with held(self.folder / "runs" / first, wait=True):
+            pass
+        try:
+            with held(self.folder / "runs" / name):
+                if not self._stood(combination, seed) and not self._stand(combination, seed, name):
+                    raise ConfigError(
+                        f"noise on {name} is measured in sigmas of {first}, which another process has not finished: "
+                        "the same command goes on"
+                    )
+        except InUse:
+            self.say(f"{name}: left to the process that is at work on it")
+
+    def _stand(self, combination: Combination, seed: int, name: str) -> bool:
+        """Measures a cell under noise; False where what it is measured against is not there yet."""
+        first, common = measured_against(self.grid, combination), None
         if combination.method != first.method:
-            other = file.with_name(f"{cell_name(first, seed)}.json")
-            if not other.exists():
-                raise ConfigError(f"noise on {name} is measured in sigmas of {first.name}: train that first")
-            common = json.loads(other.read_text(encoding="utf-8"))["own"]["sigma"]
+            against = standing(self.folder, self.grid, first, seed)
+            if against is None:
+                return False
+            common = against["own"]["sigma"]
+        assert self.grid.robust is not None
         experiment, dataset, model, run = load_run(self.folder / "runs" / name)
-        found = stand(model, dataset, asked, common)
+        found = stand(model, dataset, self.grid.robust, common)
         origin = replace(
             provenance(experiment.config, seed), commit=run.environment["commit"]
         )  # of the code that trained
         text = json.dumps(
-            {"asked": _as_json(asked), **found, "provenance": origin.to_dict()}, indent=1, allow_nan=False
+            {"asked": asked(self.grid), **found, "provenance": origin.to_dict()}, indent=1, allow_nan=False
         )
+        file = standing_file(self.folder, combination, seed)
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, text.encode())
         kept = "  ".join(f"{alpha}: {metrics['mrr']['mean']:.3f}" for alpha, metrics in found["own"]["values"].items())
         self.say(f"{name}: MRR by alpha  {kept}")
+        return True
 
     def _experiment(self, combination: Combination, seed: int, plan: Mapping[str, Any]) -> Experiment:
         return combination.experiment(plan["steps"], self.grid.validations, seed, plan["tuned"])
@@ -211,10 +240,6 @@ class Laboratory:
         }
         write_atomically(self._plan_file(combination), json.dumps(plan, indent=1, ensure_ascii=False).encode())
         return plan
-
-
-def _as_json(asked: Robustness) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(asked)))
 
 
 def _suspects(judge: DeMix, model: Model, dataset: Dataset) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import pandas
 
 from gnnkg.evaluation.tables import markdown
 from gnnkg.lab.figures import by_model, draw_panels
-from gnnkg.lab.grid import Combination, Grid, cell_name
+from gnnkg.lab.grid import Combination, Grid
 from gnnkg.lab.means import means
 from gnnkg.lab.robustness import columns_of
+from gnnkg.lab.standings import standing, standing_file
 from gnnkg.stored import write_atomically
 
 if TYPE_CHECKING:
@@ -54,20 +54,32 @@ class Standing:
 
 
 def report_robustness(grid: Grid, folder: Path) -> list[Path]:
-    """Writes table and figures anew; gives their paths, none where nothing was measured."""
+    """Writes table and figures anew, of what the grid asks now; gives their paths, none where nothing of it was measured."""
+    if grid.robust is None:
+        return []
     rows = [row for combination in grid.combinations if (row := _read(grid, combination, folder)).seeds]
     if not rows:
         return []
     frame, text = folder / "robustness.csv", folder / "robustness.md"
     write_atomically(frame, _frame(rows).to_csv(index=False).encode())
-    write_atomically(text, _markdown(rows).encode())
+    write_atomically(text, (_markdown(rows) + _left_out(rows, grid, folder)).encode())
     return [frame, text, *_figures(rows, folder)]
 
 
 def _read(grid: Grid, combination: Combination, folder: Path) -> Standing:
-    files = [folder / "robustness" / f"{cell_name(combination, seed)}.json" for seed in grid.seeds]
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
-    return Standing(combination, tuple(found))
+    found = (standing(folder, grid, combination, seed) for seed in grid.seeds)
+    return Standing(combination, tuple(each for each in found if each is not None))
+
+
+def _left_out(rows: Sequence[Standing], grid: Grid, folder: Path) -> str:
+    """What stands beside the table where some of what is there is not what the grid asks."""
+    there = sum(standing_file(folder, *cell).exists() for cell in grid.cells())
+    others = there - sum(len(row.seeds) for row in rows)
+    return (
+        f"\n{others} cells were measured with other settings and are left out: `gnnkg lab` measures them anew.\n"
+        if others
+        else ""
+    )
 
 
 def _named(row: Standing) -> dict[str, str]:

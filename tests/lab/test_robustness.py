@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
 
 import pandas
 import pytest
@@ -17,6 +20,7 @@ from gnnkg.evaluation.certification import Smoothing, certify
 from gnnkg.evaluation.perturbed import noise_test
 from gnnkg.experiment import load_run
 from gnnkg.graph import KnowledgeGraph
+from gnnkg.holding import InUse, held
 from gnnkg.lab.grid import only, read_grid
 from gnnkg.lab.laboratory import Laboratory
 from gnnkg.lab.robustness import geometry
@@ -66,6 +70,76 @@ def test_the_first_method_must_be_there(write_grid, tmp_path):
     grid = only(read_grid(write_grid(methods=METHODS, robust={"draws": 1})), "*-denoised")
     with pytest.raises(ConfigError, match="in sigmas of random-distmult-plain: train that first"):
         Laboratory(grid, tmp_path / "out").run()
+
+
+def measured(out, method: str, seed: int = 3) -> dict:
+    return json.loads((out / f"robustness/random-distmult-{method}-seed{seed}.json").read_text())
+
+
+def test_another_first_method_or_other_settings_measure_anew(write_grid, tmp_path, capsys):
+    out = tmp_path / "out"
+
+    def work(methods, *options: str, **robust) -> None:
+        grid = write_grid(methods=methods, seeds=[3, 4], robust={"alphas": [1], "draws": 1, **robust})
+        assert main(["lab", str(grid), "--out", str(out), "--quiet", *options]) == 0
+
+    work(METHODS)
+    before = measured(out, "plain")["own"]["sigma"]
+    assert measured(out, "denoised")["common"]["sigma"] == before
+    work(dict(reversed(METHODS.items())))
+    assert "common" not in measured(out, "denoised")
+    assert measured(out, "plain")["common"]["sigma"] == measured(out, "denoised")["own"]["sigma"] != before
+
+    grid = write_grid(methods=METHODS, seeds=[3, 4], robust={"alphas": [1], "draws": 1, "divisor": 1.0})
+    assert main(["lab", str(grid), "--out", str(out), "--quiet", "--only", "*-denoised"]) == 2
+    assert "in sigmas of random-distmult-plain: train that first" in capsys.readouterr().err
+    work(METHODS, "--seeds", "3", divisor=1.0)
+    assert measured(out, "plain")["own"]["sigma"] == pytest.approx(3 * before)
+    table = pandas.read_csv(out / "robustness.csv")
+    assert table["seeds"].tolist() == [1, 1], "of two settings one is not the other's seed"
+    assert table["sigma"][0] == pytest.approx(3 * before)
+    assert "2 cells were measured with other settings and are left out" in (out / "robustness.md").read_text()
+
+
+def test_measures_of_a_training_go_with_it(write_grid, tmp_path):
+    out = tmp_path / "out"
+    robust = {"alphas": [1], "draws": 1}
+    assert main(["lab", str(write_grid(methods={"plain": {}}, robust=robust)), "--out", str(out), "--quiet"]) == 0
+    before = measured(out, "plain")["own"]["values"]["0"]
+    shutil.rmtree(out / "runs")
+    (out / "results" / "random-distmult-plain-seed3.json").unlink()
+    shutil.rmtree(out / "steps")
+    longer = write_grid(methods={"plain": {}}, robust=robust, budget={"steps": 30})
+    assert main(["lab", str(longer), "--out", str(out), "--quiet"]) == 0
+    result = json.loads((out / "results" / "random-distmult-plain-seed3.json").read_text())
+    after = measured(out, "plain")["own"]["values"]["0"]
+    assert after["mrr"]["mean"] == pytest.approx(result["metrics"]["mrr"])
+    assert after != before
+
+
+def test_what_another_process_measures_first_is_waited_for(write_grid, tmp_path, monkeypatch):
+    """Another process holds the first method's run: the others are trained in the meantime, and measured when it has let go."""
+    out, grid = tmp_path / "out", read_grid(write_grid(methods=METHODS, robust={"alphas": [1], "draws": 1}))
+    said: list[str] = []
+    first = out / "runs" / "random-distmult-plain-seed3"
+
+    @contextmanager
+    def holding(folder: Path, wait: bool = False):
+        if folder == first and not wait and not (out / "results" / "random-distmult-plain-seed3.json").exists():
+            raise InUse("elsewhere")
+        if folder == first and wait:
+            said.append("waits")
+            monkeypatch.undo()
+            Laboratory(only(grid, "*-plain"), out).run()
+        with held(folder, wait):
+            yield
+
+    monkeypatch.setattr("gnnkg.lab.laboratory.held", holding)
+    Laboratory(grid, out, say=said.append).run()
+    assert [line.partition(": ")[0].removeprefix("random-distmult-") for line in said if "a step" not in line] == [
+        "plain-seed3", "denoised-seed3", "denoised-seed3", "waits", "denoised-seed3",
+    ]  # fmt: skip
+    assert measured(out, "denoised")["common"]["sigma"] == measured(out, "plain")["own"]["sigma"]
 
 
 @pytest.mark.parametrize(
