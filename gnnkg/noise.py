@@ -48,8 +48,8 @@ def spread(
     divisor 1 the quantile itself. Order statistic without interpolation: the smallest value that reaches the share.
     Raises ValueError for an empty table, or settings out of range.
     """
-    if divisor <= 0 or not 0 < quantile <= 1:
-        raise ValueError(f"divisor must be above 0 and quantile in (0, 1], not {divisor} and {quantile}")
+    if not 0 < divisor < math.inf or not 0 < quantile <= 1:
+        raise ValueError(f"divisor must be a number above 0 and quantile in (0, 1], not {divisor} and {quantile}")
     if not vectors.numel():
         raise ValueError("there are no vectors to measure the spread of")
     sizes = vectors.detach().abs()

@@ -58,11 +58,16 @@ def not_default(parser: argparse.ArgumentParser, arguments: argparse.Namespace, 
     return [f"{name} {word(value)}" for name, value in given if name in settings and value != parser.get_default(name)]
 
 
+def refuse(parser: argparse.ArgumentParser, arguments: argparse.Namespace, settings: Sequence[str], why: str) -> None:
+    """Raises ValueError where one of these options is set otherwise than by default: it "``why``"."""
+    if words := not_default(parser, arguments, settings):
+        raise ValueError(f"--{words[0].split()[0].replace('_', '-')} {why}")
+
+
 def one_sigma(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *measured: str) -> None:
     """Raises ValueError where a sigma is given and also how to measure one: options that ``measured`` names."""
-    if arguments.sigma is not None and (others := not_default(parser, arguments, measured)):
-        option = "--" + others[0].split()[0].replace("_", "-")
-        raise ValueError(f"{option} is of a sigma that is measured, and --sigma gives one: leave out either")
+    if arguments.sigma is not None:
+        refuse(parser, arguments, measured, "is of a sigma that is measured, and --sigma gives one: leave out either")
 
 
 def measured_as(kind: str, arguments: argparse.Namespace, words: Sequence[str]) -> str:

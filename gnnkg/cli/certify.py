@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gnnkg.cli._shared import command, measured_as, not_default, number_or_all, one_sigma
+from gnnkg.cli._shared import command, measured_as, not_default, number_or_all, one_sigma, refuse
 
 if TYPE_CHECKING:
     from gnnkg.core import Model
@@ -87,9 +87,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--fresh", action="store_true", help="forget what was found before")
     arguments = parser.parse_args(argv)
     if arguments.delete is not None:
-        for name in not_default(parser, arguments, OF_NOISE):
-            option = "--" + name.split()[0].replace("_", "-")
-            raise ValueError(f"{option} is about noise on vectors: it does not go with --delete")
+        refuse(parser, arguments, OF_NOISE, "is about noise on vectors: it does not go with --delete")
     one_sigma(parser, arguments, "divisor")
     words = not_default(parser, arguments, SETTINGS)
     num_queries = number_or_all("--queries", arguments.queries)
@@ -214,7 +212,7 @@ def _facts(arguments: argparse.Namespace, asked: dict[str, Any]) -> Work:
     from gnnkg.evaluation.certification.partial import whole_number
     from gnnkg.evaluation.certification.picture import draw_facts
 
-    check_settings(arguments.delete, arguments.draws, arguments.confidence, arguments.top)
+    check_settings(arguments.delete, arguments.draws, arguments.confidence, arguments.top, arguments.seed)
     given = asked | {name: getattr(arguments, name) for name in ("draws", "confidence", "top", "seed")}
 
     def work(model: Model, dataset: Dataset, found: Sequence[Any], show: Show) -> FactCertificate:
@@ -238,6 +236,8 @@ def _certified(arguments: argparse.Namespace, name: str, work: Work, loaded: Loa
     experiment, dataset, model, run = loaded
     weights = digest(dict(model.state_dict()))
     about = work.about | {"data": dataset.data_hash, "weights": weights}
+    if len(dataset.hidden):  # else all are filtered by the three splits, and none says so
+        about |= {"filter": list(dataset.truths)}
     if arguments.attack and not arguments.fresh and (run.path / "results" / f"{name}.json").exists():
         kept = run.result(name)
         if kept.get("about") == about:

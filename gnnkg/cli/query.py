@@ -19,7 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnkg.cli._shared import command, measured_as, number_word, one_sigma, sigma_of, tell
+from gnnkg.cli._shared import command, measured_as, number_word, one_sigma, refuse, sigma_of, tell
+
+OF_QUERY = "top", "novel"
+OF_NOISE = "seeds", "noise", "sigma_div", "sigma", "sigma_of"
+OF_BENCHMARK = "split", "structures", "queries", "alpha", *OF_NOISE
 
 
 def run(argv: Sequence[str]) -> int:
@@ -59,10 +63,13 @@ def run(argv: Sequence[str]) -> int:
     if arguments.executor == "chain" and arguments.beam is not None:
         raise ValueError("--beam is for the beam search: in closed form no entity between is chosen")
 
+    if arguments.query is not None:
+        refuse(parser, arguments, OF_BENCHMARK, "is of a benchmark: it does not go with a written query")
+    else:
+        refuse(parser, arguments, OF_QUERY, "is of a written query: it does not go with --benchmark")
     one_sigma(parser, arguments, "sigma_div")
-    given = arguments.sigma is not None or arguments.sigma_of is not None
-    if given and (arguments.query is not None or not any(arguments.alpha)):
-        raise ValueError("--sigma and --sigma-of are of noise: they go with --benchmark and an --alpha above 0")
+    if not any(arguments.alpha):
+        refuse(parser, arguments, OF_NOISE, "is of noise: it goes with an --alpha above 0")
 
     from gnnkg.evaluation.memory import parse_size
     from gnnkg.evaluation.multihop import Beam, Chain

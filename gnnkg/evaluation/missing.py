@@ -51,17 +51,20 @@ def modalities_dropped(model: Model, share: float, seed: int = 0, names: Sequenc
     among those of a larger. Raises ValueError where the model has no such modality, or the share lies outside [0, 1].
     """
     known = modalities_of(model)
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(f"a modality is named once; {', '.join(names)} repeats one")
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise ValueError(f"this model has not the modality {', '.join(unknown)}; it has {', '.join(known)}")
     if not 0 <= share <= 1:
         raise ValueError(f"a share lies in [0, 1], not {share}")
     draw = torch.Generator().manual_seed(seed)
+    # all orders first: which rows of a modality are gone does not depend on what fills those of another
+    orders = {name: torch.randperm(len(modality.present), generator=draw) for name, modality in known.items()}
     with ExitStack() as stack:
         for name, modality in known.items():
-            order = torch.randperm(len(modality.present), generator=draw)
             if names is None or name in names:
-                stack.enter_context(modality.without(_first(modality.present, order, share), draw))
+                stack.enter_context(modality.without(_first(modality.present, orders[name], share), draw))
         yield
 
 
@@ -143,8 +146,10 @@ def missing_test(
     Raises ValueError where there are no facts to rank, and for settings out of range.
     """
     begin = time.perf_counter()
-    if not shares or len(set(shares)) < len(shares) or seeds < 1:
-        raise ValueError(f"shares are different numbers, and seeds at least 1, not {list(shares)} and {seeds}")
+    if not shares or len({f"{share:g}" for share in shares}) < len(shares) or seeds < 1:
+        raise ValueError(
+            f"shares are numbers that differ in six digits, and seeds at least 1, not {list(shares)} and {seeds}"
+        )
     split, facts = (split, dataset.facts(split)) if facts is None else (f"{len(facts):,} facts of {split}", facts)
     if not len(facts):
         raise ValueError(f"there are no facts to rank: {dataset.name} has none in {split}")

@@ -140,6 +140,8 @@ def noise_test(
             scale = spread(vectors, divisor, quantile, per_entity)
         else:
             scale = torch.tensor(sigma, device=device)
+        if any(alphas) and not 0 < float(scale.mean()) < math.inf:
+            raise ValueError(f"the vectors have a spread of {float(scale.mean())}: give a sigma above 0")
         clean = model.encoder(graph)
         for alpha in alphas:
             rows = []

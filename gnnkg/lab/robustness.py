@@ -10,6 +10,7 @@ grid asked are measured as they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,9 +51,15 @@ class Robustness:
     """sigma is the 99.73 % quantile of the components' absolute values over this"""
 
     def __post_init__(self) -> None:
-        if not self.alphas or min(self.alphas) <= 0 or len(set(self.alphas)) < len(self.alphas):
-            raise ValueError(f"alphas must be different numbers above 0, not {list(self.alphas)}")
-        if self.draws < 1 or self.certify < 0 or (self.facts is not None and self.facts < 1) or self.divisor <= 0:
+        told = {f"{alpha:g}" for alpha in self.alphas}
+        if not told or not all(0 < alpha < math.inf for alpha in self.alphas) or len(told) < len(self.alphas):
+            raise ValueError(f"alphas must be numbers above 0 that differ in six digits, not {list(self.alphas)}")
+        if (
+            self.draws < 1
+            or self.certify < 0
+            or (self.facts is not None and self.facts < 1)
+            or not 0 < self.divisor < math.inf
+        ):
             raise ValueError(
                 "draws and facts must be at least 1, certify at least 0 and divisor above 0, "
                 f"not {self.draws}, {self.facts}, {self.certify} and {self.divisor}"

@@ -28,7 +28,7 @@ class Annealed:
     def __init__(
         self, start: float = 0.0, end: float = 1.0, epochs: int = 10, shape: Literal["linear", "cosine"] = "linear"
     ) -> None:
-        if min(start, end) < 0 or epochs < 1:
+        if not (0 <= start < math.inf and 0 <= end < math.inf) or epochs < 1:
             raise ValueError(f"start and end must be at least 0 and epochs at least 1, not {start}, {end} and {epochs}")
         self.start = start
         self.end = end
@@ -62,7 +62,7 @@ class ByFrequency:
         of: Literal["entity", "relation"] = "entity",
         limit: float = 4.0,
     ) -> None:
-        if alpha < 0 or limit < 1:
+        if not 0 <= alpha < math.inf or not 1 <= limit < math.inf:
             raise ValueError(f"alpha must be at least 0 and limit at least 1, not {alpha} and {limit}")
         self.alpha = alpha
         self.power = power
@@ -107,10 +107,10 @@ class HoldWins(nn.Module):
         highest: float = 10.0,
     ) -> None:
         super().__init__()
-        if not 0 < target < 1 or not 0 < lowest <= start <= highest or every < 1:
+        if not 0 < target < 1 or not 0 < lowest <= start <= highest < math.inf or every < 1 or not 0 < rate < math.inf:
             raise ValueError(
-                f"target must lie in (0, 1), start in [lowest, highest] above 0, every be at least 1; they are {target}, "
-                f"{start} in [{lowest}, {highest}] and {every}"
+                f"target must lie in (0, 1), start in [lowest, highest] above 0, every be at least 1 and rate above 0; they are "
+                f"{target}, {start} in [{lowest}, {highest}], {every} and {rate}"
             )
         self.target = target
         self.rate = rate

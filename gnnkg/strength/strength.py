@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -40,9 +41,9 @@ class Strength(nn.Module):
         refresh: int | None = 1,
     ) -> None:
         super().__init__()
-        if isinstance(alpha, int | float) and alpha < 0:
+        if isinstance(alpha, int | float) and not 0 <= alpha < math.inf:
             raise ValueError(f"alpha must be at least 0, not {alpha}")
-        if sigma is not None and (sigma <= 0 or per_entity):
+        if sigma is not None and (not 0 < sigma < math.inf or per_entity):
             raise ValueError(f"a sigma that is given is one number above 0, for all entities; it is {sigma}")
         if refresh is not None and refresh < 1:
             raise ValueError(f"refresh must be at least 1, or None to measure once; it is {refresh}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -70,7 +71,7 @@ class Denoising(nn.Module):
         facts: int | None = None,
     ) -> None:
         super().__init__()
-        if weight < 0:
+        if not 0 <= weight < math.inf:
             raise ValueError(f"weight must be at least 0, not {weight}")
         if isinstance(alpha, HoldWins) and (part != "head" or closed):
             raise ValueError("HoldWins watches noise on the head: it needs part='head' and closed=False")

@@ -114,6 +114,21 @@ def test_a_certificate_of_other_weights_is_made_again(run, capsys):
     assert json.loads(file.read_text())["about"] == old["about"]
 
 
+def test_a_certificate_says_by_what_it_was_filtered_where_facts_are_hidden(experiment, tmp_path, capsys):
+    path = tmp_path / "hiding"
+    assert main(["train", str(experiment), "--run", str(path), "--quiet", "--dataset_options.hide", "0.3"]) == 0
+    assert main(["certify", str(path), *SHORT]) == 0
+    (file,) = (path / "results").glob("certificate-test-*.json")
+    kept = json.loads(file.read_text())
+    assert kept["about"]["filter"] == ["train", "valid", "test", "hidden"]
+    del kept["about"]["filter"]  # as before hidden facts were filtered
+    kept["certificate"]["rows"][0][-1] = None
+    file.write_text(json.dumps(kept))
+    assert main(["certify", str(path), *SHORT, "--attack", "1"]) in (0, 2)  # 2: nothing is certified
+    assert json.loads(file.read_text())["about"]["filter"], "what was filtered otherwise is made again"
+    capsys.readouterr()
+
+
 def test_more_of_the_best_than_the_usual_worst_rank_can_be_asked_for(run, capsys):
     assert main(["certify", str(run), *SHORT, "--top", "100", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["certificate"]["smoothing"]["worst_rank"] == 100
@@ -180,6 +195,8 @@ def test_attacks_inside_radii_are_counted_and_kept(run, capsys):
         (["--delete", "0.5", "--all-counts"], "--all-counts is about noise on vectors"),
         (["--part", "boundary", "--attack", "3"], "--attack is a number of queries"),
         (["--alpha", "nan"], "alpha and sigma must be above 0"),
+        (["--seed", "-1"], "a seed is at least 0, not -1"),
+        (["--seed", "-1", "--delete", "0.5"], "a seed is at least 0, not -1"),
         (["--sigma", "-1"], "alpha and sigma must be above 0"),
         (["--sigma", "1", "--divisor", "4"], "--divisor is of a sigma that is measured, and --sigma gives one"),
     ],

@@ -102,6 +102,11 @@ REFUSED = [
         ["--benchmark", "sampled", "--alpha", "1", "--sigma", "1", "--sigma-div", "4"],
         "--sigma-div is of a sigma that is",
     ),
+    ([QUERY, "--alpha", "5"], "--alpha is of a benchmark: it does not go with a written query"),
+    ([QUERY, "--structures", "9p"], "--structures is of a benchmark"),
+    (["--benchmark", "sampled", "--novel"], "--novel is of a written query: it does not go with --benchmark"),
+    (["--benchmark", "sampled", "--noise", "laplacian"], "--noise is of noise: it goes with an --alpha above 0"),
+    (["--benchmark", "sampled", "--alpha", "1", "--sigma-div", "nan"], "divisor must be a number above 0"),
     (["--benchmark", "sampled", "--structures", "4p"], "structures are 1p, 2p"),
 ]
 

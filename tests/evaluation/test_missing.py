@@ -54,6 +54,24 @@ def test_one_modality_may_go_alone(dataset):
     assert torch.equal(present(model)[0], numbers)
 
 
+def test_filling_one_modality_does_not_choose_which_rows_of_another_go():
+    dataset = random_dataset(num_entities=60, num_facts=200)
+    gone = {}
+    for missing in ("masked", "filled"):
+        scorer = DistMult(4)
+        modalities = {"a": Numbers("numeric"), "b": Numbers("flag")}
+        model = Model(SNAG(dataset.graph, scorer.space, modalities, missing=missing), scorer).eval()
+        _, b = model.encoder.modalities
+        values, has = b.values.clone(), b.has.clone()
+        for names in (None, ["b"]):
+            with modalities_dropped(model, 0.5, names=names):
+                changed = (b.values != values).any(1) if missing == "filled" else has & ~b.has
+                gone[missing, names is None] = changed.nonzero().flatten().tolist()
+    first = gone["masked", True]
+    assert len(first) > 5
+    assert all(each == first for each in gone.values())
+
+
 def test_where_all_are_gone_structure_is_all_that_is_read(dataset):
     model = model_of(dataset, read_out="mean")
     zero = torch.zeros(1, dtype=torch.int64)
@@ -137,7 +155,11 @@ def test_what_is_not_there_cannot_go(dataset):
         missing_test(model_of(dataset), dataset, names=["image"])
     with pytest.raises(ValueError, match=r"a share lies in \[0, 1\], not 1.5"):
         missing_test(model_of(dataset), dataset, shares=[1.5])
-    with pytest.raises(ValueError, match="shares are different numbers"):
+    with pytest.raises(ValueError, match="shares are numbers that differ in six digits"):
         missing_test(model_of(dataset), dataset, shares=[0.5, 0.5])
+    with pytest.raises(ValueError, match="shares are numbers that differ in six digits"):
+        missing_test(model_of(dataset), dataset, shares=[0, 0.2, 0.2000001])
+    with pytest.raises(ValueError, match="a modality is named once; numbers, numbers repeats one"):
+        missing_test(model_of(dataset), dataset, names=["numbers", "numbers"])
     with pytest.raises(ValueError, match="no facts to rank"):
         missing_test(model_of(dataset), dataset, facts=dataset.test[:0])

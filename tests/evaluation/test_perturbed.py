@@ -155,6 +155,18 @@ def test_noise_on_the_table_that_a_graph_encoder_reads(encoder, dataset):
         torch.testing.assert_close(noisy, model.encoder(dataset.graph)(torch.tensor([0]), torch.tensor([0])).tail)
 
 
+@pytest.mark.parametrize("divisor", [math.nan, math.inf, 0.0])
+def test_noise_without_a_size_is_refused(divisor, dataset):
+    with pytest.raises(ValueError, match="divisor must be a number above 0"):
+        noise_test(table_model(dataset), dataset, divisor=divisor)
+    model = table_model(dataset)
+    with torch.no_grad():
+        model.encoder.entity.zero_()
+    with pytest.raises(ValueError, match=r"the vectors have a spread of 0\.0: give a sigma above 0"):
+        noise_test(model, dataset)
+    assert noise_test(model, dataset, alphas=[0.0], seeds=1).sigma == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -145,7 +145,10 @@ def test_what_another_process_measures_first_is_waited_for(write_grid, tmp_path,
 @pytest.mark.parametrize(
     ("robust", "told"),
     [
-        ({"alphas": [0, 1]}, "robust: alphas must be different numbers above 0"),
+        ({"alphas": [0, 1]}, "robust: alphas must be numbers above 0 that differ"),
+        ({"alphas": [float("inf")]}, "robust: alphas must be numbers above 0 that differ"),
+        ({"alphas": [1, 1.0000001]}, "robust: alphas must be numbers above 0 that differ"),
+        ({"divisor": float("nan")}, "divisor above 0"),
         ({"draws": "two"}, "robust.draws: expected int, found 'two'"),
         ({"draw": 2}, "robust.draw: Robustness accepts no key 'draw'"),
         ({"certify": -1}, "certify at least 0"),

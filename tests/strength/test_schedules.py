@@ -14,9 +14,9 @@ from gnnkg.strength import Annealed, ByFrequency, HoldWins, Strength
 GRAPH = KnowledgeGraph(torch.tensor([[0, 0, 1], [1, 0, 0], [0, 1, 1], [3, 0, 3]]), 4, 2)
 
 
-def batch(heads: list[int], relations: list[int]) -> Batch:
-    head = torch.tensor(heads)
-    return Batch(GRAPH, head, torch.tensor(relations), head, torch.ones(len(head)))
+def batch(heads: list[int], relations: list[int], tails: list[int] | None = None) -> Batch:
+    head, tail = torch.tensor(heads), torch.tensor(heads if tails is None else tails)
+    return Batch(GRAPH, head, torch.tensor(relations), tail, torch.ones(len(head)))
 
 
 def test_alpha_goes_from_start_to_end():
@@ -59,8 +59,9 @@ def test_wins_are_held_by_less_noise_where_too_few_are_kept():
 def test_a_strength_of_its_own_for_each_entity():
     strength = Strength(2.0, divisor=1.0, quantile=1.0, per_entity=True)
     table = torch.tensor([[1.0, -2.0], [3.0, 0.0], [0.5, 0.5], [0.0, 4.0]])
-    strength.before_batch(batch([3, 0], [0, 0]), lambda: table)
+    strength.before_batch(batch([3, 0], [0, 0], [0, 1]), lambda: table)
     assert strength.of(torch.ones(2, 2)).tolist() == [[8.0], [4.0]]
+    assert strength.of(torch.ones(2, 2), tails=True).tolist() == [[4.0], [6.0]]
     with pytest.raises(ValueError, match="facts of the batch"):
         strength.of(torch.ones(3, 2))
 
@@ -88,6 +89,13 @@ def test_sigma_is_measured_when_it_is_due():
         (lambda: Annealed(epochs=0), "epochs at least 1"),
         (lambda: ByFrequency(limit=0.5), "limit at least 1"),
         (lambda: HoldWins(target=1.0), r"target must lie in \(0, 1\)"),
+        (lambda: HoldWins(rate=-1.0), "rate above 0"),
+        (lambda: Annealed(0.0, math.nan), "start and end must be at least 0"),
+        (lambda: ByFrequency(alpha=math.inf), "alpha must be at least 0"),
+        (lambda: Strength(alpha=math.nan), "alpha must be at least 0"),
+        (lambda: Strength(sigma=math.nan), "one number above 0"),
+        (lambda: Strength(divisor=math.nan), "divisor must be a number above 0"),
+        (lambda: Strength(divisor=math.inf), "divisor must be a number above 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):

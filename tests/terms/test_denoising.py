@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -217,7 +218,8 @@ def test_facts_count_by_their_weight():
     [
         ({"weight": -1.0}, "weight must be at least 0"),
         ({"weight": 1.0, "alpha": -1.0}, "alpha must be at least 0"),
-        ({"weight": 1.0, "divisor": 0.0}, "divisor must be above 0"),
+        ({"weight": math.nan}, "weight must be at least 0"),
+        ({"weight": 1.0, "divisor": 0.0}, "divisor must be a number above 0"),
         ({"weight": 1.0, "sigma": 0.0}, "above 0"),
         ({"weight": 1.0, "refresh": 0}, "refresh must be at least 1"),
         ({"weight": 1.0, "alpha": HoldWins(), "part": "tail"}, "HoldWins"),

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from gnnkg.data.cache import DatasetNotFound, present, search_path, verified
-from gnnkg.data.dataset import SPLITS, Dataset
+from gnnkg.data.dataset import Dataset
 from gnnkg.data.manifest import QuerySet, manifest
 from gnnkg.data.multihop.answered import AnsweredQueries
 from gnnkg.data.multihop.query import Query, mapped
@@ -40,9 +40,9 @@ def load_queries(
     """The published queries about a data set, by structure, with the ids of the data set.
 
     ``name``: which of the query sets in the data set's manifest; None: the only one. Hard answers are the published ones. All
-    answers are recomputed from the facts, which reproduces them exactly (those of ``ip`` were not published). ``count``: so many
-    queries of each structure, drawn at random; None: all. Files are found as those of data sets are.
-    Raises DataError where there is no such set or a name of it is not in the data set; DatasetNotFound, WrongChecksum.
+    answers are recomputed from the facts (for test, of hidden ones too), which reproduces them exactly (those of ``ip`` were not
+    published). ``count``: so many queries of each structure, drawn at random; None: all. Files are found as those of data sets
+    are. Raises DataError where there is no such set or a name of it is not in the data set; DatasetNotFound, WrongChecksum.
     """
     known = query_set(dataset, name)
     if split not in ("valid", "test"):
@@ -61,7 +61,7 @@ def load_queries(
         return read_plain(verified(folder, known.files[role], known.name))
 
     ids = _Ids(dataset, read("entities"), read("relations"))
-    facts = ids.known(dataset, SPLITS[: SPLITS.index(split) + 1])
+    facts = ids.known(dataset, ("train", "valid") if split == "valid" else dataset.truths)
     found = {}
     for structure in known_structures(structures):
         published = list(read(f"{split}/{structure}").items())

@@ -26,10 +26,11 @@ def sample_queries(
 ) -> dict[str, AnsweredQueries]:
     """Different queries of each structure with hard answers: those that need a fact of ``split``.
 
-    Answers are those of all facts up to the split; easy are the answers that the facts before it give: train for valid, train +
-    valid for test, as in the Query2box set. Each walk ends with a held-out fact and is random before it; no hop undoes
-    the one before it, no two parts of a query are the same. ``most``: queries with more answers are left out; None: all are kept.
-    A structure has fewer queries where the graph has no more. Raises ValueError where it has none, and for a split without facts.
+    Answers are those of all facts up to the split, and for test of hidden ones too (``Dataset.truths``); easy are the answers that
+    the facts before it give: train for valid, train + valid for test, as in the Query2box set. Hard are those that the split adds.
+    Each walk ends with a held-out fact and is random before it; no hop undoes the one before it, no two parts of a query are the
+    same. ``most``: queries with more answers are left out; None: all are kept. A structure has fewer queries where the graph has
+    no more. Raises ValueError where it has none, and for a split without facts.
     """
     if count < 1:
         raise ValueError(f"the number of queries of each structure must be at least 1, not {count}")
@@ -39,6 +40,7 @@ def sample_queries(
             f"queries are asked about the held-out facts of valid or test, and {dataset.name} has none in {split!r}"
         )
     easier, known = dataset.known(*before), dataset.known(*before, split)
+    true = known if split == "valid" else dataset.known(*dataset.truths)
     walks = _Walks(dataset, (*before, split), split, seed)
     found = {}
     for structure in known_structures(structures):
@@ -49,10 +51,10 @@ def sample_queries(
             query = walks.query(STRUCTURES[structure])
             if query is None or query in queries:
                 continue
-            every = answers(query, known)
+            every = answers(query, true)
             if most is not None and len(every) > most:
                 continue
-            hard = without(every, answers(query, easier))
+            hard = without(answers(query, known), answers(query, easier))
             if len(hard):
                 queries[query] = every, hard
         if not queries:

@@ -78,6 +78,10 @@ class Thinned:
         return self.event.rivals(head, query, count)
 
 
+PART = 64
+"""draws of what is left of all facts that are held at once"""
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
     """An attack on one certified answer."""
@@ -273,6 +277,8 @@ class _One:
         query = torch.zeros(1, dtype=torch.long, device=point.device)
 
         def held(number: int) -> int:
-            return sum(int(event.holds((point * left).unsqueeze(0), query)) for left in self._left(pool, number, draw))
+            parts = [min(PART, number - done) for done in range(0, number, PART)]
+            draws = (left for part in parts for left in self._left(pool, part, draw))
+            return sum(int(event.holds((point * left).unsqueeze(0), query)) for left in draws)
 
         return settled(held, FIRST_DRAWS, self.fresh_draws, 1 - self.certificate.confidence)

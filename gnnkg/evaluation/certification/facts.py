@@ -36,8 +36,10 @@ def refuse_without_messages(model: Model) -> None:
         )
 
 
-def check_settings(deletion: float, draws: int, confidence: float, top: int) -> None:
+def check_settings(deletion: float, draws: int, confidence: float, top: int, seed: int = 0) -> None:
     """Raises ValueError for settings out of range, and where so few draws could not certify anything."""
+    if seed < 0:
+        raise ValueError(f"a seed is at least 0, not {seed}")
     if not 0 < deletion < 1:
         raise ValueError(f"facts are deleted with a probability between 0 and 1, not {deletion}")
     Smoothing(draws=draws, confidence=confidence, top=top, worst_rank=None)
@@ -68,7 +70,7 @@ def certify_facts(
 
     Raises ValueError for an encoder that passes no messages along facts, and as ``check_settings``.
     """
-    check_settings(deletion, draws, confidence, top)
+    check_settings(deletion, draws, confidence, top, seed)
     refuse_without_messages(model)
     device = next(model.parameters(), dataset.graph.facts).device
     graph, known = dataset.graph.to(device), dataset.filtering(filter)[1].to(device)

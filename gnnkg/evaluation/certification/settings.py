@@ -39,6 +39,8 @@ class Smoothing:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < math.inf or (self.sigma is not None and not 0 < self.sigma < math.inf):
             raise ValueError(f"alpha and sigma must be above 0, not {self.alpha} and {self.sigma}")
+        if self.seed < 0:
+            raise ValueError(f"a seed is at least 0, not {self.seed}")
         if self.top < 1 or (self.worst_rank is not None and self.worst_rank < self.top):
             raise ValueError(f"expected 1 <= top <= worst_rank, not top {self.top} and worst_rank {self.worst_rank}")
         if not 0 <= self.budget < 0.1:

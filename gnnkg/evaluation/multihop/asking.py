@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gnnkg.core import Model
-from gnnkg.data.dataset import SPLITS, Dataset
+from gnnkg.data.dataset import FILTERS, Dataset
 from gnnkg.data.multihop.query import Anchor, Hop, Query, Union
 from gnnkg.data.multihop.symbolic import answers
 from gnnkg.data.multihop.written import parse_query
@@ -81,9 +81,9 @@ def ask(
         links = Links(model.scorer, model.encoder(graph), graph.num_entities, device, memory)
         found = (executor or Beam())(links, QueryBatch.of([query], device))
     known: dict[int, str] = {}
-    for last in reversed(range(len(SPLITS))):
-        facts = dataset.to("cpu").known(*SPLITS[: last + 1])
-        known |= dict.fromkeys(answers(query, facts).tolist(), SPLITS[last])
+    for last in reversed(range(len(FILTERS))):
+        facts = dataset.to("cpu").known(*FILTERS[: last + 1])
+        known |= dict.fromkeys(answers(query, facts).tolist(), FILTERS[last])
     way = _Way(dataset, found, QueryBatch.of([query]))
     order = torch.argsort(found.degree[0], descending=True, stable=True).tolist()
     chosen = [entity for entity in order[: top + len(known)] if not (novel and entity in known)][:top]
@@ -133,7 +133,7 @@ class _Way:
         num_relations = self.dataset.graph.num_relations
         backwards = relation >= num_relations
         fact = [torch.tensor(each) for each in (head, relation, tail)]
-        split = next((split for split in SPLITS if bool(self.dataset.to("cpu").known(split).holds(*fact))), None)
+        split = next((split for split in FILTERS if bool(self.dataset.to("cpu").known(split).holds(*fact))), None)
         labels = self.dataset.entity_labels
         return Step(
             labels[head], self.dataset.relation_labels[relation % num_relations], labels[tail], backwards, split

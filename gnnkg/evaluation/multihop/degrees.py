@@ -21,10 +21,17 @@ Logic = Literal["product", "min"]
 
 
 def degrees(scores: Float[Tensor, "B N"], scale: Scale) -> Float[Tensor, "B N"]:
-    """log of the degree to which each candidate answers its query. NaN counts as the worst. Raises ValueError for another scale."""
+    """log of the degree to which each candidate answers its query, of which none is NaN. Raises ValueError for another scale.
+
+    A score that is NaN counts as the worst. By softmax candidates of infinite scores share all there is, and where all are the
+    worst none answers.
+    """
     scores = scores.masked_fill(scores.isnan(), -torch.inf)
     if scale == "softmax":
-        return functional.log_softmax(scores, dim=1)
+        best = scores == torch.inf
+        scores = torch.where(best.any(1, keepdim=True), torch.where(best, 0.0, -torch.inf).to(scores), scores)
+        found = functional.log_softmax(scores, dim=1)
+        return found.masked_fill(found.isnan(), -torch.inf)
     if scale == "sigmoid":
         return functional.logsigmoid(scores)
     if scale == "minmax":

@@ -221,7 +221,7 @@ def _by_query(links: Links, executor: Executor, asked: AnsweredQueries) -> Itera
 def rank_summary(
     scores: Float[Tensor, "B N"], answers: Sequence[Tensor], hard: Sequence[Tensor]
 ) -> Float[Tensor, "B V"]:
-    """Of each query the mean over its hard answers of 1 / rank and rank <= 1, 3, 10: filtered, realistic ties."""
+    """Of each query the mean over its hard answers of 1 / rank and rank <= 1, 3, 10: filtered, realistic ties, NaN last."""
     found = []
     for own, every, truths in zip(scores, answers, hard, strict=True):
         rival = torch.ones_like(own, dtype=torch.bool)
@@ -230,5 +230,6 @@ def rank_summary(
         # one sort serves all truths of a query, of which there may be thousands
         below, up_to = torch.searchsorted(others, truth), torch.searchsorted(others, truth, right=True)
         ranks = 1 + (len(others) - up_to).double() + (up_to - below).double() / 2
+        ranks = ranks.masked_fill(truth.isnan(), 1 + len(others))
         found.append(torch.stack([ranks.reciprocal(), *((ranks <= k).double() for k in HITS)], dim=1).mean(0))
     return torch.stack(found).cpu()

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gnnkg.data.hidden import hide_facts
 from gnnkg.data.multihop import STRUCTURES, AnsweredQueries, Hop, answers, sample_queries
 from gnnkg.data.multihop.query import Anchor, relations
 from gnnkg.evaluation.multihop.batch import shape_of
+from tests.random_data import random_dataset
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -21,6 +23,21 @@ def test_queries_of_every_structure_have_the_answers_that_facts_give(split, data
             assert torch.equal(every, answers(query, dataset.known(*before, split)))
             easy = set(answers(query, dataset.known(*before)).tolist())
             assert set(hard.tolist()) == set(every.tolist()) - easy != set()
+
+
+def test_what_a_hidden_fact_answers_is_true_but_not_asked_for_in_test():
+    dataset = hide_facts(random_dataset(num_facts=200), 0.3)
+    more = 0
+    for split, before in (("test", ("train", "valid")), ("valid", ("train",))):
+        known = (*before, split)
+        true = dataset.truths if split == "test" else known
+        for asked in sample_queries(dataset, ["1p", "2i"], 20, split=split).values():
+            for query, every, hard in zip(asked.queries, asked.answers, asked.hard, strict=True):
+                assert torch.equal(every, answers(query, dataset.known(*true)))
+                found, easy = (set(answers(query, dataset.known(*splits)).tolist()) for splits in (known, before))
+                assert set(hard.tolist()) == found - easy
+                more += len(every) > len(found)
+    assert more > 10
 
 
 def test_the_same_seed_gives_the_same_queries_and_another_gives_others(dataset):

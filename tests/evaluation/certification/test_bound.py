@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gnnkg.evaluation.certification.bound import fewest_successes, lower_bounds, radii
+from gnnkg.evaluation.certification.bound import fewest_successes, lower_bounds, radii, settled, side
 
 TABLE = {
     549: (0.49967, 0.0),
@@ -21,6 +21,16 @@ TABLE = {
     1000: (0.99312, 2.463),
 }
 """of 1,000 draws at 99.9 %: the lower bound and the radius in deviations, as the specification prints them"""
+
+
+def test_many_looks_share_one_doubt():
+    """A fair coin, looked at after 50, 100, 200, ... draws: it is said to lie above no more often than the doubt allows."""
+    draw, doubt = np.random.default_rng(0), 0.05
+    found = [settled(lambda number: int(draw.binomial(number, 0.5)), 50, 6400, doubt)[0] for _ in range(2000)]
+    assert 0 < found.count("above") < doubt * len(found)
+    assert side(32, 50, doubt) != "open", "by one look alone this would be decided"
+    looked = iter([32, 18])
+    assert settled(lambda number: next(looked, number // 2), 50, 6400, doubt)[0] == "open"
 
 
 @pytest.mark.parametrize("successes", TABLE)

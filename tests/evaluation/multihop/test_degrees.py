@@ -36,6 +36,14 @@ def test_a_score_that_is_no_number_is_the_worst():
     assert torch.isfinite(found[0, 1:]).all()
 
 
+def test_no_degree_is_nan_whatever_the_scores_are():
+    scores = torch.tensor([[math.nan] * 3, [-math.inf] * 3, [math.inf, 1.0, math.inf], [math.inf, math.nan, -math.inf]])
+    expected = torch.tensor([[0.0] * 3, [0.0] * 3, [0.5, 0.0, 0.5], [1.0, 0.0, 0.0]])
+    assert torch.equal(degrees(scores, "softmax").exp(), expected)
+    assert not degrees(scores, "sigmoid").isnan().any()
+    assert not degrees(scores, "minmax").isnan().any()
+
+
 def test_the_scale_of_the_finite_scores_is_theirs_whatever_stands_beside_them():
     scores = torch.tensor([[math.nan, 0.0, 1.0, 4.0], [-math.inf, math.inf, 1.0, 3.0], [math.nan, 2.0, 2.0, 2.0]])
     expected = torch.tensor([[0.0, 0.0, 0.25, 1.0], [0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 1.0]])

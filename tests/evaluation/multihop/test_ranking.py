@@ -27,6 +27,14 @@ def test_ranks_by_hand():
     assert found.tolist() == [[(1 / 1.5 + 1 / 4) / 2, 0.0, 0.5, 1.0]]
 
 
+def test_an_answer_without_a_score_ranks_last():
+    """Rivals are 2, 3 and 4; a rival without a score ranks above an answer that has one, as everywhere."""
+    scores = torch.tensor([[math.nan, 5.0, 9.0, math.nan, 1.0]], dtype=torch.float64)
+    for truth, rank in ((0, 4), (1, 3)):
+        found = rank_summary(scores, [torch.tensor([0, 1])], [torch.tensor([truth])])
+        assert found[0, 0] == 1 / rank
+
+
 def test_ranks_by_definition():
     draw = torch.Generator().manual_seed(0)
     scores = torch.randint(8, (20, 30), generator=draw).double()  # many ties
