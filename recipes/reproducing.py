@@ -23,7 +23,7 @@ import yaml
 from gnnkg import experiment as experiments
 from gnnkg.config import ConfigError
 from gnnkg.evaluation import Result
-from gnnkg.evaluation.results import file_name, read_result, read_results, write_result
+from gnnkg.evaluation.results import file_name, read_results, write_result
 from gnnkg.lab.recording import finish, judged
 
 RECIPES = Path(__file__).parent
@@ -62,8 +62,8 @@ def reproduce(folder: Path, name: str, seed: int, path: Path, again: bool) -> No
         method=method(experiment),
         published=yaml.safe_load((folder / "published.yaml").read_text(encoding="utf-8")),
     )
-    usual = folder / "results" / f"{file_name(result.dataset, result.model, result.method, f'seed{seed}')}.json"
-    if usual.exists() and not is_of(experiment, read_result(usual)):
+    named = [r for p, r in results if p.parents[1] == folder and row(r) == row(result)]
+    if any(differs(experiment, r) for r in named):
         model = name.rpartition("_")[2]
         result = replace(result, method=f"{result.method}, {model.partition('-')[2] or model}")
     written = write_result(result, folder / "results")
@@ -78,6 +78,19 @@ def is_of(experiment: experiments.Experiment, result: Result) -> bool:
         return experiments.from_config(result.config).config == experiment.config
     except ConfigError:  # in words that are no longer known
         return False
+
+
+def differs(experiment: experiments.Experiment, result: Result) -> bool:
+    """Whether a result is known to be of another experiment, whatever the seeds: the two are no row of one table."""
+    try:
+        return experiments.from_config({**result.config, "seed": experiment.seed}).config != experiment.config
+    except ConfigError:
+        return False
+
+
+def row(result: Result) -> tuple[str, str, str]:
+    """What results are put together by in a table, as it stands in their files' names."""
+    return result.dataset, result.model, file_name(result.method)
 
 
 def method(experiment: experiments.Experiment) -> str:

@@ -89,10 +89,15 @@ def test_a_result_does_not_overwrite_that_of_another_experiment(
         (folder / f"{name}.yaml").write_text(f"base: {BUNDLED[1]}\nscorer.dim: {dim}\n")
     monkeypatch.setattr(reproducing, "RECIPES", tmp_path)
     monkeypatch.setattr(reproducing, "finish", lambda experiment, path: None)
-    for name in ("cldr_narrow", "cldr_wide", "cldr_wide"):
-        config = read(folder / f"{name}.yaml", {"seed": 3}).config
-        found = a_result(dataset="cldr", seed=3, config=config, paper=None)
+    for name, seed in (("cldr_narrow", 3), ("cldr_wide", 3), ("cldr_wide", 3), ("cldr_wide", 4), ("cldr_narrow", 5)):
+        config = read(folder / f"{name}.yaml", {"seed": seed}).config
+        found = a_result(dataset="cldr", seed=seed, config=config, paper=None)
         monkeypatch.setattr(reproducing, "judged", lambda *_, found=found, **__: found)
-        reproducing.reproduce(folder, name, 3, tmp_path / "run", again=False)
+        reproducing.reproduce(folder, name, seed, tmp_path / "run", again=False)
     written = sorted(path.name for path in (folder / "results").iterdir())
-    assert written == ["cldr-distmult-plain-seed3.json", "cldr-distmult-plain-wide-seed3.json"]
+    assert written == [
+        "cldr-distmult-plain-seed3.json",
+        "cldr-distmult-plain-seed5.json",
+        "cldr-distmult-plain-wide-seed3.json",
+        "cldr-distmult-plain-wide-seed4.json",
+    ], "of another seed, too, they would be means of one row"
