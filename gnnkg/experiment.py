@@ -171,15 +171,17 @@ def train(
     to be noted of the data, such as how many entities a file tells of.
 
     A training that fails before its first checkpoint leaves no run behind. Raises FileExistsError where the folder holds a run
-    already, ValueError for parts that do not go together.
+    already, or other files by the names of a run's; ValueError for parts that do not go together.
     """
     if not experiment.config:
         raise ValueError(
             "an experiment that was not read has no config to keep in a run: use from_config, or gnnkg.train.fit"
         )
+    first = is_first_process()
+    if first:
+        RunDirectory(Path(path)).expect_none()
     dataset = load_dataset(experiment)
     model, objective = build(experiment, dataset)
-    first = is_first_process()
     for note in dataset.report.notes if first else ():
         say(note)
     run = RunDirectory.create(path, experiment.config, dataset) if first else RunDirectory(Path(path))

@@ -10,6 +10,7 @@ results/<split>.json      evaluations                      tensorboard/      the
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -37,6 +38,20 @@ def result_name(split: str, on: str | None = None) -> str:
     return f"{split}-on-{re.sub(r'[^a-z0-9._]+', '-', where.lower()).strip('-')}"
 
 
+NAMES = (
+    "config.yaml",
+    "vocabulary.json",
+    "environment.json",
+    "weights.safetensors",
+    "checkpoint.safetensors",
+    "metrics.csv",
+    "curve.png",
+    "results",
+    "tensorboard",
+)
+"""what a run writes"""
+
+
 class NotARun(ValueError):
     """The folder is not a run directory."""
 
@@ -52,10 +67,9 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path | str, config: Mapping[str, Any], dataset: Dataset) -> RunDirectory:
-        """Starts a run directory. Raises FileExistsError where the folder holds a run already."""
+        """Starts a run directory. Raises FileExistsError where the folder holds a run, or anything by a name that a run writes."""
         run = cls(Path(path))
         run.expect_none()
-        run.path.mkdir(parents=True, exist_ok=True)
         names = {
             "dataset": dataset.name,
             "data_hash": dataset.data_hash,
@@ -64,10 +78,16 @@ class RunDirectory:
             "entity_labels": dataset.entity_labels,
             "relation_labels": dataset.relation_labels,
         }
-        run._write_json("vocabulary.json", names)
-        run._write_json("environment.json", {"commit": commit(), "versions": versions(), "hardware": hardware()})
+        environment = {"commit": commit(), "versions": versions(), "hardware": hardware()}
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        write_atomically(run.path / "config.yaml", text.encode())  # last: its presence makes the folder a run
+        run.path.mkdir(parents=True, exist_ok=True)
+        try:
+            run._write_json("vocabulary.json", names)
+            run._write_json("environment.json", environment)
+            write_atomically(run.path / "config.yaml", text.encode())  # last: its presence makes the folder a run
+        except BaseException:
+            run.discard_unless_begun()
+            raise
         return run
 
     @classmethod
@@ -81,12 +101,22 @@ class RunDirectory:
         return run
 
     def expect_none(self) -> None:
-        """Raises FileExistsError where the folder holds a run already."""
+        """Raises FileExistsError where the folder holds a run already, or what the files of a run would take the place of."""
         if (self.path / "config.yaml").exists():
             raise FileExistsError(f"{self.path} holds a run already: resume it, or choose another folder")
+        taken = [name for name in NAMES if os.path.lexists(self.path / name)]
+        with suppress(OSError):  # where there is none; an empty one is of a process that holds the folder
+            taken += [".lock"] * bool((self.path / ".lock").stat().st_size)
+        if taken:
+            raise FileExistsError(
+                f"{self.path} is no run, and holds {' and '.join(taken)}, where a run would write files of its own: move what is "
+                "there, or choose another folder"
+            )
 
     def discard_unless_begun(self) -> None:
-        """Removes what ``create`` wrote, where no training has come as far as weights or a checkpoint; other files stay."""
+        """Removes what a run that ``create`` began has written, where its training has not come as far as weights or a checkpoint;
+        other files stay. What bears these names is the run's own: ``create`` refuses a folder that has any.
+        """
         if self.checkpoint.exists() or (self.path / "weights.safetensors").exists():
             return
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)

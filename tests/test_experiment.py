@@ -264,6 +264,19 @@ def test_a_training_that_fails_before_its_first_checkpoint_leaves_no_run_behind(
     train(read(file, {"dataset": str(folder)}), tmp_path / "run", progress=False)
 
 
+def test_a_training_that_fails_keeps_what_lay_in_its_folder_before(file, folder, tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "tensorboard").mkdir(parents=True)
+    kept = [mine / name for name in ("vocabulary.json", "environment.json", "tensorboard/events")]
+    for path in kept:
+        path.write_text("mine")
+    with pytest.raises(
+        FileExistsError, match=r"holds vocabulary\.json and environment\.json and tensorboard, where a run"
+    ):
+        train(read(file, {"dataset": str(folder), "clip_norm": 0.0}), mine, progress=False)
+    assert [path.read_text() for path in kept] == ["mine"] * 3
+
+
 def test_a_run_that_another_process_began_at_the_same_moment_is_left_to_it(file, folder, tmp_path, monkeypatch):
     def in_use(path: Path) -> None:
         raise InUse
