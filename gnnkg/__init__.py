@@ -5,6 +5,7 @@ The map of the package; imports run downward only:
     cli          the command line                    lab          methods compared at an equal budget
     experiment   a YAML file -> the objects of a training
     train        fit(): the training loop            run          the run directory
+    state        of a training, in a checkpoint
     alignment    who of two graphs is who, trained and untrained
     evaluation   ranking, prediction, results        doctor       what is installed and what is missing
     ---------- one file an idea; these never import each other ----------
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from gnnkg.data import Dataset, load
     from gnnkg.evaluation import evaluate, predict
     from gnnkg.graph import KnowledgeGraph
+    from gnnkg.run import RunDirectory
     from gnnkg.train import fit
 
 _HOME = {
@@ -42,6 +44,7 @@ _HOME = {
     "KnowledgeGraph": "gnnkg.graph",
     "Model": "gnnkg.core",
     "Objective": "gnnkg.core",
+    "RunDirectory": "gnnkg.run",
     "dgl": "gnnkg._dgl",
     "evaluate": "gnnkg.evaluation",
     "fit": "gnnkg.train",
@@ -49,7 +52,18 @@ _HOME = {
     "predict": "gnnkg.evaluation",
 }
 
-__all__ = ["Dataset", "KnowledgeGraph", "Model", "Objective", "dgl", "evaluate", "fit", "load", "predict"]
+__all__ = [
+    "Dataset",
+    "KnowledgeGraph",
+    "Model",
+    "Objective",
+    "RunDirectory",
+    "dgl",
+    "evaluate",
+    "fit",
+    "load",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> object:

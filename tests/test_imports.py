@@ -15,6 +15,7 @@ LAYERS = [
     {"quickstart", "lab"},
     {"experiment", "alignment"},
     {"parts", "train", "doctor"},
+    {"state"},
     {"run", "config"},
     {"checkpoint", "devices", "progress"},
     {"evaluation"},
