@@ -5,7 +5,7 @@ The map of the package; imports run downward only:
     cli          the command line                    lab          methods compared at an equal budget
     experiment   a YAML file -> the objects of a training
     train        fit(): the training loop            run          the run directory
-    state        of a training, in a checkpoint
+    state        of a training, in a checkpoint      own_modules  classes of one's own, found again
     alignment    who of two graphs is who, trained and untrained
     evaluation   ranking, prediction, results        doctor       what is installed and what is missing
     ---------- one file an idea; these never import each other ----------

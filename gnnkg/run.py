@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from torch import nn
 from gnnkg import checkpoint
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.provenance import commit, hardware, versions
+from gnnkg.own_modules import homes
 from gnnkg.stored import DamagedFile, write_atomically
 
 
@@ -50,6 +52,10 @@ NAMES = (
     "tensorboard",
 )
 """what a run writes"""
+
+
+def _environment() -> dict[str, Any]:
+    return {"commit": commit(), "versions": versions(), "hardware": hardware()}
 
 
 class NotARun(ValueError):
@@ -78,7 +84,7 @@ class RunDirectory:
             "entity_labels": dataset.entity_labels,
             "relation_labels": dataset.relation_labels,
         }
-        environment = {"commit": commit(), "versions": versions(), "hardware": hardware()}
+        environment = _environment() | ({"modules": modules} if (modules := homes(config)) else {})
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         run.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -157,8 +163,26 @@ class RunDirectory:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions, hardware and commit at the start of the run. Raises DamagedFile."""
+        """Versions, hardware and commit at the start of the run; ``continued``: the same of each time that it went on under others,
+        with the step; ``modules``: the folders of those with classes of one's own. Raises DamagedFile.
+        """
         return self._read_json("environment.json")
+
+    def note_continued(self, step: int) -> None:
+        """Notes in environment.json that training goes on after ``step``, where code, versions or hardware changed."""
+        known, now = self.environment, _environment()
+        before = known.get("continued", [])
+        last = before[-1] if before else known
+        if any(last.get(name) != value for name, value in now.items()):
+            self._write_json("environment.json", known | {"continued": [*before, {"step": step} | now]})
+
+    @property
+    def other_code(self) -> str:
+        """Under which other commits the run went on, in words for a result; mostly empty. Raises DamagedFile."""
+        known = self.environment
+        parts = [known, *known.get("continued", [])]
+        changes = [now for before, now in pairwise(parts) if now["commit"] != before["commit"]]
+        return ", ".join(f"after step {now['step']:,} trained under commit {now['commit']}" for now in changes)
 
     def check(self, dataset: Dataset) -> None:
         """Raises ValueError where ``dataset`` is not what the run was trained on; DamagedFile where its names were changed."""

@@ -141,7 +141,8 @@ def fit(
     run = _opened(run, dataset, fabric)
     state = State(model, objective, opt, scheduler, averaged, fabric.strategy.precision)
     about = state.told(seed, queries, average)
-    at = (run and state.restore(run, about)) or Progress()
+    restored = run and state.restore(run, about)
+    at = restored or Progress()
     resumed_at, seconds_before, start = at.step, at.seconds, time.perf_counter()
     last_saved = start
     writer = run if fabric.is_global_zero else None  # one process writes
@@ -155,6 +156,8 @@ def fit(
         _events(writer, at) as events,
         _ending_well(model, lambda: best if at.best_step else None),
     ):
+        if writer and restored and at.step < total and not at.finished:
+            writer.note_continued(at.step)
         if writer and at.history:  # which an end between a checkpoint and its report has left out
             writer.write_metrics(at.history)
             events(at.history[-1])
