@@ -12,6 +12,7 @@ The map of the package; imports run downward only:
     encoders     graph -> vectors                    scorers      vectors -> scores
     samplers     which candidates a query meets      transforms   methods that act on vectors (EMU)
     terms        parts of an objective               losses       scores -> losses
+    schedules    of the learning rate, beside torch's
     data         readers, published data sets, audit
     ----------------------------------------------------------------------
     strength     how strong noise is in training: sigma, and alpha with its schedules

@@ -95,7 +95,7 @@ PLACES: dict[Any, Place] = {
     Transform: Place("transform", "gnnkg.transforms"),
     Alpha: Place("schedule of alpha", "gnnkg.strength.schedules"),
     MakeOptimizer: Place("optimizer", "torch.optim", Optimizer, late=1, unusable=OPTIMIZERS),
-    MakeSchedule: Place("schedule", "torch.optim.lr_scheduler", LRScheduler, late=1, unusable=SCHEDULES),
+    MakeSchedule: Place("schedule", "torch.optim.lr_scheduler", LRScheduler, 1, ("gnnkg.schedules",), SCHEDULES),
 }
 
 

@@ -89,10 +89,12 @@ class State:
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's state without what its constructor sets anew (functions)."""
+    """A schedule's state without what its constructor sets anew (functions); of those that it holds too."""
     kept = (Tensor, bool, int, float, str, list, tuple, dict, type(None))
-    return {
-        name: dict(value) if isinstance(value, dict) else value
-        for name, value in state.items()
-        if isinstance(value, kept)
-    }
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [_plain(item) if isinstance(item, dict) else item for item in value]
+        return dict(value) if isinstance(value, dict) else value
+
+    return {name: plain(value) for name, value in state.items() if isinstance(value, kept)}

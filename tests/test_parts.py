@@ -117,6 +117,7 @@ NEEDED = {
     "CyclicLR": {"base_lr": 0.01, "max_lr": 0.1, "cycle_momentum": False},
     "OneCycleLR": {"max_lr": 0.1, "total_steps": 10},
     "ReduceLROnPlateau": {"mode": "max"},
+    "WarmUp": {"steps": 1, "then": {"class_path": "CosineAnnealingLR", "init_args": {"T_max": 3}}},
 }
 
 

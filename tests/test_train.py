@@ -27,6 +27,7 @@ from gnnkg.losses import CrossEntropy, SelfAdversarial
 from gnnkg.progress import Row, TrainingFailed
 from gnnkg.run import RunDirectory
 from gnnkg.samplers import Uniform
+from gnnkg.schedules import WarmUp
 from gnnkg.scorers import HAKE, DistMult, RotatE, TransE
 from gnnkg.terms import Ranking
 from gnnkg.train import _share, fit
@@ -86,6 +87,8 @@ def test_it_learns_and_keeps_the_best_weights():
         {"schedule": partial(MultiStepLR, milestones=[20, 40])},
         {"schedule": partial(CosineAnnealingLR, T_max=60)},
         {"schedule": partial(ReduceLROnPlateau, mode="max", patience=0)},
+        {"schedule": partial(WarmUp, steps=20, then=partial(CosineAnnealingLR, T_max=40))},
+        {"schedule": partial(WarmUp, steps=15, then=partial(LambdaLR, lr_lambda=lambda step: 0.9**step))},
         {"average": 0.9},
     ],
 )
