@@ -158,8 +158,9 @@ def fit(
     ):
         if writer and restored and at.step < total and not at.finished:
             writer.note_continued(at.step)
-        if writer and at.history:  # which an end between a checkpoint and its report has left out
-            writer.write_metrics(at.history)
+        if writer and at.history:
+            if len(writer.metrics) < len(at.history):  # the end came between a checkpoint and its report
+                writer.write_metrics(at.history)
             events(at.history[-1])
         task = bar.add_task("training", total=total, completed=at.step, note="")
         while at.step < total and not at.finished:
