@@ -5,12 +5,14 @@ The map of the package; imports run downward only:
     cli          the command line                    lab          methods compared at an equal budget
     experiment   a YAML file -> the objects of a training
     train        fit(): the training loop            run          the run directory
+    state        of a training, in a checkpoint      own_modules  classes of one's own, found again
     alignment    who of two graphs is who, trained and untrained
     evaluation   ranking, prediction, results        doctor       what is installed and what is missing
     ---------- one file an idea; these never import each other ----------
     encoders     graph -> vectors                    scorers      vectors -> scores
     samplers     which candidates a query meets      transforms   methods that act on vectors (EMU)
     terms        parts of an objective               losses       scores -> losses
+    schedules    of the learning rate, beside torch's
     data         readers, published data sets, audit
     ----------------------------------------------------------------------
     strength     how strong noise is in training: sigma, and alpha with its schedules
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from gnnkg.data import Dataset, load
     from gnnkg.evaluation import evaluate, predict
     from gnnkg.graph import KnowledgeGraph
+    from gnnkg.run import RunDirectory
     from gnnkg.train import fit
 
 _HOME = {
@@ -42,6 +45,7 @@ _HOME = {
     "KnowledgeGraph": "gnnkg.graph",
     "Model": "gnnkg.core",
     "Objective": "gnnkg.core",
+    "RunDirectory": "gnnkg.run",
     "dgl": "gnnkg._dgl",
     "evaluate": "gnnkg.evaluation",
     "fit": "gnnkg.train",
@@ -49,7 +53,18 @@ _HOME = {
     "predict": "gnnkg.evaluation",
 }
 
-__all__ = ["Dataset", "KnowledgeGraph", "Model", "Objective", "dgl", "evaluate", "fit", "load", "predict"]
+__all__ = [
+    "Dataset",
+    "KnowledgeGraph",
+    "Model",
+    "Objective",
+    "RunDirectory",
+    "dgl",
+    "evaluate",
+    "fit",
+    "load",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> object:

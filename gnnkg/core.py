@@ -13,6 +13,7 @@ everywhere; a distance is negated in its scorer. Complex vectors are real, store
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -243,6 +244,11 @@ class Encoder(nn.Module, ABC):
 
     def __init__(self, graph: KnowledgeGraph | None = None) -> None:
         super().__init__()
+        if graph is not None and not isinstance(graph, KnowledgeGraph):
+            raise TypeError(
+                f"{self.title} is made for a KnowledgeGraph, such as the graph of a data set (dataset.graph), not for an object of "
+                f"{type(graph).__name__}"
+            )
         self.vocabulary = None if graph is None else graph.vocabulary
 
     def __call__(self, graph: KnowledgeGraph) -> Lookup:
@@ -476,8 +482,14 @@ class Objective(nn.Module):
 
     def __init__(self, sampler: Sampler, terms: Mapping[str, Term], redraw: bool = False) -> None:
         super().__init__()
+        if not isinstance(terms, Mapping):
+            raise TypeError(
+                f'terms have names, such as {{"plain": Ranking(CrossEntropy())}}; found an object of {type(terms).__name__}'
+            )
         if not terms:
             raise ValueError("an objective needs at least one term")
+        for name, term in terms.items():
+            _expect_term(name, term)
         self.sampler = sampler
         self.terms = dict(terms)
         self.trained = nn.ModuleDict({name: term for name, term in terms.items() if isinstance(term, nn.Module)})
@@ -525,6 +537,22 @@ class Objective(nn.Module):
         for part in (self.sampler, *self.terms.values()):
             if isinstance(part, FollowsEpochs):
                 part.before_epoch(epoch)
+
+
+def _expect_term(name: str, term: Any) -> None:
+    """Raises TypeError for what cannot be called as a term is, such as a loss."""
+    if callable(term) and not isinstance(term, type):
+        try:
+            inspect.signature(term.forward if isinstance(term, nn.Module) else term).bind(None, None, None)
+            return
+        except ValueError:  # what is not written in Python has no signature
+            return
+        except TypeError:
+            pass
+    raise TypeError(
+        f"the term {name!r} is {term!r}, and a term is called with scorer, vectors and labels. A loss, which is called with scores "
+        "and labels, stands inside of one: Ranking(CrossEntropy())"
+    )
 
 
 class _InEvaluationMode:

@@ -28,6 +28,7 @@ from gnnkg.evaluation import Evaluation, evaluate
 from gnnkg.evaluation.memory import parse_size
 from gnnkg.evaluation.provenance import provenance
 from gnnkg.holding import InUse
+from gnnkg.own_modules import find_again, modules_named
 from gnnkg.parts import MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, expand_arguments, read_as
 from gnnkg.run import RunDirectory, result_name
 
@@ -171,15 +172,17 @@ def train(
     to be noted of the data, such as how many entities a file tells of.
 
     A training that fails before its first checkpoint leaves no run behind. Raises FileExistsError where the folder holds a run
-    already, ValueError for parts that do not go together.
+    already, or other files by the names of a run's; ValueError for parts that do not go together.
     """
     if not experiment.config:
         raise ValueError(
             "an experiment that was not read has no config to keep in a run: use from_config, or gnnkg.train.fit"
         )
+    first = is_first_process()
+    if first:
+        RunDirectory(Path(path)).expect_none()
     dataset = load_dataset(experiment)
     model, objective = build(experiment, dataset)
-    first = is_first_process()
     for note in dataset.report.notes if first else ():
         say(note)
     run = RunDirectory.create(path, experiment.config, dataset) if first else RunDirectory(Path(path))
@@ -195,7 +198,7 @@ def train(
 
 
 def resume(path: Path | str, progress: bool = True, measure: Measure | None = None) -> RunDirectory:
-    """Continues a run that was stopped, as if it had never been. Raises NotARun, DamagedFile."""
+    """Continues a run that was stopped, as if it had never been. Raises NotARun, DamagedFile, ConfigError, MissingModule."""
     run = RunDirectory.open(path)
     experiment = _read_run(run)
     dataset = load_dataset(experiment)
@@ -235,18 +238,31 @@ def _fit(
 
 
 def _read_run(run: RunDirectory) -> Experiment:
+    """Raises ConfigError for a run that was made in Python; MissingModule where classes of one's own are gone."""
+    if absent := [name for name in ("dataset", "scorer", "sampler", "terms", "optimizer") if name not in run.config]:
+        raise ConfigError(
+            f"{run.path} holds a training that was started in Python: its config.yaml is no experiment, it has no "
+            f"{' and no '.join(absent)}. Build the model in Python as it was built, then "
+            f"gnnkg.RunDirectory.open({str(run.path)!r}).load_weights(model) gives it the best weights, to evaluate and "
+            "predict with; fit with this run continues it"
+        )
+    if modules_named(run.config):
+        find_again(run.config, run.environment.get("modules", {}))
     return from_config(run.config, str(run.path / "config.yaml"))
 
 
 def evaluate_run(path: Path | str, split: str = "test", memory: int | None = None, on: str | None = None) -> Evaluation:
-    """Judges a run's best weights, and keeps the result with its provenance in ``results``. ``on`` as in ``load_run``.
+    """Judges a run's best weights, and keeps the result with its provenance in ``results``, beside that of the training.
+    ``on`` as in ``load_run``.
 
     Raises as ``load_run``; ValueError where the model has vectors for other entities than ``on`` has.
     """
     experiment, dataset, model, run = load_run(path, on, measured=True)
+    training = run.environment
     evaluation = evaluate(model, dataset, split, memory=memory)
     origin = provenance(experiment.config, experiment.seed)
-    run.write_result(result_name(split, on), {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict()})
+    told = {"evaluation": evaluation.to_dict(), "provenance": origin.to_dict(), "training": training}
+    run.write_result(result_name(split, on), told)
     return evaluation
 
 
@@ -257,8 +273,9 @@ def load_run(
 
     ``on``: another data set to ask the model about, by name or folder, in place of that one; relations are matched by identifier
     (``Dataset.for_model_of``), entities are new unless the model's are the same. ``measured``: a result is to be written there.
-    Raises NotARun; DamagedFile, which names the file; OSError where a result could not be written; ValueError where the data set
-    is no longer the same, or ``on`` has relations that it has not.
+    Raises NotARun; DamagedFile, which names the file; ConfigError for a run that was made in Python; MissingModule where
+    classes of one's own are gone; OSError where a result could not be written; ValueError where the data set is no longer the same,
+    or ``on`` has relations that it has not.
     """
     run = RunDirectory.open(path)
     if measured:

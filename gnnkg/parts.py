@@ -11,7 +11,7 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -45,6 +45,8 @@ class Place:
     """how many leading arguments of the constructor are given when the experiment is built"""
     also: tuple[str, ...] = ()
     """further modules with such classes"""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """classes of the module that no experiment can use, by their short names, and why"""
 
     def paths(self) -> dict[str, str]:
         """The full names of the classes, by their short ones."""
@@ -57,14 +59,30 @@ class Place:
             and issubclass(value, self.base)
             and value is not self.base
             and not name.startswith("_")
+            and name not in self.unusable
         }
         return dict(sorted(found.items()))
+
+    def why_not(self, cls: type) -> str | None:
+        """Why no experiment can use a class; None where it can."""
+        return self.unusable.get(cls.__name__) if cls.__module__.startswith(self.module) else None
 
     def classes(self) -> dict[str, type]:
         """The classes by their short names."""
         full = ((name, path.rpartition(".")[0]) for name, path in self.paths().items())
         return {name: getattr(importlib.import_module(module), name) for name, module in full}
 
+
+OPTIMIZERS = {
+    "LBFGS": "it computes a loss several times a step, and a step of training draws one batch",
+    "SparseAdam": "it takes sparse gradients only, and those of relations are dense; Table(sparse=True) learns by Adagrad or SGD",
+}
+SCHEDULES = {
+    "LambdaLR": "its lr_lambda is a function, which cannot be written in YAML; fit in Python takes it",
+    "MultiplicativeLR": "its lr_lambda is a function, which cannot be written in YAML; fit in Python takes it",
+    "SequentialLR": "its schedulers are of an optimizer that is not there yet; fit in Python takes it",
+    "ChainedScheduler": "its schedulers are of an optimizer that is not there yet; fit in Python takes a function that makes it",
+}
 
 PLACES: dict[Any, Place] = {
     MakeScorer: Place("scorer", "gnnkg.scorers", Scorer),
@@ -76,8 +94,8 @@ PLACES: dict[Any, Place] = {
     Loss: Place("loss", "gnnkg.losses"),
     Transform: Place("transform", "gnnkg.transforms"),
     Alpha: Place("schedule of alpha", "gnnkg.strength.schedules"),
-    MakeOptimizer: Place("optimizer", "torch.optim", Optimizer, late=1),
-    MakeSchedule: Place("schedule", "torch.optim.lr_scheduler", LRScheduler, late=1),
+    MakeOptimizer: Place("optimizer", "torch.optim", Optimizer, late=1, unusable=OPTIMIZERS),
+    MakeSchedule: Place("schedule", "torch.optim.lr_scheduler", LRScheduler, 1, ("gnnkg.schedules",), SCHEDULES),
 }
 
 
@@ -170,6 +188,8 @@ def find_class(name: str, place: Place, where: str) -> tuple[str, type]:
         known = place.classes()
         if name in known:
             return place.paths()[name], known[name]
+        if name in place.unusable:
+            raise ConfigError(f"{where}: {name} is no {place.word} for an experiment: {place.unusable[name]}")
         raise ConfigError(
             f"{where}: there is no {place.word} {name!r}{closest(name, known)}. Known: {', '.join(known)}"
         )
@@ -184,6 +204,8 @@ def find_class(name: str, place: Place, where: str) -> tuple[str, type]:
     if not inspect.isclass(found) or not issubclass(found, place.base):
         expected = "a class" if place.base is object else f"a subclass of {place.base.__name__}"
         raise ConfigError(f"{where}: expected {expected}, and {name} is none")
+    if why_not := place.why_not(found):
+        raise ConfigError(f"{where}: {name} is no {place.word} for an experiment: {why_not}")
     return name, found
 
 

@@ -10,12 +10,14 @@ results/<split>.json      evaluations                      tensorboard/      the
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from torch import nn
 from gnnkg import checkpoint
 from gnnkg.data.dataset import Dataset
 from gnnkg.evaluation.provenance import commit, hardware, versions
+from gnnkg.own_modules import homes
 from gnnkg.stored import DamagedFile, write_atomically
 
 
@@ -35,6 +38,24 @@ def result_name(split: str, on: str | None = None) -> str:
         return split
     where = str(Path(on).resolve()) if Path(on).is_dir() else on
     return f"{split}-on-{re.sub(r'[^a-z0-9._]+', '-', where.lower()).strip('-')}"
+
+
+NAMES = (
+    "config.yaml",
+    "vocabulary.json",
+    "environment.json",
+    "weights.safetensors",
+    "checkpoint.safetensors",
+    "metrics.csv",
+    "curve.png",
+    "results",
+    "tensorboard",
+)
+"""what a run writes"""
+
+
+def _environment() -> dict[str, Any]:
+    return {"commit": commit(), "versions": versions(), "hardware": hardware()}
 
 
 class NotARun(ValueError):
@@ -52,10 +73,9 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path | str, config: Mapping[str, Any], dataset: Dataset) -> RunDirectory:
-        """Starts a run directory. Raises FileExistsError where the folder holds a run already."""
+        """Starts a run directory. Raises FileExistsError where the folder holds a run, or anything by a name that a run writes."""
         run = cls(Path(path))
         run.expect_none()
-        run.path.mkdir(parents=True, exist_ok=True)
         names = {
             "dataset": dataset.name,
             "data_hash": dataset.data_hash,
@@ -64,10 +84,16 @@ class RunDirectory:
             "entity_labels": dataset.entity_labels,
             "relation_labels": dataset.relation_labels,
         }
-        run._write_json("vocabulary.json", names)
-        run._write_json("environment.json", {"commit": commit(), "versions": versions(), "hardware": hardware()})
+        environment = _environment() | ({"modules": modules} if (modules := homes(config)) else {})
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        write_atomically(run.path / "config.yaml", text.encode())  # last: its presence makes the folder a run
+        run.path.mkdir(parents=True, exist_ok=True)
+        try:
+            run._write_json("vocabulary.json", names)
+            run._write_json("environment.json", environment)
+            write_atomically(run.path / "config.yaml", text.encode())  # last: its presence makes the folder a run
+        except BaseException:
+            run.discard_unless_begun()
+            raise
         return run
 
     @classmethod
@@ -81,12 +107,22 @@ class RunDirectory:
         return run
 
     def expect_none(self) -> None:
-        """Raises FileExistsError where the folder holds a run already."""
+        """Raises FileExistsError where the folder holds a run already, or what the files of a run would take the place of."""
         if (self.path / "config.yaml").exists():
             raise FileExistsError(f"{self.path} holds a run already: resume it, or choose another folder")
+        taken = [name for name in NAMES if os.path.lexists(self.path / name)]
+        with suppress(OSError):  # where there is none; an empty one is of a process that holds the folder
+            taken += [".lock"] * bool((self.path / ".lock").stat().st_size)
+        if taken:
+            raise FileExistsError(
+                f"{self.path} is no run, and holds {' and '.join(taken)}, where a run would write files of its own: move what is "
+                "there, or choose another folder"
+            )
 
     def discard_unless_begun(self) -> None:
-        """Removes what ``create`` wrote, where no training has come as far as weights or a checkpoint; other files stay."""
+        """Removes what a run that ``create`` began has written, where its training has not come as far as weights or a checkpoint;
+        other files stay. What bears these names is the run's own: ``create`` refuses a folder that has any.
+        """
         if self.checkpoint.exists() or (self.path / "weights.safetensors").exists():
             return
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
@@ -127,8 +163,26 @@ class RunDirectory:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions, hardware and commit at the start of the run. Raises DamagedFile."""
+        """Versions, hardware and commit at the start of the run; ``continued``: the same of each time that it went on under others,
+        with the step; ``modules``: the folders of those with classes of one's own. Raises DamagedFile.
+        """
         return self._read_json("environment.json")
+
+    def note_continued(self, step: int) -> None:
+        """Notes in environment.json that training goes on after ``step``, where code, versions or hardware changed."""
+        known, now = self.environment, _environment()
+        before = known.get("continued", [])
+        last = before[-1] if before else known
+        if any(last.get(name) != value for name, value in now.items()):
+            self._write_json("environment.json", known | {"continued": [*before, {"step": step} | now]})
+
+    @property
+    def other_code(self) -> str:
+        """Under which other commits the run went on, in words for a result; mostly empty. Raises DamagedFile."""
+        known = self.environment
+        parts = [known, *known.get("continued", [])]
+        changes = [now for before, now in pairwise(parts) if now["commit"] != before["commit"]]
+        return ", ".join(f"after step {now['step']:,} trained under commit {now['commit']}" for now in changes)
 
     def check(self, dataset: Dataset) -> None:
         """Raises ValueError where ``dataset`` is not what the run was trained on; DamagedFile where its names were changed."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -21,7 +22,7 @@ from rich import progress as bars
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gnnkg.core import Batch, Model, Objective
@@ -34,10 +35,10 @@ from gnnkg.evaluation.ranks import rank_facts
 from gnnkg.graph import KnowledgeGraph, KnownTails
 from gnnkg.holding import held
 from gnnkg.ops import heap
-from gnnkg.progress import Progress, Row
+from gnnkg.progress import Progress, Row, TrainingFailed
 from gnnkg.run import RunDirectory
+from gnnkg.state import Schedule, State
 
-Schedule = LRScheduler | ReduceLROnPlateau
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -79,7 +80,7 @@ def fit(
     validate_facts: int | None = None,
     patience: int | None = None,
     seed: int = 0,
-    run: RunDirectory | None = None,
+    run: RunDirectory | Path | str | None = None,
     checkpoint_seconds: float = 60.0,
     accelerator: str = "auto",
     devices: int = 1,
@@ -103,12 +104,17 @@ def fit(
     much of the one before, such as .999; so the noise of large steps is there to learn by and not to answer with. After n steps it
     keeps n / (n + 9) at most, so that a short training is not judged by the weights that it began with.
 
-    With a ``run`` that holds a checkpoint, training continues from it. ``devices`` processes share each
-    batch: each averages over its own share, and gradients are averaged over processes.
+    With a ``run`` that holds a checkpoint, training continues from it; a path is that of a run, which begins there if there is none
+    yet. ``devices`` processes share each batch: each averages over its own share, and gradients are averaged over processes. A
+    batch of fewer queries than processes is not shared: all of them learn from the whole of it, as one process does.
 
-    Raises TrainingFailed where a loss is NaN, infinite or has grown ``explosion``-fold; ValueError for settings that contradict;
+    Without a run the model has its best weights so far also where the training is interrupted or fails.
+
+    Raises TrainingFailed where a loss is NaN, infinite or has grown ``explosion``-fold; ValueError for settings that contradict,
+    and where the run is of other data or its checkpoint of another training; TypeError for what is no function, or no data set;
     InUse where another process trains the run.
     """
+    _expect_types(dataset, optimizer, schedule)
     for name, value in {"validate_every": validate_every, "patience": patience, "clip_norm": clip_norm}.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be above 0, not {value}")
@@ -117,7 +123,8 @@ def fit(
         fabric.launch()
     heap.keep()
     graph = dataset.graph.to(fabric.device)
-    plan = (queries or Queries()).of(graph, seed)
+    queries = queries or Queries()
+    plan = queries.of(graph, seed)
     total = _total_steps(steps, epochs, plan.steps_per_epoch)
     validate_every = validate_every or plan.steps_per_epoch
     facts = _validation_facts(dataset, validate_facts, seed).to(fabric.device)
@@ -131,7 +138,11 @@ def fit(
     module, wrapped = fabric.setup(step_module, opt)
     averaged = None if average is None else _averaged(model, average)
     judged: Any = model if averaged is None else averaged.module
-    at = _restore(run, model, averaged, objective, opt, scheduler, fabric) or Progress()
+    run = _opened(run, dataset, fabric)
+    state = State(model, objective, opt, scheduler, averaged, fabric.strategy.precision)
+    about = state.told(seed, queries, average)
+    restored = run and state.restore(run, about)
+    at = restored or Progress()
     resumed_at, seconds_before, start = at.step, at.seconds, time.perf_counter()
     last_saved = start
     writer = run if fabric.is_global_zero else None  # one process writes
@@ -139,16 +150,28 @@ def fit(
 
     model.train()
     alone = nullcontext() if writer is None else held(writer.path)
-    with alone, _bar(progress and fabric.is_global_zero) as bar, _events(writer, at.step) as events:
+    with (
+        alone,
+        _bar(progress and fabric.is_global_zero) as bar,
+        _events(writer, at) as events,
+        _ending_well(model, lambda: best if at.best_step else None),
+    ):
+        if writer and restored and at.step < total and not at.finished:
+            writer.note_continued(at.step)
+        if writer and at.history:
+            if len(writer.metrics) < len(at.history):  # the end came between a checkpoint and its report
+                writer.write_metrics(at.history)
+            events(at.history[-1])
         task = bar.add_task("training", total=total, completed=at.step, note="")
         while at.step < total and not at.finished:
             step = at.step
             if step % plan.steps_per_epoch == 0 or step == resumed_at:
                 for begins in filter(None, (model.before_epoch, objective.before_epoch, before_epoch)):
                     begins(step // plan.steps_per_epoch)
-            torch.manual_seed(step_seed(seed, step, fabric.global_rank))
+            rank, batch = _share(plan[step], fabric.global_rank, fabric.world_size)
+            torch.manual_seed(step_seed(seed, step, rank))
             wrapped.zero_grad()  # before the forward pass, so that it needs no room beside the last gradients
-            losses = module(*_share(plan[step], fabric.global_rank, fabric.world_size))
+            losses = module(*batch)
             at.account(losses, explosion, run.checkpoint if run else None)
             fabric.backward(torch.stack(list(losses.values())).sum())
             if clip_norm is not None:
@@ -176,7 +199,7 @@ def fit(
                     scheduler.step(valid["valid/mrr"])
                 bar.update(task, note=f"valid MRR {valid['valid/mrr']:.4f}, best {at.best_mrr:.4f}")
             if writer and (reports or time.perf_counter() - last_saved > checkpoint_seconds):
-                _save(writer, model, averaged, objective, opt, scheduler, fabric, at)
+                state.save(writer, at, about)
                 last_saved = time.perf_counter()
             if writer and reports:
                 writer.write_metrics(at.history)
@@ -188,6 +211,52 @@ def fit(
         run.load_weights(model)
     model.eval()
     return Fitted(at.best_metrics(), at.best_step, at.step, at.seconds, at.history)
+
+
+def _expect_types(dataset: object, optimizer: object, schedule: object) -> None:
+    """Raises TypeError, which says what to give instead."""
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"fit trains on a Dataset, as gnnkg.load gives it, not on {_kind(dataset)}")
+    if isinstance(optimizer, Optimizer) or not callable(optimizer):
+        raise TypeError(
+            f"optimizer is a function of parameters, such as partial(Adam, lr=0.1), not {_kind(optimizer)}: the objective may have "
+            "parameters to train as well as the model"
+        )
+    if schedule is not None and (isinstance(schedule, Schedule) or not callable(schedule)):
+        raise TypeError(
+            f"schedule is a function of the optimizer, such as partial(StepLR, step_size=1000), not {_kind(schedule)}"
+        )
+
+
+def _kind(value: object) -> str:
+    return repr(value) if isinstance(value, str | int | float | None) else f"an object of {type(value).__name__}"
+
+
+def _opened(run: RunDirectory | Path | str | None, dataset: Dataset, fabric: Fabric) -> RunDirectory | None:
+    """The run to train in. Raises ValueError where it is of other data; TypeError for what is neither a run nor a path."""
+    if run is None:
+        return None
+    if isinstance(run, str | Path):
+        if fabric.is_global_zero and not (Path(run) / "config.yaml").exists():
+            RunDirectory.create(run, {}, dataset)
+        fabric.barrier()  # until the first process has begun it
+        run = RunDirectory.open(run)
+    if not isinstance(run, RunDirectory):
+        raise TypeError(f"run is a RunDirectory or the path of one, not {_kind(run)}")
+    run.check(dataset)
+    return run
+
+
+@contextmanager
+def _ending_well(model: Model, best: Callable[[], dict[str, Any] | None]) -> Iterator[None]:
+    """Gives the model the best weights that there are, and evaluation mode, where the training is interrupted or fails."""
+    try:
+        yield
+    except (KeyboardInterrupt, TrainingFailed):
+        if (weights := best()) is not None:
+            model.load_state_dict(weights)
+        model.eval()
+        raise
 
 
 def _averaged(model: Model, decay: float) -> AveragedModel:
@@ -220,73 +289,20 @@ def _validation_facts(dataset: Dataset, count: int | None, seed: int) -> Tensor:
     return sample_facts(dataset.valid, count, seed)
 
 
-def _share(batch: Batch, rank: int, world_size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """This process's part of a batch, every world_size-th query: heads, relations, tails and weights."""
+def _share(batch: Batch, rank: int, world_size: int) -> tuple[int, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """This process's part of a batch, every world_size-th query: heads, relations, tails and weights; and whose random numbers go
+    with it. Where there are too few for all, each process does what the first would do alone: their mean is the same.
+    """
+    if len(batch.head) < world_size:
+        rank, world_size = 0, 1
     own = slice(rank, None, world_size)
-    return batch.head[own], batch.relation[own], batch.tail[own], batch.weight[own]
+    return rank, (batch.head[own], batch.relation[own], batch.tail[own], batch.weight[own])
 
 
 def _validate(model: Model, graph: KnowledgeGraph, facts: Tensor, known: KnownTails, memory: int | None) -> Row:
     """The filtered metrics of the validation facts: realistic ties, both directions."""
     ranks = rank_facts(model, graph, facts, known, memory)
     return {f"valid/{name}": value for name, value in metrics(ranks.ranks(), ranks.candidates).items()}
-
-
-def _save(
-    run: RunDirectory,
-    model: Model,
-    averaged: AveragedModel | None,
-    objective: Objective,
-    opt: Optimizer,
-    scheduler: Schedule | None,
-    fabric: Fabric,
-    at: Progress,
-) -> None:
-    run.save_checkpoint(
-        {
-            "model": model.state_dict(),
-            "average": averaged.state_dict() if averaged is not None else {},
-            "objective": objective.state_dict(),
-            "optimizer": opt.state_dict(),
-            "schedule": _plain(scheduler.state_dict()) if scheduler else {},
-            "precision": fabric.strategy.precision.state_dict(),
-            "progress": vars(at),
-        }
-    )
-
-
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """A schedule's state without what its constructor sets anew (functions)."""
-    kept = (Tensor, bool, int, float, str, list, tuple, dict, type(None))
-    return {
-        name: dict(value) if isinstance(value, dict) else value
-        for name, value in state.items()
-        if isinstance(value, kept)
-    }
-
-
-def _restore(
-    run: RunDirectory | None,
-    model: Model,
-    averaged: AveragedModel | None,
-    objective: Objective,
-    opt: Optimizer,
-    scheduler: Schedule | None,
-    fabric: Fabric,
-) -> Progress | None:
-    """Continues from the run's checkpoint, if there is one."""
-    saved = run.load_checkpoint() if run else None
-    if saved is None:
-        return None
-    model.load_state_dict(saved["model"])
-    if averaged is not None:
-        averaged.load_state_dict(saved["average"])
-    objective.load_state_dict(saved["objective"])
-    opt.load_state_dict(saved["optimizer"])
-    if scheduler:
-        scheduler.load_state_dict(saved["schedule"])
-    fabric.strategy.precision.load_state_dict(saved["precision"])
-    return Progress(**saved["progress"])
 
 
 def _bar(shown: bool) -> bars.Progress:
@@ -301,14 +317,15 @@ def _bar(shown: bool) -> bars.Progress:
 
 
 @contextmanager
-def _events(run: RunDirectory | None, step: int) -> Iterator[Callable[[Row], None]]:
-    """Writes report rows as TensorBoard events; those after ``step``, from before a crash, are superseded."""
+def _events(run: RunDirectory | None, at: Progress) -> Iterator[Callable[[Row], None]]:
+    """Writes report rows as TensorBoard events; those from the last report on, from before a crash, are superseded."""
     if run is None:
         yield lambda row: None
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1) as writer:
+    superseded = int(at.history[-1]["step"]) if at.history else at.step + 1
+    with SummaryWriter(str(run.path / "tensorboard"), purge_step=superseded) as writer:
 
         def write(row: Row) -> None:
             for name in row.keys() - {"step"}:

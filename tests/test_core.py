@@ -251,6 +251,12 @@ def test_an_objective_without_terms_is_refused() -> None:
         Objective(Uniform(5), {})
 
 
+def test_a_loss_in_the_place_of_a_term_is_told_from_one() -> None:
+    for loss in (CrossEntropy(), torch.nn.MSELoss()):
+        with pytest.raises(TypeError, match=r"the term 'plain' is .*A loss, .* stands inside of one: Ranking"):
+            Objective(AllEntities(), {"plain": loss})  # type: ignore[dict-item]
+
+
 def test_a_lookup_is_what_encoders_give(graph: KnowledgeGraph) -> None:
     assert isinstance(distmult(graph).encoder(graph), Lookup)
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +14,12 @@ import yaml
 from gnnkg.config import ConfigError, parse_overrides
 from gnnkg.core import Model, Objective
 from gnnkg.data.queries import Queries
-from gnnkg.experiment import build, from_config, load_dataset, load_run, read, resume, train
+from gnnkg.experiment import build, evaluate_run, from_config, load_dataset, load_run, read, resume, train
 from gnnkg.holding import InUse
+from gnnkg.lab.recording import judged
 from gnnkg.losses import CrossEntropy
 from gnnkg.progress import TrainingFailed
+from gnnkg.run import RunDirectory
 from gnnkg.samplers import Uniform
 from gnnkg.scorers import DistMult, RotatE
 from gnnkg.terms import N3, Ranking
@@ -262,6 +268,107 @@ def test_a_training_that_fails_before_its_first_checkpoint_leaves_no_run_behind(
         train(read(file, {"dataset": str(folder)} | overrides), tmp_path / "run", progress=False)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
     train(read(file, {"dataset": str(folder)}), tmp_path / "run", progress=False)
+
+
+def test_a_training_that_fails_keeps_what_lay_in_its_folder_before(file, folder, tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "tensorboard").mkdir(parents=True)
+    kept = [mine / name for name in ("vocabulary.json", "environment.json", "tensorboard/events")]
+    for path in kept:
+        path.write_text("mine")
+    with pytest.raises(
+        FileExistsError, match=r"holds vocabulary\.json and environment\.json and tensorboard, where a run"
+    ):
+        train(read(file, {"dataset": str(folder), "clip_norm": 0.0}), mine, progress=False)
+    assert [path.read_text() for path in kept] == ["mine"] * 3
+
+
+MINE = """
+from gnnkg.scorers import DistMult
+
+class Mine(DistMult):
+    pass
+"""
+
+
+def test_a_class_of_ones_own_is_found_again_where_the_experiment_lay(file, folder, tmp_path):
+    """In processes of their own, as each command is one."""
+    beside, elsewhere = tmp_path / "beside", tmp_path / "elsewhere"
+    beside.mkdir()
+    elsewhere.mkdir()
+    (beside / "mine_for_test.py").write_text(MINE)
+    named = TEXT.replace("class_path: DistMult", "class_path: mine_for_test.Mine").replace("cldr", str(folder))
+    (beside / "experiment.yaml").write_text(named)
+
+    def gnnkg(*arguments: object, cwd: Path = elsewhere) -> tuple[int, str]:
+        command = [sys.executable, "-m", "gnnkg", *map(str, arguments)]
+        root = {"PYTHONPATH": str(Path(__file__).parents[1])}
+        done = subprocess.run(command, cwd=cwd, env=os.environ | root, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    run = tmp_path / "run"
+    assert gnnkg("train", beside / "experiment.yaml", "--run", run, "--quiet") == (0, "")
+    assert RunDirectory.open(run).environment["modules"] == {"mine_for_test": str(beside)}
+    assert gnnkg("evaluate", run) == (0, "")
+    (elsewhere / "mine_for_test.py").write_text(MINE)
+    status, told = gnnkg("evaluate", run)
+    assert status == 2
+    assert f"and another mine_for_test in {elsewhere} is imported in its place" in told
+    (beside / "mine_for_test.py").unlink()
+    assert gnnkg("evaluate", run) == (0, "")  # where it was moved to
+    status, told = gnnkg("evaluate", run, cwd=tmp_path)
+    assert status == 2
+    assert f"names classes of mine_for_test, which lay in {beside} and is no longer there: put it back" in told
+
+
+def test_only_folders_of_modules_that_the_experiment_names_become_importable(file, folder, tmp_path):
+    run = train(read(file, {"dataset": str(folder)}), tmp_path / "run", progress=False)
+    assert "modules" not in run.environment
+    environment = run.path / "environment.json"
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "another.py").write_text("")
+    environment.write_text(json.dumps(run.environment | {"modules": {"another": str(strange)}}))
+    load_run(run.path)
+    assert str(strange) not in sys.path
+
+
+def test_a_run_that_was_made_in_python_says_how_it_is_loaded(dataset, tmp_path):
+    RunDirectory.create(tmp_path / "run", {"seed": 3}, dataset)
+    with pytest.raises(
+        ConfigError, match=r"was started in Python: .*has no dataset and no scorer .*load_weights\(model\)"
+    ):
+        load_run(tmp_path / "run")
+    with pytest.raises(ConfigError, match="fit with this run continues it"):
+        resume(tmp_path / "run")
+
+
+def test_a_run_that_goes_on_under_other_code_says_so(file, folder, tmp_path, monkeypatch):
+    overrides = {"dataset": str(folder), "steps": 4}
+    run = train(read(file, overrides), tmp_path / "run", progress=False)
+    first = run.environment["commit"]
+
+    def go_on(steps: int) -> None:
+        config = yaml.safe_load((run.path / "config.yaml").read_text())
+        (run.path / "config.yaml").write_text(yaml.safe_dump(config | {"steps": steps}, sort_keys=False))
+        resume(run.path, progress=False)
+
+    go_on(6)
+    assert "continued" not in run.environment
+    assert run.other_code == ""
+    monkeypatch.setattr("gnnkg.run.commit", lambda: "another")
+    resume(run.path, progress=False)  # it is finished: nothing is trained
+    assert run.other_code == ""
+    for steps in (8, 10):
+        go_on(steps)
+    assert run.environment["commit"] == first
+    assert [(each["step"], each["commit"]) for each in run.environment["continued"]] == [(6, "another")]
+    assert run.other_code == "after step 6 trained under commit another"
+    monkeypatch.undo()
+    evaluate_run(run.path)
+    assert run.result("test")["training"] == run.environment
+    result = judged(run.path, "gnnkg lab", method="plain", note="mine")
+    assert (result.commit, result.note) == (first, "mine; after step 6 trained under commit another")
 
 
 def test_a_run_that_another_process_began_at_the_same_moment_is_left_to_it(file, folder, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ LAYERS = [
     {"quickstart", "lab"},
     {"experiment", "alignment"},
     {"parts", "train", "doctor"},
+    {"state"},
     {"run", "config"},
     {"checkpoint", "devices", "progress"},
     {"evaluation"},
@@ -24,7 +25,7 @@ LAYERS = [
     {"core"},
     {"graph"},
     {"interchange"},
-    {"ops", "_dgl", "stored", "holding", "annotations"},
+    {"ops", "_dgl", "stored", "holding", "annotations", "own_modules", "schedules"},
 ]
 """From the top. A part may import parts of lower layers, and itself."""
 LAYER = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import pytest
 
+from gnnkg.cli.parts import run as parts_command
 from gnnkg.config import ConfigError
 from gnnkg.core import Sampler, Transform
 from gnnkg.encoders import Table
-from gnnkg.experiment import Experiment
+from gnnkg.experiment import Experiment, from_config, try_out
 from gnnkg.parts import PLACES, Init, MakeEncoder, MakeOptimizer, MakeSchedule, MakeScorer, describe, expand, read_as
 from gnnkg.scorers import DistMult
 from gnnkg.strength import Alpha
 from gnnkg.terms import N3
+from tests.test_train import ring
 
 SHORT_NAMES = [
     ("Uniform", Sampler, "gnnkg.samplers.Uniform"),
@@ -104,6 +106,59 @@ def test_a_part_in_the_place_of_a_default_one_keeps_its_own_defaults() -> None:
 def test_a_number_may_stand_in_the_place_of_a_part():
     assert expand(0.5, float | Alpha, "alpha") == 0.5
     assert expand("Annealed", float | Alpha, "alpha")["class_path"] == "gnnkg.strength.schedules.Annealed"
+
+
+NEEDED = {
+    "StepLR": {"step_size": 1},
+    "MultiStepLR": {"milestones": [1]},
+    "ExponentialLR": {"gamma": 0.9},
+    "CosineAnnealingLR": {"T_max": 3},
+    "CosineAnnealingWarmRestarts": {"T_0": 2},
+    "CyclicLR": {"base_lr": 0.01, "max_lr": 0.1, "cycle_momentum": False},
+    "OneCycleLR": {"max_lr": 0.1, "total_steps": 10},
+    "ReduceLROnPlateau": {"mode": "max"},
+    "WarmUp": {"steps": 1, "then": {"class_path": "CosineAnnealingLR", "init_args": {"T_max": 3}}},
+}
+
+
+@pytest.mark.parametrize("what", ["optimizer", "schedule"])
+def test_every_optimizer_and_schedule_that_is_offered_trains(what):
+    data = ring()
+    for name in PLACES[MakeOptimizer if what == "optimizer" else MakeSchedule].classes():
+        named = {"class_path": name, "init_args": NEEDED.get(name, {})}
+        experiment = from_config(
+            {
+                "dataset": "cldr",
+                "scorer": {"class_path": "DistMult", "init_args": {"dim": 4}},
+                "sampler": {"class_path": "Uniform", "init_args": {"num_negatives": 4}},
+                "terms": {"plain": {"class_path": "Ranking", "init_args": {"loss": "CrossEntropy"}}},
+                "optimizer": "Adam",
+                "accelerator": "cpu",
+                "steps": 2,
+                what: named,
+            }
+        )
+        assert try_out(experiment, data).steps == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "hint", "message"),
+    [
+        ("LBFGS", MakeOptimizer, "here: LBFGS is no optimizer for an experiment: it computes a loss several times"),
+        ("torch.optim.LBFGS", MakeOptimizer, "here: torch.optim.LBFGS is no optimizer"),
+        ("SparseAdam", MakeOptimizer, r"Table\(sparse=True\) learns by Adagrad or SGD"),
+        ("LambdaLR", MakeSchedule, "is a function, which cannot be written in YAML"),
+        ("MultiplicativeLR", MakeSchedule, "is a function, which cannot be written in YAML"),
+        ("torch.optim.lr_scheduler.SequentialLR", MakeSchedule, "no schedule for an experiment: its schedulers are of"),
+        ("ChainedScheduler", MakeSchedule, "no schedule for an experiment: its schedulers are of"),
+    ],
+)
+def test_what_no_experiment_can_use_is_not_offered_and_says_why(name, hint, message):
+    assert name.rpartition(".")[2] not in PLACES[hint].classes()
+    with pytest.raises(ConfigError, match=message):
+        expand(name, hint, "here")
+    with pytest.raises(ConfigError, match="for an experiment"):
+        parts_command([name.rpartition(".")[2]])
 
 
 def test_what_may_be_absent_may_be_null():

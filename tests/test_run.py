@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gnnkg.run import NotARun, RunDirectory
+from gnnkg.holding import held
+from gnnkg.run import NAMES, NotARun, RunDirectory
 from gnnkg.stored import DamagedFile
 from tests.test_train import parts, ring
 
@@ -26,6 +27,35 @@ def test_what_is_written_is_read(run):
 def test_a_run_is_not_overwritten(run):
     with pytest.raises(FileExistsError, match="resume it, or choose another"):
         RunDirectory.create(run.path, {}, ring())
+
+
+@pytest.mark.parametrize("name", [*NAMES[1:], ".lock"])
+def test_a_folder_that_holds_something_by_the_name_of_a_file_of_a_run_is_left_as_it_is(tmp_path, name):
+    if name in ("results", "tensorboard"):
+        (tmp_path / name).mkdir()
+        mine = tmp_path / name / "mine.txt"
+    else:
+        mine = tmp_path / name
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError, match=f"{name}"):
+        RunDirectory.create(tmp_path, {}, ring())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+
+
+def test_the_lock_of_a_process_that_holds_the_folder_is_no_obstacle(tmp_path):
+    with held(tmp_path):
+        RunDirectory.create(tmp_path, {}, ring())
+
+
+def test_a_run_that_could_not_be_begun_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("gnnkg.run.write_atomically", full)
+    with pytest.raises(OSError, match="no space"):
+        RunDirectory.create(tmp_path / "run", {}, ring())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -24,12 +24,13 @@ from gnnkg.encoders import Table
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.holding import InUse
 from gnnkg.losses import CrossEntropy, SelfAdversarial
-from gnnkg.progress import TrainingFailed
+from gnnkg.progress import Row, TrainingFailed
 from gnnkg.run import RunDirectory
 from gnnkg.samplers import Uniform
+from gnnkg.schedules import WarmUp
 from gnnkg.scorers import HAKE, DistMult, RotatE, TransE
 from gnnkg.terms import Ranking
-from gnnkg.train import fit
+from gnnkg.train import _share, fit
 from gnnkg.transforms import EMU
 
 NUM_ENTITIES = 40
@@ -86,6 +87,8 @@ def test_it_learns_and_keeps_the_best_weights():
         {"schedule": partial(MultiStepLR, milestones=[20, 40])},
         {"schedule": partial(CosineAnnealingLR, T_max=60)},
         {"schedule": partial(ReduceLROnPlateau, mode="max", patience=0)},
+        {"schedule": partial(WarmUp, steps=20, then=partial(CosineAnnealingLR, T_max=40))},
+        {"schedule": partial(WarmUp, steps=15, then=partial(LambdaLR, lr_lambda=lambda step: 0.9**step))},
         {"average": 0.9},
     ],
 )
@@ -271,6 +274,157 @@ def test_contradictions_are_refused():
         model, objective = parts(dataset)
         with pytest.raises(ValueError, match=message):
             fit(model, objective, dataset, optimizer=partial(Adam, lr=0.01), **(SETTINGS | wrong))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 1}, "with seed 0, not 1: continue it with what it began with"),
+        ({"optimizer": partial(Adagrad, lr=0.1)}, "with optimizer 'Adam', not 'Adagrad'"),
+        ({"schedule": partial(MultiStepLR, milestones=[20])}, "with schedule None, not 'MultiStepLR'"),
+        ({"queries": Queries(32)}, "with queries .*'batch_size': 64.*, not .*'batch_size': 32"),
+        ({"average": 0.9}, "with average None, not 0.9"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_not_continued(tmp_path, other, message):
+    dataset = ring()
+    run = RunDirectory.create(tmp_path / "run", {}, dataset)
+    settings = SETTINGS | {"run": run, "steps": 10, "optimizer": partial(Adam, lr=0.01)}
+    fit(*parts(dataset), dataset, **settings)
+    with pytest.raises(ValueError, match=message):
+        fit(*parts(dataset), dataset, **settings | {"steps": 20} | other)
+    model, objective = parts(dataset)
+    with pytest.raises(
+        ValueError, match=r"is of another training, with terms \{'plain': 'Ranking', 'mutated': 'Ranking'\}"
+    ):
+        fit(model, Objective(objective.sampler, {"plain": objective.terms["plain"]}), dataset, **settings)
+    scorer = DistMult(8)
+    with pytest.raises(ValueError, match=r"(?s)checkpoint\.safetensors does not fit this model.*size mismatch"):
+        fit(Model(Table(dataset.graph, scorer.space), scorer), objective, dataset, **settings)
+
+
+def test_a_run_of_other_data_is_not_continued(tmp_path):
+    run = RunDirectory.create(tmp_path / "run", {}, ring())
+    settings = SETTINGS | {"run": run, "steps": 10, "optimizer": partial(Adam, lr=0.01)}
+    fit(*parts(ring()), ring(), **settings)
+    with pytest.raises(ValueError, match="its facts or names have changed"):
+        fit(*parts(ring(1)), ring(1), **settings | {"steps": 20})
+
+
+def test_a_run_may_be_named_by_its_path(tmp_path):
+    dataset, path = ring(), tmp_path / "runs" / "mine"
+    settings = SETTINGS | {"run": str(path), "optimizer": partial(Adam, lr=0.01)}
+    assert fit(*parts(dataset), dataset, **settings | {"steps": 10}).steps == 10
+    fitted = fit(*parts(dataset, seed=99), dataset, **settings | {"steps": 20})
+    assert [row["step"] for row in fitted.history] == [10, 20]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "metrics.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds metrics\.csv"):
+        fit(*parts(dataset), dataset, **settings | {"run": tmp_path / "other"})
+
+
+@pytest.mark.parametrize("reports", [1, 3])
+def test_an_end_between_a_checkpoint_and_its_report_is_made_good(tmp_path, monkeypatch, reports):
+    class Killed(BaseException):
+        pass
+
+    def killed(run: RunDirectory, rows: list[Row]) -> None:
+        if len(rows) == reports:
+            raise Killed
+        write(run, rows)
+
+    dataset, write = ring(), RunDirectory.write_metrics
+    run = RunDirectory.create(tmp_path / "run", {}, dataset)
+    settings = SETTINGS | {"run": run, "steps": 10 * reports, "optimizer": partial(Adam, lr=0.01)}
+    monkeypatch.setattr(RunDirectory, "write_metrics", killed)
+    with pytest.raises(Killed):
+        fit(*parts(dataset), dataset, **settings)
+    monkeypatch.undo()
+    assert len(run.metrics) == reports - 1
+    fitted = fit(*parts(dataset), dataset, **settings)
+    assert list(run.metrics["step"]) == [10 * (n + 1) for n in range(reports)]
+    assert run.metrics["valid/mrr"].iloc[-1] == pytest.approx(fitted.history[-1]["valid/mrr"])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TrainingFailed])
+def test_the_best_weights_so_far_outlast_an_interruption(error):
+    dataset = ring()
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def best_then_worse() -> dict[str, float]:
+        if len(kept) == 2:
+            raise error
+        kept.append({name: each.clone() for name, each in model.state_dict().items()})
+        return {}
+
+    model, objective = parts(dataset)
+    with pytest.raises(error):
+        fit(model, objective, dataset, optimizer=partial(Adam, lr=1e-6), measure=best_then_worse, **SETTINGS)
+    assert not model.training
+    assert_equal(dict(model.state_dict()), kept[0])  # the best, because nothing later is better
+    assert not torch.equal(kept[0]["encoder.entity"], kept[1]["encoder.entity"])
+
+    def at_once() -> None:
+        raise error
+
+    model, objective = parts(dataset)
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    with pytest.raises(error):
+        fit(model, objective, dataset, optimizer=partial(Adam, lr=0.1), measure=at_once, **SETTINGS)
+    assert not model.training
+    assert not torch.equal(model.state_dict()["encoder.entity"], before["encoder.entity"])  # nothing was judged yet
+
+
+MISTAKES = """
+from tests.test_train import *
+dataset = ring()
+model, objective = parts(dataset)
+adam = Adam(model.parameters())
+right = SETTINGS | {"model": model, "objective": objective, "dataset": dataset, "optimizer": Adam}
+for wrong in (
+    {"optimizer": adam},
+    {"optimizer": "Adam"},
+    {"schedule": MultiStepLR(adam, [1])},
+    {"run": 3},
+    {"dataset": dataset.graph},
+):
+    try:
+        fit(**right | wrong)
+    except TypeError as error:
+        print(error)
+try:
+    Table(dataset, model.scorer.space)
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_what_is_given_to_fit_is_told_from_what_it_takes():
+    """In a process of its own, where no signature is executed."""
+    done = subprocess.run(
+        [sys.executable, "-c", MISTAKES], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
+    )
+    told = done.stdout.splitlines()
+    assert len(told) == 6, done.stdout
+    assert "such as partial(Adam, lr=0.1), not an object of Adam: the objective may" in told[0]
+    assert "such as partial(Adam, lr=0.1), not 'Adam'" in told[1]
+    assert "such as partial(StepLR, step_size=1000), not an object of MultiStepLR" in told[2]
+    assert told[3] == "run is a RunDirectory or the path of one, not 3"
+    assert told[4] == "fit trains on a Dataset, as gnnkg.load gives it, not on an object of KnowledgeGraph"
+    assert told[5].startswith(
+        "Table is made for a KnowledgeGraph, such as the graph of a data set (dataset.graph), not for an"
+    )
+
+
+def test_too_few_queries_to_share_are_learned_from_by_each_process():
+    batch = Queries(3).of(ring().graph, 0)[0]
+    for rank in range(4):
+        drawn, (head, relation, tail, _) = _share(batch, rank, 4)
+        assert drawn == 0
+        assert_equal([*map(list, (head, relation, tail))], [*map(list, (batch.head, batch.relation, batch.tail))])
+    shares = [_share(batch, rank, 3) for rank in range(3)]
+    assert [rank for rank, _ in shares] == [0, 1, 2]
+    assert torch.cat([share[0] for _, share in shares]).tolist() == batch.head.tolist()
 
 
 def test_the_hook_is_called_before_each_epoch():

@@ -1,4 +1,4 @@
-"""Two processes share each batch and end with the same weights, close to those of one process."""
+"""Several processes share each batch and end with the same weights, close to those of one process."""
 
 from __future__ import annotations
 
@@ -24,26 +24,33 @@ scorer = DistMult(16)
 model = Model(Table(dataset.graph, scorer.space), scorer)
 objective = Objective(AllEntities(), {"plain": Ranking(CrossEntropy())})
 run = RunDirectory.open(Path(sys.argv[1]))
-settings = SETTINGS | {"queries": Queries(64, drop_last=True)}
+settings = SETTINGS | {"queries": Queries(*map(int, sys.argv[3:4]))}
 fit(model, objective, dataset, run=run, devices=int(sys.argv[2]), optimizer=partial(Adam, lr=0.01), **settings)
 """
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_two_processes_learn_what_one_does(tmp_path):
+@pytest.mark.parametrize(
+    ("processes", "batch_size"),
+    [
+        ("2", "56"),  # 5 batches of 280 queries
+        ("3", "93"),  # 3 batches, and a last one of a single query
+    ],
+)
+def test_several_processes_learn_what_one_does(tmp_path, processes, batch_size):
     from gnnkg.run import RunDirectory
     from tests.test_train import ring
 
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     weights = {}
-    for devices in ("1", "2"):
+    for devices in ("1", processes):
         run = RunDirectory.create(tmp_path / devices, {}, ring())
         root = str(Path(__file__).parents[1])
         environment = os.environ | {"PYTHONPATH": root, "CUDA_VISIBLE_DEVICES": ""}
-        command = [sys.executable, str(script), str(run.path), devices]
+        command = [sys.executable, str(script), str(run.path), devices, batch_size]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         weights[devices] = checkpoint.load(run.path / "checkpoint.safetensors")["model"]
     for name, one in weights["1"].items():
-        assert torch.allclose(one, weights["2"][name], atol=1e-3), name
+        assert torch.allclose(one, weights[processes][name], atol=1e-3), name

@@ -18,7 +18,7 @@ def run(argv: Sequence[str]) -> int:
         for place in PLACES.values():
             print(f"{place.word:10} {', '.join(place.classes())}")
         return 0
-    places = [place for place in PLACES.values() if arguments.name in place.classes()]
+    places = [place for place in PLACES.values() if arguments.name in {*place.classes(), *place.unusable}]
     if not places:
         known = [name for place in PLACES.values() for name in place.classes()]
         raise ConfigError(f"there is no {arguments.name!r}{closest(arguments.name, known)}: gnnkg parts lists all")

@@ -174,9 +174,8 @@ class Laboratory:
         origin = replace(
             provenance(experiment.config, seed), commit=run.environment["commit"]
         )  # of the code that trained
-        text = json.dumps(
-            {"asked": asked(self.grid), **found, "provenance": origin.to_dict()}, indent=1, allow_nan=False
-        )
+        told = {"asked": asked(self.grid), **found, "provenance": origin.to_dict()}
+        text = json.dumps(told | ({"note": run.other_code} if run.other_code else {}), indent=1, allow_nan=False)
         file = standing_file(self.folder, combination, seed)
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, text.encode())

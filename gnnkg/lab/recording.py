@@ -48,7 +48,7 @@ def judged(
         method=method,
         wall_seconds=float(run.metrics["seconds"].iloc[-1]) + evaluation.wall_seconds,
         paper=(published or {}).get(dataset.name, {}).get(name),
-        note=note,
+        note="; ".join(filter(None, (note, run.other_code))),
     )
 
 
