@@ -15,7 +15,7 @@ from gnnkg.data.dataset import Dataset, Feature
 from gnnkg.data.dgl_graph import from_dgl
 from gnnkg.data.files import from_files, from_folder, from_tables
 from gnnkg.data.lines import FaultyLine
-from gnnkg.data.load import dataset_names, load
+from gnnkg.data.load import FolderPassedOver, dataset_names, load
 from gnnkg.data.names import AmbiguousName, UnknownName
 from gnnkg.data.report import Fault, Report, SplitReport
 from gnnkg.data.split import split_facts
@@ -33,6 +33,7 @@ __all__ = [
     "Fault",
     "FaultyLine",
     "Feature",
+    "FolderPassedOver",
     "Report",
     "SharedFacts",
     "SkippedLines",
