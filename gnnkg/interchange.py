@@ -55,12 +55,17 @@ def heterograph(
 
 
 def to_dgl(graph: KnowledgeGraph, inverse: bool = False) -> dgl.DGLGraph:
-    """The heterograph of ``KnowledgeGraph.to_dgl``, with each feature of its entities as ``ndata[name]``, (N, F), and which of its
-    numbers are there as ``ndata[name + "_present"]``, bool.
+    """The heterograph of ``KnowledgeGraph.to_dgl``, ``with_features``."""
+    return with_features(graph.to_dgl(inverse), graph)
+
+
+def with_features(there: dgl.DGLGraph, graph: KnowledgeGraph) -> dgl.DGLGraph:
+    """A heterograph with each feature of the entities as ``ndata[name]``, (N, F), and which of its numbers are there as bools,
+    ``ndata[name + "_present"]``.
 
     Raises ValueError where two of these columns would have one name.
     """
-    there, annotations = graph.to_dgl(inverse), graph.annotations
+    annotations = graph.annotations
     features = {} if annotations is None else annotations.features
     for name, feature in features.items():
         if name + PRESENT in features:

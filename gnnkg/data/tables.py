@@ -51,7 +51,7 @@ def _column(table: Table, name: str, source: str) -> pa.ChunkedArray:
         return pa.Table.from_pandas(table[[name]], preserve_index=False).column(0)
     except (pa.ArrowException, UnicodeEncodeError) as error:
         raise DataError(
-            f"{source}: column {name!r} is not all text, or all whole numbers ({error}); make it text, with .astype(str) for instance"
+            f"{source}: column {name!r} is neither text nor whole numbers ({error}); make it text, with .astype(str) for instance"
         ) from error
 
 

@@ -275,7 +275,7 @@ def test_tables_whose_columns_are_no_names_are_refused():
     mixed = pd.DataFrame({"head": ["a", 1], "relation": ["r", "s"], "tail": ["b", "c"]})
     for table in (mixed, mixed.assign(head=pd.Series(["a", "\ud800"], dtype=object))):
         with pytest.raises(
-            DataError, match=r"train: column 'head' is not all text, or all whole numbers .*\.astype\(str\)"
+            DataError, match=r"train: column 'head' is neither text nor whole numbers .*\.astype\(str\)"
         ):
             from_tables(table)
     with pytest.raises(DataError, match="column 'head' holds binary; names must be text"):
