@@ -1,9 +1,5 @@
 """Facts as the graphs of other libraries, and back: DGL, PyTorch Geometric.
 
-to_dgl(graph)                                  a heterograph, with the features of the entities as ``ndata``
-from_dgl(graph, edges="train_mask")            a knowledge graph of some edges
-gnnkg.data.from_dgl(graph, "train_mask", ...)  a data set of all splits
-
 ``KnowledgeGraph.to_dgl``, ``from_dgl`` and ``to_pyg`` say what the forms are.
 """
 
@@ -22,8 +18,6 @@ from gnnkg.annotations import Annotations, Feature
 if TYPE_CHECKING:
     import dgl
     import torch_geometric.data
-
-    from gnnkg.graph import KnowledgeGraph
 
 RELATION_COLUMNS = ("etype", "_TYPE")
 """where the relations of a graph of one edge type are looked for; "_TYPE" is dgl.ETYPE"""
@@ -54,41 +48,21 @@ def heterograph(
     return dgl.heterograph(edges, num_nodes_dict={"entity": num_entities})
 
 
-def to_dgl(graph: KnowledgeGraph, inverse: bool = False) -> dgl.DGLGraph:
-    """The heterograph of ``KnowledgeGraph.to_dgl``, ``with_features``."""
-    return with_features(graph.to_dgl(inverse), graph)
-
-
-def with_features(there: dgl.DGLGraph, graph: KnowledgeGraph) -> dgl.DGLGraph:
-    """A heterograph with each feature of the entities as ``ndata[name]``, (N, F), and which of its numbers are there as bools,
-    ``ndata[name + "_present"]``.
+def with_features(
+    there: dgl.DGLGraph, annotations: Annotations | None, rows: Int[Tensor, " N"] | None = None
+) -> dgl.DGLGraph:
+    """A heterograph with each feature of its entities as ``ndata[name]``, (N, F), and which of its numbers are there as bools,
+    ``ndata[name + "_present"]``. ``rows``: which entities the annotations are of, where they are of more.
 
     Raises ValueError where two of these columns would have one name.
     """
-    annotations = graph.annotations
     features = {} if annotations is None else annotations.features
     for name, feature in features.items():
         if name + PRESENT in features:
             raise ValueError(f"the feature {name + PRESENT!r} has the name of the mask of {name!r}: give it another")
-        rows = feature if graph.part_of is None else feature.of(graph.part_of.entities)
-        there.ndata[name], there.ndata[name + PRESENT] = rows.values, rows.present
+        own = feature if rows is None else feature.of(rows)
+        there.ndata[name], there.ndata[name + PRESENT] = own.values, own.present
     return there
-
-
-def from_dgl(
-    graph: dgl.DGLGraph, edges: Chosen | None = None, etype: str | None = None
-) -> tuple[KnowledgeGraph, list[str], list[str]]:
-    """A knowledge graph from any DGL graph, with the names that its ids stand for; the forms are those of ``facts_of``.
-
-    Columns of ``ndata`` become features of the entities (``features_of``), in the graph's annotations.
-    """
-    from gnnkg.graph import KnowledgeGraph
-
-    found, features = facts_of(graph, edges, etype), features_of(graph, etype)
-    made = KnowledgeGraph(found.facts, len(found.entities), len(found.relations))
-    if features:
-        made = made.annotated(Annotations(tuple(found.entities), {}, features))
-    return made, found.entities, found.relations
 
 
 class Found(NamedTuple):
@@ -114,7 +88,7 @@ def facts_of(graph: dgl.DGLGraph, edges: Chosen | None = None, etype: str | None
             names = ", ".join(masks)
             raise ValueError(
                 f"edata has the masks {names}: the graph may hold facts that are to be tested on. Choose what to take with "
-                f"gnnkg.interchange.from_dgl(graph, edges={masks[0]!r}), or with any mask as edges=...; "
+                f"gnnkg.data.graph_from_dgl(graph, edges={masks[0]!r}), or with any mask as edges=...; "
                 f"gnnkg.data.from_dgl(graph, train=..., valid=..., test=...) takes all splits"
             )
         return every_edge(graph, etype)
