@@ -1,9 +1,12 @@
-"""The README tells the truth: its Python example runs, its commands exist, and its tables are those of the results."""
+"""The README tells the truth: its Python examples run, its commands exist, and its tables are those of the results."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from gnnkg.evaluation.results import read_results
 from gnnkg.evaluation.tables import report
@@ -12,15 +15,41 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_example_runs(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLES: list[str] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def run(example: str) -> dict[str, Any]:
+    """The names that an example leaves."""
     assert len([line for line in example.splitlines() if line]) <= 12
-    exec(compile(example, "README.md", "exec"), {})
+    names: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), names)
+    return names
+
+
+def test_there_are_two_python_examples():
+    assert len(EXAMPLES) == 2, "write a test that runs the new one"
+
+
+def test_the_python_example_runs(capsys):
+    run(EXAMPLES[0])
     printed = capsys.readouterr().out
     mrr = re.search(r"^0\.\d+$", printed, re.MULTILINE)
     assert mrr, "the example prints the MRR on a line of its own"
     assert float(mrr[0]) > 0.25
     assert "Swiss Franc" in printed
+
+
+def test_the_example_with_dgl_runs_and_edges_are_the_facts_that_it_says(capsys):
+    names = run(EXAMPLES[1])
+    graph, h, stated, dgl = (names[name] for name in ("graph", "h", "stated", "dgl"))
+    assert capsys.readouterr().out == f"torch.Size([{graph.num_entities}, 16])\n"
+    head, tail = h.edges(order="eid")
+    edges = torch.stack([head, h.edata[dgl.ETYPE], tail], 1)
+    count = len(stated)
+    assert torch.equal(edges[:count], stated)
+    assert torch.equal(edges[count:], torch.stack([stated[:, 2], stated[:, 1] + graph.num_relations, stated[:, 0]], 1))
+    assert torch.equal(names["both"].facts, edges)
+    assert names["relations"] == [str(r) for r in range(2 * graph.num_relations)]
 
 
 def test_every_result_has_the_form():

@@ -31,7 +31,8 @@ def run(argv: Sequence[str]) -> int:
     from gnnkg.cli import console
     from gnnkg.data.assemble import SharedFacts
     from gnnkg.data.audit import audit
-    from gnnkg.data.load import load
+    from gnnkg.data.load import BUNDLED, load
+    from gnnkg.data.manifest import manifest
 
     options: dict[str, Any] = {
         "on_error": "skip" if arguments.on_error == "skip" else None,
@@ -40,10 +41,12 @@ def run(argv: Sequence[str]) -> int:
         "separator": arguments.separator,
     }
     options = {name: value for name, value in options.items() if value is not None}
-    if options and not Path(arguments.dataset).is_dir():
+    published = manifest(arguments.dataset) is not None
+    if options and (published or arguments.dataset.lower() == BUNDLED or not Path(arguments.dataset).is_dir()):
         named = f"--{next(iter(options)).replace('_', '-')}"
         parser.error(f"{named} is for folders: a published data set is read as its manifest says")
-    options["published_split"] = True  # what was published, not what we made of it
+    if published:
+        options["published_split"] = True  # what was published, not what we made of it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SharedFacts)  # the audit says so itself, and more
         found = audit(load(arguments.dataset, **options))

@@ -17,6 +17,7 @@ from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
+from gnnkg.data.damaged import intact
 from gnnkg.data.manifest import Manifest, Source
 from gnnkg.data.triples import DataError
 from gnnkg.stored import cache_folder
@@ -95,9 +96,9 @@ def verified(root: Path, source: Source, name: str) -> Path:
 
 
 def content_hash(path: Path) -> str:
-    """The SHA-256 of a file's content, unpacked where it is gzipped."""
+    """The SHA-256 of a file's content, unpacked where it is gzipped. Raises DataError where the file is damaged."""
     digest = hashlib.sha256()
-    with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+    with intact(path), gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

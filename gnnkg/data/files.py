@@ -8,7 +8,7 @@ from typing import Literal
 
 from gnnkg.data.assemble import Overlap, assemble
 from gnnkg.data.dataset import SPLITS, Dataset
-from gnnkg.data.dictionaries import Shape, read_names, read_texts
+from gnnkg.data.dictionaries import Shape, of_others, read_names, read_texts
 from gnnkg.data.lines import numbered
 from gnnkg.data.openke import read_openke, with_names
 from gnnkg.data.rdf import read_rdf
@@ -41,18 +41,20 @@ def from_files(
     """
     paths = {split: Path(path) for split, path in zip(SPLITS, (train, valid, test), strict=True) if path is not None}
     splits = {split: _read(path, columns, separator, header, on_error) for split, path in paths.items()}
-    labels = {name: label for triples in splits.values() for name, label in triples.labels.items()}
+    labels = _labels(list(splits.values()))
     folder = paths["train"].parent
-    return assemble(
+    texts = _texts(folder)
+    dataset = assemble(
         name or folder.resolve().name,
         splits,
         entities=_names(Path(entities)) if entities is not None else None,
         relations=_names(Path(relations)) if relations is not None else None,
-        entity_labels=labels | _texts(folder, "entity2text"),
-        relation_labels=labels | _texts(folder, "relation2text"),
+        entity_labels=labels | texts["entity"],
+        relation_labels=labels | texts["relation"],
         overlap=overlap,
         source=str(folder),
     )
+    return _told_of(dataset, folder, texts)
 
 
 def from_folder(
@@ -139,16 +141,18 @@ def _from_openke(folder: Path, name: str | None, on_error: OnError, overlap: Ove
         for split, path in paths.items()
         if path is not None
     }
-    return assemble(
+    texts = _texts(folder)
+    dataset = assemble(
         name or folder.resolve().name,
         splits,
         entities=vocabulary["entity"],
         relations=vocabulary["relation"],
-        entity_labels=_texts(folder, "entity2text"),
-        relation_labels=_texts(folder, "relation2text"),
+        entity_labels=texts["entity"],
+        relation_labels=texts["relation"],
         overlap=overlap,
         source=str(folder),
     )
+    return _told_of(dataset, folder, texts)
 
 
 def find_dictionary(folder: Path, kind: Literal["entities", "relations"] = "entities") -> Path | None:
@@ -196,6 +200,25 @@ def _read(
     return read_text(path, columns=columns, separator=separator, header=header, on_error=on_error)
 
 
-def _texts(folder: Path, stem: str) -> dict[str, str]:
-    path = _find(folder, [f"{stem}.txt"])
-    return read_texts(path) if path else {}
+def _labels(splits: Sequence[Triples]) -> dict[str, str]:
+    """The labels that stand beside the facts, of the first split that states one; made ones where none does."""
+    made = {name: label for triples in splits for name, label in triples.made_labels.items()}
+    return made | {name: label for triples in reversed(splits) for name, label in triples.labels.items()}
+
+
+def _texts(folder: Path) -> dict[str, dict[str, str]]:
+    """What ``entity2text.txt`` and ``relation2text.txt`` say, where they are there."""
+    paths = {kind: _find(folder, [f"{kind}2text.txt"]) for kind in ("entity", "relation")}
+    return {kind: read_texts(path) if path else {} for kind, path in paths.items()}
+
+
+def _told_of(dataset: Dataset, folder: Path, texts: Mapping[str, Mapping[str, str]]) -> Dataset:
+    """The data set, if the texts are about it. Raises DataError where those of a file are about others alone."""
+    for kind, plural, identifiers in (
+        ("entity", "entities", dataset.entities),
+        ("relation", "relations", dataset.relations),
+    ):
+        if texts[kind] and texts[kind].keys().isdisjoint(identifiers):
+            path = _find(folder, [f"{kind}2text.txt"])
+            raise of_others(path or folder, texts[kind], dataset.name, identifiers, plural)
+    return dataset

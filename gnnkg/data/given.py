@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gnnkg.data.dataset import Dataset, Feature
+from gnnkg.data.dictionaries import of_others
 from gnnkg.data.side import feature, numbers, texts
 from gnnkg.data.triples import DataError
 from gnnkg.data.vectors.kept import SUFFIXES, read_feature
@@ -39,11 +40,9 @@ def with_texts(dataset: Dataset, files: Mapping[str, Path | str]) -> Dataset:
     found, notes = {}, []
     for name, path in files.items():
         told = texts([_there(Path(path))])
-        if wrong := next((entity for entity, text in told.items() if not _is_unicode(text)), None):
-            raise DataError(f"{path}: the text of {wrong} is no UTF-8; save the file in that encoding")
         found[name] = tuple(told.get(entity) for entity in dataset.entities)
         if not any(found[name]):
-            raise _of_others(path, told, dataset)
+            raise of_others(path, told, dataset.name, dataset.entities)
         count = sum(text is not None for text in found[name])
         notes.append(_note(f"texts.{name}", count, _strange(told, dataset), path, dataset))
     return replace(_noted(dataset, notes), texts={**dataset.texts, **found})
@@ -57,7 +56,7 @@ def _feature(path: Path, dataset: Dataset, name: str) -> tuple[Feature, int]:
         told = numbers([_there(path)])
         found, identifiers = feature(told, dataset.entities), dict.fromkeys(identifier for identifier, _ in told)
         if not found.names:
-            raise _of_others(path, identifiers, dataset)
+            raise of_others(path, identifiers, dataset.name, dataset.entities)
         return found, _strange(identifiers, dataset)
     raise DataError(
         f"{path}: a feature is vectors ({' or '.join(SUFFIXES)}; gnnkg convert makes them of other files) or numbers "
@@ -71,23 +70,9 @@ def _there(path: Path) -> Path:
     return path
 
 
-def _is_unicode(text: str) -> bool:
-    """Whether every byte of it was a part of a character."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in text)
-
-
 def _free(dataset: Dataset, kind: str, names: Collection[str], taken: Collection[str]) -> None:
     if twice := sorted(set(names) & set(taken)):
         raise DataError(f"{dataset.name} has a {kind} {', '.join(twice)} itself: give yours another name")
-
-
-def _of_others(path: Path | str, told: Collection[str], dataset: Dataset) -> DataError:
-    if not told:
-        return DataError(f"{path} tells of no entity: it is empty")
-    return DataError(
-        f"{path} tells of {len(told):,} entities ({', '.join(list(told)[:3])}, ...), and of none of {dataset.name}'s "
-        f"({', '.join(dataset.entities[:3])}, ...): its first column are identifiers"
-    )
 
 
 def _strange(told: Collection[str], dataset: Dataset) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gnnkg.data.damaged import intact
 from gnnkg.data.report import Fault
 from gnnkg.data.triples import ROLES, DataError
 
@@ -109,8 +110,11 @@ def sift(path: Path, layout: Layout, stop: bool = False) -> Sifted:
 
 
 def numbered(path: Path, skip: int = 0) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1, after the first ``skip`` lines."""
-    with open_text(path) as lines:
+    """The lines that are not blank, with their numbers from 1, after the first ``skip`` lines.
+
+    Raises DataError where the file is damaged.
+    """
+    with intact(path), open_text(path) as lines:
         for number, line in enumerate(lines, start=1):
             if number > skip and line.strip(WHITESPACE):
                 yield number, line.rstrip("\n")
@@ -129,8 +133,8 @@ def _fields(line: str, layout: Layout) -> tuple[list[str], tuple[str, str] | Non
             continue
         if not entry:
             return fields, (f"a {role}", f"an empty field: {shown(line)}")
-        if not _is_text(entry):
-            return fields, ("UTF-8 text", repr(line.encode(errors="surrogateescape"))[1:])
+        if not is_text(entry):
+            return fields, no_text(line)
         if UNIT in entry:
             return fields, (f"a {role}", f"a control character: {shown(line)}")
         if layout.numeric and not (entry.isascii() and entry.isdigit() and len(entry) < 19):
@@ -138,12 +142,18 @@ def _fields(line: str, layout: Layout) -> tuple[list[str], tuple[str, str] | Non
     return fields, None
 
 
-def _is_text(entry: str) -> bool:
+def is_text(entry: str) -> bool:
+    """Whether every byte of it was a part of a character."""
     try:
         entry.encode()
     except UnicodeEncodeError:  # a byte that was no UTF-8 stands as a surrogate
         return False
     return True
+
+
+def no_text(line: str) -> tuple[str, str]:
+    """(expected, found) for a line that holds bytes which are no UTF-8."""
+    return "UTF-8 text", repr(line.encode(errors="surrogateescape"))[1:]
 
 
 def shown(text: str, width: int = 120) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from gnnkg.data.triples import DataError, Triples
 
 BUNDLED = "cldr"
 """the data set that needs no file"""
+
+
+class FolderPassedOver(UserWarning):
+    """A folder is called like a published data set, which was loaded."""
 
 
 def dataset_names() -> list[str]:
@@ -56,8 +61,11 @@ def load(
     lists the classes of entities, which are then what is to be predicted (``with_classes``). ``options`` go to the builder of
     ``cldr`` or to ``from_folder``.
 
-    Raises DataError for an unknown name, with the closest ones; DatasetNotFound with the places that were searched;
-    WrongChecksum for a file that is another; ValueError for ``carve`` where there are validation facts.
+    A published data set goes before a folder of its name, with a warning (FolderPassedOver): ``./NAME`` is the folder.
+
+    Raises DataError for an unknown name, with the closest ones; TypeError for an option that the data set does not take;
+    DatasetNotFound with the places that were searched; WrongChecksum for a file that is another; ValueError for ``carve`` where
+    there are validation facts.
     """
     dataset = _load(name, root, published_split, options)
     if carve and len(dataset.valid):
@@ -70,22 +78,41 @@ def load(
 
 
 def _load(name: str, root: Path | str | None, published_split: bool, options: dict[str, Any]) -> Dataset:
-    if name.lower() == BUNDLED:
-        from gnnkg.data.cldr import load_cldr
-
-        return load_cldr(**options)
     known = manifest(name)
     if known is None:
+        files = {"root": root is not None, "published_split": published_split}
+        useless = [option for option, given in files.items() if given]
+        if name.lower() == BUNDLED:
+            from gnnkg.data.cldr import load_cldr
+
+            _refuse(BUNDLED, "is built, and takes", useless)
+            _pass_over(name, BUNDLED, [])
+            return load_cldr(**options)
         if Path(name).is_dir():
+            _refuse(f"the folder {name}", "is read where and as it is, and takes", useless)
             return from_folder(name, **options)
         near = ", ".join(closest(name, dataset_names()))
         hint = f"did you mean {near}?" if near else "gnnkg datasets lists the names"
         raise DataError(f"no data set is called {name!r}, and there is no such folder in {Path.cwd()}; {hint}")
-    if options:
-        raise TypeError(f"{known.name} takes no option {', '.join(options)}")
+    _refuse(known.name, "takes", options)
     repair = None if published_split else known.validation
-    dataset = read(known, locate(known, root), without=("valid",) if repair else ())
+    place = locate(known, root)
+    _pass_over(name, known.name, [path for file in known.files.values() if (path := present(place, file))])
+    dataset = read(known, place, without=("valid",) if repair else ())
     return carve_validation(dataset, **repair) if repair else dataset
+
+
+def _refuse(what: str, takes: str, options: Iterable[str]) -> None:
+    if told := ", ".join(options):
+        raise TypeError(f"{what} {takes} no option {told}")
+
+
+def _pass_over(name: str, published: str, files: Sequence[Path]) -> None:
+    """Warn of a folder that the name means as well, unless the files of the data set lie there."""
+    folder = Path(name)
+    if folder.is_dir() and not any(folder.resolve() in file.resolve().parents for file in files):
+        message = f"{name} is the published data set {published}, and not the folder {folder.resolve()}: write ./{name} for that"
+        warnings.warn(message, FolderPassedOver, stacklevel=4)
 
 
 def read(known: Manifest, root: Path, without: Sequence[str] = ()) -> Dataset:

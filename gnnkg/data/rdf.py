@@ -1,8 +1,8 @@
 """Triples from RDF: N-Triples and Turtle, through pyoxigraph (``pip install gnnkg[rdf]``).
 
 A statement whose object is a literal is no fact: it is counted, and an ``rdfs:label`` becomes the label of its subject,
-English or without a language before any other. A resource without one is labelled by the end of its IRI. Blank nodes
-belong to their file; they are named ``_:file/0, _:file/1, ...`` as they come.
+English or without a language before any other. A resource without one, in any file of a data set, is labelled by the end of its
+IRI. Blank nodes belong to their file; they are named ``_:file/0, _:file/1, ...`` as they come.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gnnkg.data.damaged import intact
 from gnnkg.data.labels import label_from_identifier
 from gnnkg.data.lines import SHOWN_FAULTS, FaultyLine, shown
 from gnnkg.data.report import Fault
@@ -47,16 +48,16 @@ def read_rdf(path: Path | str, on_error: OnError = "raise") -> Triples:
     faults: list[Fault] = []
     stem = path.name.split(".")[0]
     try:
-        with _open(path) as source:
+        with intact(path), _open(path) as source:
             triples = _collect(parse(source), stem, ox)
     except SyntaxError as error:
         if on_error == "raise" or suffix == ".ttl":
             raise _faulty(path, error) from None
-        with _open(path) as source:
+        with intact(path), _open(path) as source:
             triples = _collect(_line_by_line(source, path, parse, faults), stem, ox)
         warn_skipped(faults, len(faults))
-    head, relation, tail, literals, labels = triples
-    return Triples(head, relation, tail, str(path), tuple(faults[:SHOWN_FAULTS]), len(faults), literals, labels)
+    head, relation, tail, literals, *labels = triples
+    return Triples(head, relation, tail, str(path), tuple(faults[:SHOWN_FAULTS]), len(faults), literals, *labels)
 
 
 def _open(path: Path) -> io.BufferedIOBase:
@@ -87,7 +88,7 @@ def _line_by_line(
 
 
 def _collect(statements: Iterable[Any], stem: str, ox: Any) -> tuple:
-    """Head, relation and tail columns, the number of literals, and the labels."""
+    """Head, relation and tail columns, the number of literals, the labels, and those made out of identifiers."""
     codes: tuple[list[int], list[int], list[int]] = ([], [], [])
     entities: dict[str, int] = {}
     relations: dict[str, int] = {}
@@ -117,7 +118,7 @@ def _collect(statements: Iterable[Any], stem: str, ox: Any) -> tuple:
     def column(indices: list[int], names: dict[str, int]) -> pa.DictionaryArray:
         return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(list(names), pa.string()))
 
-    shown_as = {each: label_from_identifier(each) for each in (*entities, *relations)}
-    shown_as |= {each: label for each, (_, label) in labels.items()}
+    stated = {each: label for each, (_, label) in labels.items()}
+    made = {each: label_from_identifier(each) for each in (*entities, *relations)}
     columns = column(codes[0], entities), column(codes[1], relations), column(codes[2], entities)
-    return *columns, literals, shown_as
+    return *columns, literals, stated, made

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from gnnkg.data.damaged import intact
 from gnnkg.data.dataset import Feature
 from gnnkg.data.dictionaries import read_dictionary, read_texts
 from gnnkg.data.labels import label_from_identifier
@@ -162,5 +163,6 @@ def _attribute(name: str, labels: Texts) -> str:
 
 
 def _json(path: Path) -> Any:
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
+    gzipped = path.suffix == ".gz"
+    with intact(path), gzip.open(path, "rt", encoding="utf-8") if gzipped else open(path, encoding="utf-8") as file:
         return json.load(file)

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from gnnkg.data.damaged import intact
+from gnnkg.data.lines import WHITESPACE
 from gnnkg.data.triples import ROLES, DataError, Triples, encode
 
 Table = pd.DataFrame | pa.Table
@@ -17,7 +20,8 @@ Table = pd.DataFrame | pa.Table
 def read_table(table: Table, columns: Sequence[str] = ROLES, source: str = "table") -> Triples:
     """The triples in three columns of a table, given in the order head, relation, tail. Numbers are read as names.
 
-    Raises DataError where a column is missing or a row lacks one of the three.
+    Whitespace around a name does not matter. Raises DataError where a column is missing or holds no names, or a row lacks one of
+    the three.
     """
     if len(columns) != 3:
         raise DataError(f"columns name the head, the relation and the tail of a table, not {', '.join(columns)}")
@@ -27,9 +31,7 @@ def read_table(table: Table, columns: Sequence[str] = ROLES, source: str = "tabl
         raise DataError(
             f"{source} has no column {absent[0]!r} but {', '.join(map(str, present))}; name them with columns=..."
         )
-    if isinstance(table, pd.DataFrame):
-        table = pa.Table.from_pandas(table[list(columns)], preserve_index=False)
-    encoded = [_names(table.column(name), name, source) for name in columns]
+    encoded = [_names(_column(table, name, source), name, source) for name in columns]
     return Triples(*encoded, source=source)
 
 
@@ -37,7 +39,20 @@ def read_parquet(path: Path | str, columns: Sequence[str] = ROLES) -> Triples:
     """The triples in three columns of a parquet file."""
     from pyarrow import parquet
 
-    return read_table(parquet.read_table(path, columns=None), columns, str(path))
+    with intact(path):
+        table = parquet.read_table(path, columns=None)
+    return read_table(table, columns, str(path))
+
+
+def _column(table: Table, name: str, source: str) -> pa.ChunkedArray:
+    if isinstance(table, pa.Table):
+        return table.column(name)
+    try:
+        return pa.Table.from_pandas(table[[name]], preserve_index=False).column(0)
+    except (pa.ArrowException, UnicodeEncodeError) as error:
+        raise DataError(
+            f"{source}: column {name!r} is neither text nor whole numbers ({error}); make it text, with .astype(str) for instance"
+        ) from error
 
 
 def _names(column: pa.ChunkedArray, name: str, source: str) -> pa.DictionaryArray:
@@ -50,4 +65,15 @@ def _names(column: pa.ChunkedArray, name: str, source: str) -> pa.DictionaryArra
         raise DataError(f"{source}, row {row}: expected a name in column {name!r}, found none")
     if pa.types.is_dictionary(column.type):
         column = column.cast(pa.dictionary(pa.int32(), pa.string()))
-    return encode(column)
+    try:
+        encoded = encode(column)
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{source}: column {name!r} holds {column.type}; names must be text or whole numbers"
+        ) from error
+    trimmed = pc.call_function("utf8_trim", [encoded.dictionary.cast(pa.string())], pc.TrimOptions(WHITESPACE))
+    empty = np.flatnonzero(np.asarray(pc.call_function("equal", [trimmed, ""])))
+    rows = np.flatnonzero(np.isin(np.asarray(encoded.indices), empty)) if len(empty) else empty
+    if len(rows):
+        raise DataError(f"{source}, row {rows[0]}: expected a name in column {name!r}, found an empty one")
+    return pa.DictionaryArray.from_arrays(encoded.indices, trimmed)

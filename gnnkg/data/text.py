@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from gnnkg.data.damaged import intact
 from gnnkg.data.lines import SEPARATORS, UNIT, WHITESPACE, FaultyLine, Layout, numbered, shown, sift, split
 from gnnkg.data.report import Fault
 from gnnkg.data.triples import ROLES, DataError, Triples, encode
@@ -115,7 +116,8 @@ def read_layout(path: Path, layout: Layout, on_error: OnError = "raise") -> Trip
     """The triples of a file whose layout is known."""
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error is "raise" or "skip", not {on_error!r}')
-    plain = _parse(path, layout.separator, layout)
+    with intact(path):
+        plain = _parse(path, layout.separator, layout)
     if plain is not None:
         return Triples(*plain, source=str(path))
     good, faults, num_faulty = sift(path, layout, stop=on_error == "raise")

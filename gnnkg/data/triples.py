@@ -35,6 +35,8 @@ class Triples:
     """RDF statements about literals, which are no facts"""
     labels: Mapping[str, str] = field(default_factory=dict)
     """labels that stood beside the facts, by identifier"""
+    made_labels: Mapping[str, str] = field(default_factory=dict)
+    """labels made out of identifiers, for where no split states one"""
 
     def __len__(self) -> int:
         return len(self.head)

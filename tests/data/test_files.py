@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -210,3 +211,72 @@ def test_the_layout_of_k_on(tmp_path):
     write(tmp_path / "entity2id.txt", "a\t0\nb\t1\nc\t2\n")
     write(tmp_path / "relation2id.txt", "r\t0\n")
     assert named(from_folder(tmp_path), "train") == [("a", "r", "b"), ("b", "r", "c")]
+
+
+@pytest.mark.parametrize("openke", [False, True])
+@pytest.mark.parametrize("kind", ["entity", "relation"])
+def test_texts_of_a_folder_are_utf_8_and_about_it(tmp_path, kind, openke):
+    if openke:
+        write(tmp_path / "train2id.txt", "1\n0 1 0\n")
+        write(tmp_path / "entity2id.txt", "a\t0\nb\t1\n")
+        write(tmp_path / "relation2id.txt", "r\t0\n")
+    else:
+        folder(tmp_path, train=TRAIN)
+    name = f"{kind}2text.txt"
+    plural = {"entity": "entities", "relation": "relations"}[kind]
+    write(tmp_path / name, "x\tXaver\n")
+    with pytest.raises(DataError, match=rf"{name} tells of 1 {plural} \(x, ...\), and of none of .*'s"):
+        from_folder(tmp_path)
+    write(tmp_path / name, b"a\tAnna\nr\tr\n" + "b\tBéa\n".encode("latin1"))
+    with pytest.raises(DataError, match=rf"{name}, line 3: expected UTF-8 text, found 'b.tB.xe9a"):
+        from_folder(tmp_path)
+    write(tmp_path / name, "")
+    from_folder(tmp_path)
+
+
+def test_names_that_are_numbers_are_told_from_ids_by_the_name_of_the_file(tmp_path):
+    folder(tmp_path, train="10\t7\t20\n20\t7\t0\n")
+    write(tmp_path / "entity2id.txt", "3\n20\t0\n0\t1\n10\t2\n")
+    write(tmp_path / "relation2id.txt.gz", "1\n7\t0\n")
+    dataset = from_folder(tmp_path)
+    assert (dataset.entities, dataset.relations) == (("20", "0", "10"), ("7",))
+    (tmp_path / "entity2id.txt").unlink()
+    (tmp_path / "relation2id.txt.gz").unlink()
+    write(tmp_path / "entities.dict", "0\t20\n1\t0\n2\t10\n")
+    write(tmp_path / "relations.dict", "0\t7\n")
+    assert from_folder(tmp_path).data_hash == dataset.data_hash
+    other = write(tmp_path / "ids.txt", "0\t20\n1\t0\n2\t10\n")
+    told = "say shape=..., or call it entities.dict if it is 'id name' or entity2id.txt if it is 'name id'"
+    with pytest.raises(DataError, match=re.escape(f"{other} can be read both ways: {told}")):
+        from_files(tmp_path / "train.txt", entities=other)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pa.table, "category", "parquet"])
+def test_names_of_tables_are_trimmed_and_never_empty(tmp_path, kind):
+    def read(names: list[str]) -> Dataset:
+        columns = {"head": names, "relation": ["r", " r", "r\n"], "tail": ["c", "d", "e"]}
+        if kind == "category":
+            return from_tables(pd.DataFrame(columns).astype("category"))
+        if kind != "parquet":
+            return from_tables(kind(columns))
+        parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
+        return from_files(tmp_path / "train.parquet")
+
+    dataset = read(["a", "a ", "\ta"])
+    assert (dataset.entities, dataset.relations) == (("a", "c", "d", "e"), ("r",))
+    for empty in ("", "  "):
+        with pytest.raises(
+            DataError, match=r"(train|train.parquet), row 1: expected a name in column 'head', found an empty"
+        ):
+            read(["a", empty, "b"])
+
+
+def test_tables_whose_columns_are_no_names_are_refused():
+    mixed = pd.DataFrame({"head": ["a", 1], "relation": ["r", "s"], "tail": ["b", "c"]})
+    for table in (mixed, mixed.assign(head=pd.Series(["a", "\ud800"], dtype=object))):
+        with pytest.raises(
+            DataError, match=r"train: column 'head' is neither text nor whole numbers .*\.astype\(str\)"
+        ):
+            from_tables(table)
+    with pytest.raises(DataError, match="column 'head' holds binary; names must be text"):
+        from_tables(pa.table({"head": [b"\xff"], "relation": ["r"], "tail": ["b"]}))

@@ -81,7 +81,9 @@ def test_faulty_dictionaries_are_refused(tmp_path, text, message):
 
 def test_a_dictionary_of_numbers_must_be_told(tmp_path):
     with pytest.raises(DataError, match="can be read both ways"):
-        read_dictionary(write(tmp_path / "entities.dict", "0\t17\n"))
+        read_dictionary(write(tmp_path / "ids.txt", "0\t17\n"))
+    assert read_dictionary(write(tmp_path / "entities.dict", "0\t17\n")) == {0: "17"}
+    assert read_dictionary(write(tmp_path / "entity2id.txt", "17\t0\n")) == {0: "17"}
 
 
 def test_texts_of_a_name_are_joined(tmp_path):

@@ -19,7 +19,7 @@ import torch
 
 from gnnkg.data import cache
 from gnnkg.data.cache import DatasetNotFound, WrongChecksum, content_hash, download, locate, search_path, user_cache
-from gnnkg.data.load import dataset_names, load, read
+from gnnkg.data.load import FolderPassedOver, dataset_names, load, read
 from gnnkg.data.manifest import Manifest, Source, manifest, manifest_names, read_manifests
 from gnnkg.data.triples import DataError
 
@@ -306,3 +306,37 @@ def test_side_information_comes_with_masks():
 def test_entities_are_found_by_their_labels(name, label, identifier):
     dataset = load(name)
     assert dataset.entities[dataset.entity_id(label)] == identifier
+
+
+def known_toy(name: str) -> Manifest | None:
+    return toy_manifest() if name.lower() == "toy" else None
+
+
+@pytest.mark.parametrize("name", ["toy", "Toy", "cldr", "CLDR"])
+def test_a_folder_called_like_a_published_data_set_is_told_of(name, root, tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(sys.modules["gnnkg.data.load"], "manifest", known_toy)
+    monkeypatch.setenv("GNNKG_DATASETS", str(root))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    expected = load(name).data_hash
+    (elsewhere / name).mkdir()
+    (elsewhere / name / "train.txt").write_text("x\tr\ty\n")
+    told = f"{name} is the published data set {name.lower()}, and not the folder {elsewhere / name}: write ./{name} for that"
+    with pytest.warns(FolderPassedOver, match=told):
+        assert load(name).data_hash == expected
+    assert load(f"./{name}").entities == ("x", "y")
+
+
+def test_a_folder_that_is_the_published_data_set_is_not_passed_over(root, monkeypatch):
+    monkeypatch.setattr(sys.modules["gnnkg.data.load"], "manifest", known_toy)
+    monkeypatch.setenv("GNNKG_DATASETS", str(root))
+    monkeypatch.chdir(root)
+    assert len(load("toy").valid) == 1
+
+
+@pytest.mark.parametrize("option", [{"root": "/"}, {"published_split": True}])
+def test_what_is_for_published_files_is_refused_elsewhere(option, tmp_path):
+    (tmp_path / "train.txt").write_text("a\tr\tb\n")
+    for name, told in (("cldr", "cldr is built"), (str(tmp_path), f"the folder {tmp_path} is read where and as it is")):
+        with pytest.raises(TypeError, match=f"{told}, and takes no option {next(iter(option))}"):
+            load(name, **option)

@@ -12,6 +12,7 @@ from gnnkg.data.triples import DataError
 from tests.data.test_text import rows, write
 
 EX = "http://example.org/"
+LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 NT = f"""<{EX}Z%C3%BCrich> <{EX}liesIn> <{EX}CH> .
 <{EX}CH> <http://www.w3.org/2000/01/rdf-schema#label> "Schweiz"@de .
 <{EX}CH> <http://www.w3.org/2000/01/rdf-schema#label> "Switzerland"@en .
@@ -36,9 +37,23 @@ def test_literals_are_no_facts_but_counted_and_labels_are_kept(tmp_path, name, c
         ("_:train/0", f"{EX}liesIn", "_:train/1"),
     ]
     assert triples.literals == 4
-    assert triples.labels[f"{EX}CH"] == "Switzerland"
-    assert triples.labels[f"{EX}Z%C3%BCrich"] == "Zürich"
-    assert triples.labels[f"{EX}liesIn"] == "lies in"
+    assert triples.labels == {f"{EX}CH": "Switzerland"}
+    assert triples.made_labels[f"{EX}Z%C3%BCrich"] == "Zürich"
+    assert triples.made_labels[f"{EX}liesIn"] == "lies in"
+
+
+def test_a_label_that_one_split_states_goes_before_those_made_for_another(tmp_path):
+    train = write(tmp_path / "train.nt", NT)
+    test = write(tmp_path / "test.nt", f"<{EX}CH> <{EX}liesIn> <{EX}EU_rope> .\n")
+    valid = write(
+        tmp_path / "valid.nt", f'<{EX}CH> <{EX}in> <{EX}x> .\n<{EX}x> <{LABEL}> "Ex" .\n<{EX}CH> <{LABEL}> "C" .\n'
+    )
+    dataset = from_files(train, valid, test)
+    shown = dict(zip(dataset.entities, dataset.entity_labels, strict=True))
+    assert shown[f"{EX}CH"] == "Switzerland"
+    assert shown[f"{EX}x"] == "Ex"
+    assert shown[f"{EX}EU_rope"] == "EU rope"
+    assert dataset.relation_labels == ("in", "lies in")
 
 
 def test_turtle_is_read_as_ids_that_do_not_change_from_run_to_run(tmp_path):
