@@ -502,24 +502,34 @@ class KnowledgeGraph:
         A type's name is its number, with zeros before it up to a common width: DGL numbers types by the order of their names,
         and so ``graph.etypes[r]`` is relation r, and ``dgl.to_homogeneous(graph).edata[dgl.ETYPE]`` holds relations. Every one of
         the R (or 2R) edge types exists, also those without an edge. Training facts only: a data set gives its other splits by
-        ``Dataset.graph_with``. Raises ValueError where there is no relation at all.
+        ``Dataset.graph_with``. Features of the entities are ``ndata[name]``, (N, F); bools in ``ndata[name + "_present"]``
+        say which numbers are there. Raises ValueError where there is no relation at all.
         """
         if not self.num_relations:
             raise ValueError("a DGL heterograph needs an edge type, but this graph has no relation")
         edges, num_types = (self.edges, 2 * self.num_relations) if inverse else (self._stated, self.num_relations)
-        return interchange.heterograph(edges.head, edges.relation, edges.tail, self.num_entities, num_types)
+        graph = interchange.heterograph(edges.head, edges.relation, edges.tail, self.num_entities, num_types)
+        rows = None if self.part_of is None else self.part_of.entities
+        return interchange.with_features(graph, self.annotations, rows)
 
     @staticmethod
-    def from_dgl(graph: dgl.DGLGraph) -> tuple[KnowledgeGraph, list[str], list[str]]:
+    def from_dgl(
+        graph: dgl.DGLGraph, edges: interchange.Chosen | None = None, etype: str | None = None
+    ) -> tuple[KnowledgeGraph, list[str], list[str]]:
         """A knowledge graph from any DGL graph, with the names that its ids stand for.
 
         A heterograph: each canonical edge type becomes a relation (its name, or ``source:name:target`` where several
         share it) and nodes of several types are numbered one type after the other (``type/id``). The order of types is
         kept where they are named 0, 1, 2 ... as by ``to_dgl``. A homogeneous graph: ``edata['etype']`` gives the
-        relations if it is there, or what ``dgl.to_homogeneous`` leaves, ``edata[dgl.ETYPE]``; otherwise there is one.
+        relations if it is there, or what ``dgl.to_homogeneous`` leaves, ``edata[dgl.ETYPE]``, or the column that ``etype`` names;
+        otherwise there is one. ``edges``: which edges to take, a mask or the name of one in ``edata``; it must be said where
+        ``edata`` has masks. Columns of ``ndata`` become features (``interchange.features_of``).
         """
-        found = interchange.facts_of(graph)
-        return KnowledgeGraph(found.facts, len(found.entities), len(found.relations)), found.entities, found.relations
+        found, features = interchange.facts_of(graph, edges, etype), interchange.features_of(graph, etype)
+        made = KnowledgeGraph(found.facts, len(found.entities), len(found.relations))
+        if features:
+            made = made.annotated(Annotations(tuple(found.entities), {}, features))
+        return made, found.entities, found.relations
 
     def to_pyg(self, inverse: bool = False) -> torch_geometric.data.Data:
         """A PyTorch Geometric ``Data`` with edge_index (2, M), edge_type (M,) and num_nodes.

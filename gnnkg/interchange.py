@@ -88,7 +88,7 @@ def facts_of(graph: dgl.DGLGraph, edges: Chosen | None = None, etype: str | None
             names = ", ".join(masks)
             raise ValueError(
                 f"edata has the masks {names}: the graph may hold facts that are to be tested on. Choose what to take with "
-                f"gnnkg.data.graph_from_dgl(graph, edges={masks[0]!r}), or with any mask as edges=...; "
+                f"KnowledgeGraph.from_dgl(graph, edges={masks[0]!r}), or with any mask as edges=...; "
                 f"gnnkg.data.from_dgl(graph, train=..., valid=..., test=...) takes all splits"
             )
         return every_edge(graph, etype)

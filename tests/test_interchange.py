@@ -9,7 +9,6 @@ import torch
 
 from gnnkg import interchange
 from gnnkg.annotations import Annotations, Feature
-from gnnkg.data import graph_from_dgl, to_dgl
 from gnnkg.graph import KnowledgeGraph
 from gnnkg.interchange import DataLeftOut
 
@@ -31,45 +30,42 @@ def graph(facts=FACTS, num_nodes=4, etype="etype", **edata):
 def test_of_a_graph_with_masks_one_must_be_chosen(dtype):
     masks = {"train_mask": torch.tensor([1, 1, 0], dtype=dtype), "test_mask": torch.tensor([0, 0, 1], dtype=dtype)}
     there = graph(**masks)
-    for read in (KnowledgeGraph.from_dgl, graph_from_dgl):
-        with pytest.raises(
-            ValueError, match=r"masks train_mask, test_mask: .* edges='train_mask'.*gnnkg.data.from_dgl"
-        ):
-            read(there)
+    with pytest.raises(ValueError, match=r"masks train_mask, test_mask: .* edges='train_mask'.*gnnkg.data.from_dgl"):
+        KnowledgeGraph.from_dgl(there)
     for edges in ("train_mask", masks["train_mask"], masks["train_mask"].bool().unsqueeze(1)):
-        found, entities, relations = graph_from_dgl(there, edges=edges)
+        found, entities, relations = KnowledgeGraph.from_dgl(there, edges=edges)
         assert found.facts.tolist() == FACTS[:2]
         assert (entities, relations) == (["0", "1", "2", "3"], ["0", "1"])
-    assert graph_from_dgl(there, edges=torch.ones(3))[0].facts.tolist() == FACTS
+    assert KnowledgeGraph.from_dgl(there, edges=torch.ones(3))[0].facts.tolist() == FACTS
 
 
 def test_what_is_no_mask_is_refused():
     there = graph(train_mask=torch.tensor([True, True, False]), odd_mask=torch.tensor([0, 1, 2]))
     with pytest.raises(ValueError, match="has no mask 'valid_mask' but train_mask, odd_mask"):
-        graph_from_dgl(there, edges="valid_mask")
+        KnowledgeGraph.from_dgl(there, edges="valid_mask")
     with pytest.raises(
         ValueError, match=r"edata\['odd_mask'\] must say of each edge .* not torch.int64 of shape \(3,\)"
     ):
-        graph_from_dgl(there, edges="odd_mask")
+        KnowledgeGraph.from_dgl(there, edges="odd_mask")
     with pytest.raises(ValueError, match=r"bool of shape \(3,\), not torch.bool of shape \(2,\)"):
-        graph_from_dgl(there, edges=torch.tensor([True, False]))
+        KnowledgeGraph.from_dgl(there, edges=torch.tensor([True, False]))
 
 
 def test_each_edge_type_has_its_part_of_a_mask():
     there = graph_of_two_types()
     there.edges["likes"].data["train_mask"] = torch.tensor([True, False])
     with pytest.raises(ValueError, match="masks train_mask"):
-        graph_from_dgl(there)
+        KnowledgeGraph.from_dgl(there)
     with pytest.raises(ValueError, match="edata of the edge type 'treats' has no mask 'train_mask'"):
-        graph_from_dgl(there, edges="train_mask")
+        KnowledgeGraph.from_dgl(there, edges="train_mask")
     there.edges["treats"].data["train_mask"] = torch.tensor([True])
-    found, entities, relations = graph_from_dgl(there, edges="train_mask")
+    found, entities, relations = KnowledgeGraph.from_dgl(there, edges="train_mask")
     stated = [(entities[h], relations[r], entities[t]) for h, r, t in found.facts.tolist()]
     assert stated == [("drug/0", "likes", "drug/1"), ("drug/1", "treats", "disease/0")]
     with pytest.raises(ValueError, match="a graph of 2 edge types needs the name of a mask"):
-        graph_from_dgl(there, edges=torch.tensor([True, True, True]))
+        KnowledgeGraph.from_dgl(there, edges=torch.tensor([True, True, True]))
     with pytest.raises(ValueError, match="etype='x' is for graphs of one edge type: of 2, each is a relation"):
-        graph_from_dgl(there, edges="train_mask", etype="x")
+        KnowledgeGraph.from_dgl(there, edges="train_mask", etype="x")
 
 
 def graph_of_two_types():
@@ -82,15 +78,14 @@ def graph_of_two_types():
 @pytest.mark.parametrize("name", ["rel_type", "e_type", "edge_type"])
 def test_a_column_that_may_be_relations_is_not_passed_over(name):
     there = graph(etype=name)
-    for read in (KnowledgeGraph.from_dgl, graph_from_dgl):
-        with pytest.raises(ValueError, match=f"whole numbers in {name}, which may be relations: say etype='{name}'"):
-            read(there)
-    found, _, relations = graph_from_dgl(there, etype=name)
+    with pytest.raises(ValueError, match=f"whole numbers in {name}, which may be relations: say etype='{name}'"):
+        KnowledgeGraph.from_dgl(there)
+    found, _, relations = KnowledgeGraph.from_dgl(there, etype=name)
     assert (found.facts.tolist(), relations) == (FACTS, ["0", "1"])
     with pytest.raises(ValueError, match=f"edata has no column 'other' but {name}"):
-        graph_from_dgl(there, etype="other")
+        KnowledgeGraph.from_dgl(there, etype="other")
     there.edata.pop(name)
-    assert graph_from_dgl(there)[0].num_relations == 1
+    assert KnowledgeGraph.from_dgl(there)[0].num_relations == 1
 
 
 def test_the_shape_and_kind_of_relations():
@@ -110,10 +105,10 @@ def test_relations_that_are_others_backwards_go_with_their_last_edge():
     facts = [*FACTS, *([t, r + 2, h] for h, r, t in FACTS)]
     stated = torch.tensor([True] * 3 + [False] * 3)
     there = graph(facts, train_edge_mask=stated, train_mask=torch.ones(6, dtype=torch.bool))
-    assert graph_from_dgl(there, edges="train_edge_mask")[0].num_relations == 2
-    assert graph_from_dgl(there, edges="train_mask")[0].num_relations == 4
+    assert KnowledgeGraph.from_dgl(there, edges="train_edge_mask")[0].num_relations == 2
+    assert KnowledgeGraph.from_dgl(there, edges="train_mask")[0].num_relations == 4
     facts[-1] = [0, 3, 1]  # a fact of its own
-    assert graph_from_dgl(graph(facts), edges=stated)[0].num_relations == 4
+    assert KnowledgeGraph.from_dgl(graph(facts), edges=stated)[0].num_relations == 4
 
 
 def test_where_reverses_begin():
@@ -135,30 +130,30 @@ def annotated() -> KnowledgeGraph:
 @pytest.mark.parametrize("inverse", [False, True])
 def test_features_go_there_and_back(inverse):
     whole = annotated()
-    there = to_dgl(whole, inverse)
+    there = whole.to_dgl(inverse)
     feature = whole.annotations.features["numeric"]
     assert torch.equal(there.ndata["numeric"], feature.values)
     assert torch.equal(there.ndata["numeric_present"], feature.present)
-    back, _, _ = graph_from_dgl(there)
+    back, _, _ = KnowledgeGraph.from_dgl(there)
     again = back.annotations.features["numeric"]
     assert torch.equal(again.values, feature.values)
     assert torch.equal(again.present, feature.present)
     assert again.names == ("numeric 0", "numeric 1")
-    assert to_dgl(KnowledgeGraph(torch.tensor(FACTS), 4, 2)).ndata == {}
-    assert graph_from_dgl(to_dgl(back))[0].facts.tolist() == back.facts.tolist()
+    assert KnowledgeGraph(torch.tensor(FACTS), 4, 2).to_dgl().ndata == {}
+    assert KnowledgeGraph.from_dgl(back.to_dgl())[0].facts.tolist() == back.facts.tolist()
 
 
 def test_a_part_has_the_features_of_its_entities():
     whole = annotated()
     part = whole.part(torch.tensor([3, 0, 1]), torch.tensor([], dtype=torch.int64))
-    assert to_dgl(part).ndata["numeric"].tolist() == [[3.0, 4.0], [1.0, 0.0], [0.0, 2.0]]
+    assert part.to_dgl().ndata["numeric"].tolist() == [[3.0, 4.0], [1.0, 0.0], [0.0, 2.0]]
 
 
 def test_two_features_may_not_have_one_name_there():
     whole = annotated()
     taken = {**whole.annotations.features, "numeric_present": whole.annotations.features["numeric"]}
     with pytest.raises(ValueError, match="'numeric_present' has the name of the mask of 'numeric'"):
-        to_dgl(whole.annotated(Annotations(whole.annotations.labels, {}, taken)))
+        whole.annotated(Annotations(whole.annotations.labels, {}, taken)).to_dgl()
 
 
 def test_numbers_of_nodes_are_features_and_what_is_left_out_is_told():
@@ -166,7 +161,7 @@ def test_numbers_of_nodes_are_features_and_what_is_left_out_is_told():
     there.ndata["x"], there.ndata["half"] = torch.rand(4, 3), torch.rand(4).half()
     there.ndata["ntype"], there.ndata["year"] = torch.zeros(4, dtype=torch.int64), torch.arange(4)
     with pytest.warns(DataLeftOut, match=r"no place for ndata\['year'\], edata\['weight'\]: left out"):
-        found, _, _ = graph_from_dgl(there)
+        found, _, _ = KnowledgeGraph.from_dgl(there)
     assert torch.equal(found.annotations.features["x"].values, there.ndata["x"])
     assert found.annotations.features["x"].present.all()
     assert found.annotations.features["half"].values.shape == (4, 1)
@@ -185,12 +180,12 @@ def test_numbers_that_are_there_are_finite():
     there = graph()
     there.ndata["x"] = torch.tensor([[1.0], [float("nan")], [2.0], [3.0]])
     with pytest.raises(ValueError, match=r"ndata\['x'\] holds numbers that are not finite: .* ndata\['x_present'\]"):
-        graph_from_dgl(there)
+        KnowledgeGraph.from_dgl(there)
     there.ndata["x_present"] = torch.tensor([True, False, True, True])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, _, _ = graph_from_dgl(there)
+        found, _, _ = KnowledgeGraph.from_dgl(there)
     assert found.annotations.features["x"].values.flatten().tolist() == [1.0, 0.0, 2.0, 3.0]
     there.ndata["x_present"] = torch.ones(4, 2, dtype=torch.bool)
     with pytest.raises(ValueError, match=r"ndata\['x_present'\] must be of shape \(4, 1\)"):
-        graph_from_dgl(there)
+        KnowledgeGraph.from_dgl(there)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from gnnkg.evaluation.results import read_results
@@ -68,6 +69,22 @@ def test_the_commands_it_shows_exist():
     shown = set(re.findall(r"^gnnkg ([a-z]+)", README, re.MULTILINE))
     assert len(shown) >= 8
     assert shown <= commands().keys()
+
+
+def test_the_options_it_shows_are_those_of_their_commands(capsys):
+    from gnnkg.cli import main
+
+    shown: dict[str, set[str]] = {}
+    for command, rest in re.findall(r"^gnnkg ([a-z]+)(.*)$", README, re.MULTILINE):
+        shown.setdefault(command, set()).update(re.findall(r"--[a-z][\w-]*", rest))
+    assert len(set().union(*shown.values())) >= 15
+    for command, options in shown.items():
+        if not options or command == "train":  # any field of an experiment is an option of train
+            continue
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        known = set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out))
+        assert options <= known, command
 
 
 def test_the_files_it_names_exist():

@@ -12,7 +12,7 @@ from gnnkg.data.cache import DatasetNotFound, WrongChecksum
 from gnnkg.data.carve import carve_validation
 from gnnkg.data.categories import relation_categories
 from gnnkg.data.dataset import Dataset, Feature
-from gnnkg.data.dgl_graph import from_dgl, graph_from_dgl, to_dgl
+from gnnkg.data.dgl_graph import from_dgl
 from gnnkg.data.files import from_files, from_folder, from_tables
 from gnnkg.data.lines import FaultyLine
 from gnnkg.data.load import FolderPassedOver, dataset_names, load
@@ -47,9 +47,7 @@ __all__ = [
     "from_files",
     "from_folder",
     "from_tables",
-    "graph_from_dgl",
     "load",
     "relation_categories",
     "split_facts",
-    "to_dgl",
 ]

@@ -12,12 +12,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from gnnkg.annotations import Annotations
 from gnnkg.data.assemble import Overlap, among, assemble, fact_keys
 from gnnkg.data.dataset import SPLITS, Dataset
 from gnnkg.data.triples import DataError, Triples
-from gnnkg.graph import Facts, KnowledgeGraph
-from gnnkg.interchange import Chosen, chosen, every_edge, facts_of, features_of, reverses_from, turned, with_features
+from gnnkg.graph import Facts
+from gnnkg.interchange import Chosen, chosen, every_edge, facts_of, features_of, reverses_from, turned
 
 if TYPE_CHECKING:
     import dgl
@@ -80,27 +79,6 @@ def from_dgl(
     )
     features = {key: each.to("cpu") for key, each in features_of(graph, etype).items()}
     return replace(dataset, features=features)
-
-
-def graph_from_dgl(
-    graph: dgl.DGLGraph, edges: Chosen | None = None, etype: str | None = None
-) -> tuple[KnowledgeGraph, list[str], list[str]]:
-    """A knowledge graph from any DGL graph, with the names that its ids stand for, as ``KnowledgeGraph.from_dgl``.
-
-    ``edges`` and ``etype`` say which edges to take and what their relations are (``gnnkg.interchange.facts_of``). Columns of
-    ``ndata`` become features of the entities (``features_of``), in the graph's annotations.
-    """
-    found, features = facts_of(graph, edges, etype), features_of(graph, etype)
-    made = KnowledgeGraph(found.facts, len(found.entities), len(found.relations))
-    if features:
-        made = made.annotated(Annotations(tuple(found.entities), {}, features))
-    return made, found.entities, found.relations
-
-
-def to_dgl(graph: KnowledgeGraph, inverse: bool = False) -> dgl.DGLGraph:
-    """The heterograph of ``KnowledgeGraph.to_dgl``, with the features of its entities as ``ndata`` (``with_features``)."""
-    rows = None if graph.part_of is None else graph.part_of.entities
-    return with_features(graph.to_dgl(inverse), graph.annotations, rows)
 
 
 def _as_stated(facts: Facts, first: int | None, num_entities: int) -> tuple[Int[Tensor, "K 3"], int]:

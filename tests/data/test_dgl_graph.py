@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gnnkg.data import DataError, SharedFacts, from_dgl, load, to_dgl
+from gnnkg.data import DataError, SharedFacts, from_dgl, load
 from gnnkg.interchange import DataLeftOut
 
 TRAIN = [[0, 0, 1], [1, 2, 2], [2, 1, 0], [3, 0, 1]]
@@ -103,7 +103,7 @@ def test_there_is_a_name_for_each_id():
 @pytest.mark.parametrize("inverse", [False, True])
 def test_a_data_set_goes_to_dgl_and_back(inverse):
     dataset = load("cldr")
-    there = to_dgl(dataset.graph, inverse)
+    there = dataset.graph.to_dgl(inverse)
     back = from_dgl(there, entities=dataset.entities, relations=dataset.relations)
     assert back.facts("train").tolist() == sorted(dataset.facts("train").tolist(), key=lambda fact: fact[1])
     assert back.entities == dataset.entities
