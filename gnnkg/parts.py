@@ -10,6 +10,7 @@ import collections.abc
 import difflib
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from types import NoneType, UnionType
@@ -102,12 +103,22 @@ PLACES: dict[Any, Place] = {
 T = TypeVar("T")
 
 
+def _refuse_nan(value: Any, where: str = "") -> None:
+    """No setting is NaN, and no comparison finds one out of range."""
+    entries = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        _refuse_nan(entry, f"{where}.{key}" if where else str(key))
+    if isinstance(value, float) and math.isnan(value):
+        raise ConfigError(f"{where}: expected a number, found nan")
+
+
 def read_as(kind: type[T], config: Mapping[str, Any], source: str) -> T:
     """An object of a dataclass, built from a mapping with the parts that it names; its field ``config`` is that mapping, complete.
 
     Raises ConfigError, which names the source, the place in it, what was expected and what stood there.
     """
     try:
+        _refuse_nan(config)
         complete = expand_arguments(dict(config), kind, "", hidden="config")
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error

@@ -101,6 +101,9 @@ def test_a_part_in_the_place_of_a_default_one_keeps_its_own_defaults() -> None:
     }
     experiment = read_as(Experiment, parts | {"optimizer": "Adam", "steps": 1}, "here")
     assert experiment.config["encoder"]["init_args"]["sparse"] is None
+    n3 = {"class_path": "N3", "init_args": {"weight": float("nan")}}
+    with pytest.raises(ConfigError, match=r"here: terms\.n3\.init_args\.weight: expected a number, found nan"):
+        read_as(Experiment, parts | {"terms": {"n3": n3}, "optimizer": "Adam", "steps": 1}, "here")
 
 
 def test_a_number_may_stand_in_the_place_of_a_part():
