@@ -42,7 +42,7 @@ def test_divisor_3_is_about_the_standard_deviation_of_normal_vectors():
 
 @pytest.mark.parametrize("wrong", [{"divisor": 0}, {"quantile": 0}, {"quantile": 1.1}])
 def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="divisor must be above 0"):
+    with pytest.raises(ValueError, match="divisor must be a number above 0"):
         spread(torch.ones(2, 2), **wrong)
     with pytest.raises(ValueError, match="no vectors"):
         spread(torch.ones(0, 2))
