@@ -130,7 +130,7 @@ def read_as(kind: type[T], config: Mapping[str, Any], source: str) -> T:
     )
     try:
         namespace = parser.parse_object(complete)
-        resolved = yaml.safe_load(parser.dump(namespace, skip_unset=False))
+        resolved = yaml.safe_load(parser.dump(namespace, skip_unset=False, skip_validation=True))
         return kind(**vars(parser.instantiate(namespace)), **{"config": resolved})
     except (ArgumentError, ValueError) as error:
         raise ConfigError(f"{source}: {_field_of(kind, complete)}{_innermost(error)}") from error

@@ -72,9 +72,10 @@ def run(argv: Sequence[str]) -> int:
         refuse(parser, arguments, OF_NOISE, "is of noise: it goes with an --alpha above 0")
 
     from gnnkg.evaluation.memory import parse_size
-    from gnnkg.evaluation.multihop import Beam, Chain
+    from gnnkg.evaluation.multihop import Beam, Chain, check_noise
     from gnnkg.experiment import load_run
 
+    check_noise(arguments.alpha, range(arguments.seeds), arguments.sigma_div, arguments.sigma)
     memory = parse_size(arguments.memory)
     settings = {"scale": arguments.scale, "logic": arguments.logic}
     beam = 64 if arguments.beam is None else arguments.beam

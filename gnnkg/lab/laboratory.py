@@ -52,6 +52,8 @@ class Laboratory:
         self.folder = folder
         self.progress = progress
         self.say = say
+        self._searched: dict[str, dict[str, Any]] = {}
+        """by the names of combinations: experiments are not read again for every cell"""
 
     def run(self) -> None:
         """Does all that is not done yet. Raises ConfigError where a cell was trained with other fields than the grid now says."""
@@ -209,7 +211,9 @@ class Laboratory:
     def _made_for(self, combination: Combination) -> dict[str, Any]:
         """What a plan depends on, as JSON has it."""
         budget = json.loads(json.dumps(vars(self.grid.budget)))
-        return {"budget": budget, **searched(combination, self.grid.tuning)}
+        if combination.name not in self._searched:
+            self._searched[combination.name] = searched(combination, self.grid.tuning)
+        return {"budget": budget, **self._searched[combination.name]}
 
     @contextmanager
     def _naming(self, combination: Combination) -> Iterator[None]:

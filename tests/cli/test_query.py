@@ -106,7 +106,7 @@ REFUSED = [
     ([QUERY, "--structures", "9p"], "--structures is of a benchmark"),
     (["--benchmark", "sampled", "--novel"], "--novel is of a written query: it does not go with --benchmark"),
     (["--benchmark", "sampled", "--noise", "laplacian"], "--noise is of noise: it goes with an --alpha above 0"),
-    (["--benchmark", "sampled", "--alpha", "1", "--sigma-div", "nan"], "divisor must be a number above 0"),
+    (["--benchmark", "sampled", "--alpha", "1", "--sigma-div", "nan"], "the divisor must be a number above 0, not nan"),
     (["--benchmark", "sampled", "--structures", "4p"], "structures are 1p, 2p"),
 ]
 

@@ -17,8 +17,8 @@ from gnnkg.scorers import DistMult
 from gnnkg.terms import Ranking
 from tests.contracts import discovered
 
-ENCODERS, SAMPLERS = ("Table", "NBFNet"), ("Uniform", "AllEntities")
-"""each sampler meets these encoders, each encoder these samplers: what leaks is read by one of the two, not by a pair"""
+ENCODERS, SAMPLERS = ("Table",), ("Uniform", "AllEntities")
+"""each sampler meets this encoder, each encoder these samplers: what leaks is read by one of the two, not by a pair"""
 PAIRS = [
     pytest.param(*sampler.values, *encoder.values, id=f"{sampler.id}-{encoder.id}")
     for sampler in discovered.samplers

@@ -264,6 +264,16 @@ def test_both_where_a_mask_keeps_all_or_nothing(op: str, value: float, least: in
     check_both(op, given._replace(mix=given.mix._replace(keep=keep)))
 
 
+@pytest.mark.parametrize("scores", [1, 100, 300])
+def test_products_of_divided_masks_in_blocks(scores: int, monkeypatch: pytest.MonkeyPatch):
+    """Of a query each; of five, which do not divide those of a mask; and of as many as share one or fewer."""
+    monkeypatch.setattr("gnnkg.ops.matching.products.BLOCK", scores)
+    given = inputs("dot", Shape(1, 70, 20, 6), "group")
+    assert len(given.mix.keep) == 3
+    check_both("dot", given)
+    check_own_first("dot", given, None)
+
+
 def test_both_products_show_a_query_that_is_no_number():
     given = inputs("dot", Shape(1, 64, 5, 6), "group")
     given.query[1, 2] = float("nan")

@@ -27,8 +27,7 @@ def test_matching_compiles(op: int, per_candidate: bool, tmp_path: Path, monkeyp
         compiles(kernel, constants, sizes, otherwise="*fp32")
 
 
-@pytest.mark.parametrize("op", range(5))
-@pytest.mark.parametrize("form", range(4))
+@pytest.mark.parametrize(("op", "form"), [(op, form) for op in range(5) for form in range(4) if 0 in (op, form)])
 def test_matching_with_masks_of_pairs_compiles(op: int, form: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from gnnkg.ops.matching import triton_drawn as matching
 

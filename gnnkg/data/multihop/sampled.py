@@ -45,12 +45,14 @@ def sample_queries(
     found = {}
     for structure in known_structures(structures):
         queries: dict[Query, tuple] = {}
+        seen: set[Query] = set()
         for _ in range(ATTEMPTS * count):
             if len(queries) == count:
                 break
             query = walks.query(STRUCTURES[structure])
-            if query is None or query in queries:
+            if query is None or query in seen:
                 continue
+            seen.add(query)
             every = answers(query, true)
             if most is not None and len(every) > most:
                 continue

@@ -11,7 +11,7 @@ from gnnkg.evaluation.multihop.batch import QueryBatch
 from gnnkg.evaluation.multihop.beam import Beam, Found
 from gnnkg.evaluation.multihop.chain import Chain
 from gnnkg.evaluation.multihop.links import Links, Perturbed
-from gnnkg.evaluation.multihop.ranking import QueryEvaluation, Row, evaluate_queries
+from gnnkg.evaluation.multihop.ranking import QueryEvaluation, Row, check_noise, evaluate_queries
 
 __all__ = [
     "Beam",
@@ -24,5 +24,6 @@ __all__ = [
     "QueryEvaluation",
     "Row",
     "ask",
+    "check_noise",
     "evaluate_queries",
 ]

@@ -132,6 +132,22 @@ class QueryEvaluation:
         return Group(*said, *([Text(self.noise, style="dim")] if self.noise else []), table)
 
 
+def check_noise(
+    alphas: Sequence[float], seeds: Sequence[int], divisor: float = 3.0, sigma: float | None = None
+) -> None:
+    """Raises ValueError for settings of noise that ``evaluate_queries`` cannot use: before queries are drawn or a model is read."""
+    if not alphas or not all(0 <= alpha < math.inf for alpha in alphas) or not seeds:
+        raise ValueError(
+            f"noise has strengths of 0 or more, and seeds; not alphas {list(alphas)} and seeds {list(seeds)}"
+        )
+    if len({f"{alpha:g}" for alpha in alphas}) < len(alphas):
+        raise ValueError(f"strengths of noise differ in six digits; {list(alphas)} repeats one")
+    if not 0 < divisor < math.inf:
+        raise ValueError(f"the divisor must be a number above 0, not {divisor}")
+    if sigma is not None and not 0 < sigma < math.inf:
+        raise ValueError(f"a sigma that is given is a number above 0, not {sigma}")
+
+
 def evaluate_queries(
     model: Model,
     dataset: Dataset,
@@ -153,17 +169,10 @@ def evaluate_queries(
     an anchor reads the moved vector. No figure depends on ``memory`` (bytes) or on which queries are asked together.
     ``sigma``: a given one, in place of the spread of the model's vectors; a common one makes models comparable.
 
-    Raises ValueError for a negative, missing or repeated alpha, a sigma that is not above 0, and where the executor cannot answer
-    for the model.
+    Raises ValueError for a negative, missing or repeated alpha, a divisor or sigma that is not above 0, and where the executor
+    cannot answer for the model.
     """
-    if not alphas or not all(0 <= alpha < math.inf for alpha in alphas) or not seeds:
-        raise ValueError(
-            f"noise has strengths of 0 or more, and seeds; not alphas {list(alphas)} and seeds {list(seeds)}"
-        )
-    if len({f"{alpha:g}" for alpha in alphas}) < len(alphas):
-        raise ValueError(f"strengths of noise differ in six digits; {list(alphas)} repeats one")
-    if sigma is not None and not 0 < sigma < math.inf:
-        raise ValueError(f"a sigma that is given is a number above 0, not {sigma}")
+    check_noise(alphas, seeds, divisor, sigma)
     begin = time.perf_counter()
     executor = executor or Beam()
     graph = dataset.graph

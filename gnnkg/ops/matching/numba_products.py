@@ -123,13 +123,13 @@ def _of_own(first, last, query, own, keep, place, of_lost, d_query, d_own, leade
 
 
 def summed(
-    of_plain: Float[Tensor, "B K"], of_kept: Float[Tensor, "B K"]
-) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B 1"]]:
-    """of_plain + of_kept, and the sum of each row of the latter; the gradients may be strided."""
-    out, rows = cpu.empty(*of_plain.shape), cpu.empty(len(of_plain), 1)
+    of_plain: Float[Tensor, "B K"], of_kept: Float[Tensor, "B K"], rows: Float[Tensor, "B 1"]
+) -> Float[Tensor, "B K"]:
+    """of_plain + of_kept, and in ``rows`` the sum of each row of the latter; the gradients may be strided."""
+    out = cpu.empty(*of_plain.shape)
     arrays = strided(of_plain), strided(of_kept), out, rows
     cpu.run(_summed, -(-len(out) // BLOCK), 2 * out.numel(), *arrays)
-    return out, rows
+    return out
 
 
 @cpu.kernel

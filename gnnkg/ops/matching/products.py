@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from gnnkg.ops.matching.reference import Mix, spread
 
 MIN_QUERIES = 16
 """queries a mask from which dividing products among masks pays"""
+BLOCK = 1 << 18
+"""scores that are formed and differentiated together, which the second-level cache holds"""
 
 
 def product(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"]) -> Float[Tensor, "B K"]:
@@ -143,13 +146,15 @@ class _Divided(torch.autograd.Function):
         from gnnkg.ops.matching import numba_products
 
         ctx.save_for_backward(query, own, tail, keep, leader)
-        ctx.divisions = divisions = _divisions(len(query), keep)
+        ctx.divisions = divisions = _divisions(len(query), len(tail), keep)
         lead, columns = 0 if leader is None else 1, tail.t().contiguous()
         plain, kept = (cpu.empty(len(query), lead + len(tail)) for _ in range(2))
-        for rows, order, number in divisions:
-            part, ordered = query[rows].index_select(1, order), columns.index_select(0, order)
-            torch.mm(part[:, :number], ordered[:number], out=kept[rows, lead:])
-            torch.mm(part[:, number:], ordered[number:], out=plain[rows, lead:])
+        for blocks, order, number in divisions:
+            ordered = columns.index_select(0, order)
+            for rows in blocks:
+                part = query[rows].index_select(1, order)
+                torch.mm(part[:, :number], ordered[:number], out=kept[rows, lead:])
+                torch.mm(part[:, number:], ordered[number:], out=plain[rows, lead:])
         numba_products.join(plain, kept, query, own, keep, leader)
         return plain, kept
 
@@ -169,29 +174,30 @@ class _Divided(torch.autograd.Function):
             return d_query, lost * query, of_plain.t() @ query + of_kept.t() @ (mask * query), None, d_leader
         from gnnkg.ops.matching import numba_products
 
-        columns, d_columns = tail.t().contiguous(), torch.zeros(tail.shape[1], len(tail), dtype=tail.dtype)
-        summed, of_lost = numba_products.summed(of_plain, of_kept)
-        d_query = torch.empty_like(query)
-        for rows, order, number in ctx.divisions:
-            part, ordered = query[rows].index_select(1, order), columns.index_select(0, order)
-            inner, outer = summed[rows], of_plain[rows]
-            d_columns.index_add_(0, order[:number], part[:, :number].t() @ inner)
-            d_columns.index_add_(0, order[number:], part[:, number:].t() @ outer)
-            found = part.new_empty(
-                part.shape[::-1]
-            )  # products with units as rows take less time than with units as columns
-            torch.mm(ordered[:number], inner.t(), out=found[:number])
-            torch.mm(ordered[number:], outer.t(), out=found[number:])
-            numba_products.put_back(found, order, d_query[rows])
+        columns = tail.t().contiguous()
+        d_query, d_columns, of_lost = torch.empty_like(query), torch.zeros_like(columns), cpu.empty(len(query), 1)
+        for blocks, order, number in ctx.divisions:
+            ordered, d_ordered = columns.index_select(0, order), torch.zeros_like(columns)
+            for rows in blocks:
+                part, outer = query[rows].index_select(1, order), of_plain[rows]
+                inner = numba_products.summed(outer, of_kept[rows], of_lost[rows])
+                d_ordered[:number].addmm_(part[:, :number].t(), inner)
+                d_ordered[number:].addmm_(part[:, number:].t(), outer)
+                found = part.new_empty(part.shape[::-1])  # units as rows: products take less time
+                torch.mm(ordered[:number], inner.t(), out=found[:number])
+                torch.mm(ordered[number:], outer.t(), out=found[number:])
+                numba_products.put_back(found, order, d_query[rows])
+            d_columns.index_add_(0, order, d_ordered)
         d_own, d_leader = numba_products.of_own(query, own, keep, leader, of_lost, of_leader, d_query)
         return d_query, d_own, d_columns.t(), None, d_leader
 
 
-def _divisions(num_queries: int, keep: Tensor) -> list[tuple[slice, Tensor, int]]:
-    """Queries that share a mask, the components in an order in which those that it keeps come first, and how many these are."""
+def _divisions(num_queries: int, num_candidates: int, keep: Tensor) -> list[tuple[list[slice], Tensor, int]]:
+    """Of each mask its queries, in blocks, the components in an order in which those that it keeps come first, and how many."""
+    most = max(1, BLOCK // max(1, num_candidates))
     ends = [-(-group * num_queries // len(keep)) for group in range(len(keep) + 1)]
     orders = torch.from_numpy(np.argsort(-keep.numpy(), axis=1, kind="stable"))
     return [
-        (slice(*ends[group : group + 2]), order, int(number))
-        for group, (order, number) in enumerate(zip(orders, keep.sum(1).tolist(), strict=True))
+        ([slice(at, min(at + most, last)) for at in range(first, last, most)], order, int(number))
+        for (first, last), order, number in zip(pairwise(ends), orders, keep.sum(1).tolist(), strict=True)
     ]
