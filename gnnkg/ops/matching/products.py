@@ -15,8 +15,8 @@ from gnnkg.ops.matching.reference import Mix, spread
 
 MIN_QUERIES = 16
 """queries a mask from which dividing products among masks pays"""
-BLOCK = 1 << 18
-"""scores that are formed and differentiated together, which the second-level cache holds"""
+BLOCK = 1 << 19
+"""scores that are formed and differentiated together: what is found of them is used while caches hold it"""
 
 
 def product(query: Float[Tensor, "B D"], tail: Float[Tensor, "S K D"]) -> Float[Tensor, "B K"]:
