@@ -15,7 +15,7 @@ from gnnkg.ops.matching.reference import Mix, spread
 
 MIN_QUERIES = 16
 """queries a mask from which dividing products among masks pays"""
-BLOCK = 1 << 19
+BLOCK = 1 << 18
 """scores that are formed and differentiated together: what is found of them is used while caches hold it"""
 
 
